@@ -1,0 +1,152 @@
+"""What every model promises: score a window, and decode event by event.
+
+A decode's state is opaque to its user. The policy is the same for all models: the last positions
+(*latents*) grow from half of the allowed number to all of it, then the state is rebuilt at half
+(*re-anchored*). The start of the context moves only then, so that cached keys stay exact and
+every latent depends only on latents that training has shown it (arXiv 2202.07765, appendix E.3).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from perceiver_music.model.kv_cache import KeyValueCache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """Where a decode's window stands after it was (re)built.
+
+    Attributes:
+        context_start: index of the first token that predictions see.
+        num_latents: latents at the moment of building.
+    """
+
+    context_start: int
+    num_latents: int
+
+    @classmethod
+    def at(cls, length: int, *, context: int, latents: int) -> Anchor:
+        """The anchor for `length` tokens when at most `context` and `latents` are allowed."""
+        num_latents = min(length, max(1, latents // 2))
+        room_to_grow = latents - num_latents
+        return cls(
+            context_start=max(0, length - (context - room_to_grow)), num_latents=num_latents
+        )
+
+
+class DecodeState:
+    """A decode in progress: all tokens so far and what predicts the next one.
+
+    Attributes:
+        tokens: every token given or appended, from the first.
+        context_start: index of the first one that predictions see now.
+        num_latents: how many of the last tokens are latents now.
+        logits: float32 `[vocabulary]`, for the token that follows `tokens`.
+    """
+
+    def __init__(self, tokens: Sequence[int], *, context: int, latents: int) -> None:
+        self.tokens = list(tokens)
+        self.context = context
+        self.latents = latents
+        self.context_start = 0
+        self.num_latents = 0
+        self.logits = torch.empty(0)
+        self.caches: list[KeyValueCache] = []
+        self.table = torch.empty(0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more latent is one too many."""
+        return self.num_latents >= self.latents
+
+
+class SequenceModel(nn.Module, ABC):
+    """A causal model of token sequences; it knows no tokenizer and no data set."""
+
+    context: int
+    """The longest window that training used; longer ones work."""
+    latents: int
+    """How many positions of a window training scored; fewer and more work."""
+    vocabulary_size: int
+
+    @abstractmethod
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch context"],
+        *,
+        num_latents: int,
+        visible: Bool[Tensor, "batch context"] | None = None,
+    ) -> Float[Tensor, "batch latents vocabulary"]:
+        """Logits of the token that follows each of the last `num_latents` positions.
+
+        Args:
+            tokens: windows, aligned at their ends; shorter ones are filled on the left.
+            num_latents: 1 to the length of the window.
+            visible: False where a position must not be seen by others: filling, or prefix
+                dropout.
+        """
+
+    @abstractmethod
+    def _build(self, state: DecodeState) -> None:
+        """Fill the caches and logits of `state` for its anchor."""
+
+    @abstractmethod
+    def _append(self, state: DecodeState, token: int) -> None:
+        """Add one latent to the caches and set the logits."""
+
+    @torch.inference_mode()
+    def begin(
+        self, tokens: Sequence[int], *, context: int | None = None, latents: int | None = None
+    ) -> DecodeState:
+        """Start a decode after `tokens`, of which there must be at least one.
+
+        Raises:
+            ValueError: no tokens, or `context` and `latents` that do not fit together.
+        """
+        context = self.context if context is None else context
+        latents = min(self.latents, context) if latents is None else latents
+        if not tokens:
+            raise ValueError("a decode starts from at least one token")
+        if not 2 <= latents <= context:
+            raise ValueError(f"latents ({latents}) go from 2 to the context ({context})")
+        state = DecodeState(tokens, context=context, latents=latents)
+        self._anchor(state)
+        return state
+
+    @torch.inference_mode()
+    def advance(self, state: DecodeState, token: int) -> None:
+        """Append `token`, and predict what follows it."""
+        state.tokens.append(token)
+        if state.is_full:
+            self._anchor(state)
+        else:
+            state.num_latents += 1
+            self._append(state, token)
+
+    def _anchor(self, state: DecodeState) -> None:
+        anchor = Anchor.at(len(state.tokens), context=state.context, latents=state.latents)
+        state.context_start = anchor.context_start
+        state.num_latents = anchor.num_latents
+        self._build(state)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained numbers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def check_window(tokens: Tensor, num_latents: int) -> None:
+    """Refuse a number of latents that the window cannot have.
+
+    Raises:
+        ValueError: `num_latents` is not in 1..context.
+    """
+    if not 1 <= num_latents <= tokens.shape[1]:
+        raise ValueError(f"{num_latents} latents in a window of {tokens.shape[1]} tokens")

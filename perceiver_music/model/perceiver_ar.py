@@ -1,0 +1,252 @@
+"""Perceiver AR (Hawthorne et al. 2022, arXiv 2202.07765): long context, short stack.
+
+The last N positions of a window, the *latents*, attend once to all C tokens up to and including
+their own; a causal stack then works on the latents alone. The context enters as token embeddings
+under one norm, with rotary positions only, so its keys and values are a table of the vocabulary:
+computed once per call for all ids and looked up, which is exact and costs nothing that grows with
+the width times the context.
+
+Two presets: `paper` is the published network; `modern` keeps its plan and changes what trains
+faster (norms, queries and keys, initialisation, no biases).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from perceiver_music.model.attention import (
+    MLP,
+    Attention,
+    BlockConfig,
+    CausalBlock,
+    attention_mask,
+    make_linear,
+    make_norm,
+)
+from perceiver_music.model.base import DecodeState, SequenceModel, check_window
+from perceiver_music.model.kv_cache import KeyValueCache
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerceiverARConfig:
+    """Everything that the shapes and the computation depend on.
+
+    Attributes:
+        vocabulary_size: number of token ids.
+        context: C, window length in training; rotary positions allow others.
+        latents: N, positions scored per window in training; others work.
+        num_layers: depth of the stack over the latents, the cross-attention not counted.
+        block: shape and flavour of all blocks.
+        query_projection: a linear layer on the latents' embeddings before the cross-attention.
+        previous_token: each latent also gets an embedding of the token before it.
+        logit_soft_cap: logits pass through cap * tanh(logits / cap); None for none.
+    """
+
+    vocabulary_size: int
+    context: int = 4096
+    latents: int = 1024
+    num_layers: int = 6
+    block: BlockConfig
+    query_projection: bool = False
+    previous_token: bool = False
+    logit_soft_cap: float | None = 15.0
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.latents <= self.context:
+            raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
+        if self.vocabulary_size < 1 or self.num_layers < 1:
+            raise ValueError("a model has at least one token id and one layer")
+
+    @classmethod
+    def modern(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:
+        """The preset `modern`."""
+        return cls(
+            block=BlockConfig(width=width, num_heads=num_heads, value_embeddings=True),
+            previous_token=True,
+            **fields,
+        )
+
+    @classmethod
+    def paper(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:
+        """The preset `paper`; its slowest rotary wavelength is the context length."""
+        config = cls(
+            block=BlockConfig(width=width, num_heads=num_heads),
+            query_projection=True,
+            logit_soft_cap=None,
+            **fields,
+        )
+        block = BlockConfig(
+            width=width,
+            num_heads=num_heads,
+            norm="layer",
+            qk_norm=False,
+            bias=True,
+            zero_init_branches=False,
+            rotary_fraction=0.25,
+            rotary_max_wavelength=float(config.context),
+            dropout=0.1,
+        )
+        return replace(config, block=block)
+
+
+class CrossBlock(nn.Module):
+    """Latents attend to the whole context, then an MLP; both added to the latents."""
+
+    def __init__(self, config: PerceiverARConfig) -> None:
+        super().__init__()
+        self.query_norm = make_norm(config.block)
+        self.context_norm = make_norm(config.block)
+        self.attention = Attention(config.block)
+        self.mlp_norm = make_norm(config.block)
+        self.mlp = MLP(config.block)
+        self.dropout = nn.Dropout(config.block.dropout)
+
+    def context_table(self, embeddings: Float[Tensor, "vocabulary width"]) -> Tensor:
+        """Key and value of every token id, `[vocabulary, heads, 2 * head_width]`."""
+        normed = self.context_norm(embeddings)
+        table = torch.cat((self.attention.keys(normed), self.attention.values(normed)), dim=-1)
+        return table.transpose(0, 1)
+
+    def lookup(
+        self, table: Tensor, tokens: Int[Tensor, "batch length"], angles: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Rotated keys, and values, of `tokens`: each `[batch, heads, length, head_width]`."""
+        rows = F.embedding(tokens, table.flatten(1)).unflatten(-1, table.shape[1:])
+        key, value = rows.transpose(1, 2).chunk(2, dim=-1)
+        return self.attention.rotary.rotate(key, angles), value
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch latents width"],
+        key: Float[Tensor, "batch heads context head_width"],
+        value: Float[Tensor, "batch heads context head_width"],
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+    ) -> Float[Tensor, "batch latents width"]:
+        mixed = self.attention.attend(self.query_norm(x), key, value, angles, mask)
+        x = x + self.dropout(mixed)
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+class PerceiverAR(SequenceModel):
+    """The network. Scoring is `forward`; decoding with caches is `begin` and `advance`."""
+
+    def __init__(self, config: PerceiverARConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context, self.latents = config.context, config.latents
+        self.vocabulary_size = config.vocabulary_size
+        width = config.block.width
+        self.embedding = nn.Embedding(config.vocabulary_size, width)
+        self.previous = None
+        if config.previous_token:
+            self.previous = nn.Embedding(config.vocabulary_size, width)
+            nn.init.zeros_(self.previous.weight)
+        self.embedding_norm = nn.Identity()
+        self.query_projection = None
+        if config.block.norm == "rms":
+            # Without a scale of their own, embeddings enter the residual stream at unit size.
+            self.embedding_norm = make_norm(config.block)
+        if config.query_projection:
+            self.query_projection = make_linear(width, width, bias=config.block.bias)
+        self.cross = CrossBlock(config)
+        self.layers = nn.ModuleList(
+            CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)
+        )
+        self.final_norm = make_norm(config.block)
+        self.output = nn.Linear(width, config.vocabulary_size, bias=config.block.bias)
+        # Zero weights make the first loss exactly ln(vocabulary).
+        nn.init.zeros_(self.output.weight)
+        if self.output.bias is not None:
+            nn.init.zeros_(self.output.bias)
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch context"],
+        *,
+        num_latents: int,
+        visible: Bool[Tensor, "batch context"] | None = None,
+    ) -> Float[Tensor, "batch latents vocabulary"]:
+        """See `SequenceModel.forward`."""
+        check_window(tokens, num_latents)
+        first_latent = tokens.shape[1] - num_latents
+        cross_mask = stack_mask = None
+        if visible is not None:
+            cross_mask = attention_mask(num_latents, visible)
+            stack_mask = cross_mask[..., first_latent:]
+        angles = self._angles(0, tokens.shape[1])
+        latent_angles = (angles[0][first_latent:], angles[1][first_latent:])
+        key, value = self.cross.lookup(self._context_table(), tokens, angles)
+        x = self._latent_inputs(tokens, num_latents, visible)
+        x = self.cross(x, key, value, latent_angles, cross_mask)
+        latent_tokens = tokens[:, first_latent:]
+        for layer in self.layers:
+            x = layer(x, latent_tokens, latent_angles, mask=stack_mask)
+        return self._logits(x)
+
+    def _context_table(self) -> Tensor:
+        return self.cross.context_table(self.embedding_norm(self.embedding.weight))
+
+    def _angles(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        device = self.embedding.weight.device
+        return self.cross.attention.rotary.angles(torch.arange(start, stop, device=device))
+
+    def _latent_inputs(
+        self, tokens: Tensor, num_latents: int, visible: Tensor | None = None
+    ) -> Tensor:
+        x = self.embedding_norm(self.embedding(tokens[:, -num_latents:]))
+        if self.previous is not None:
+            before = F.pad(tokens, (1, 0))[:, -num_latents - 1 : -1]
+            seen = torch.ones_like(tokens, dtype=torch.bool) if visible is None else visible
+            seen = F.pad(seen, (1, 0), value=False)[:, -num_latents - 1 : -1]
+            x = x + self.previous(before) * seen[..., None]
+        return x if self.query_projection is None else self.query_projection(x)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits = self.output(self.final_norm(x)).float()
+        cap = self.config.logit_soft_cap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def _new_caches(self, state: DecodeState, num_context: int) -> None:
+        block = self.config.block
+        room = state.latents - state.num_latents
+        sizes = [num_context + room] + [state.latents] * len(self.layers)
+        state.caches = [
+            KeyValueCache(block.num_heads, size, block.head_width, like=self.output.weight)
+            for size in sizes
+        ]
+        state.table = self._context_table()
+
+    def _build(self, state: DecodeState) -> None:
+        window = state.tokens[state.context_start :]
+        self._new_caches(state, len(window))
+        self._extend(state, window, state.num_latents)
+
+    def _append(self, state: DecodeState, token: int) -> None:
+        self._extend(state, [token], 1)
+
+    def _extend(self, state: DecodeState, new: Sequence[int], num_latents: int) -> None:
+        """Add `new` tokens to the context and the last `num_latents` of them to the stack."""
+        cross_cache, *layer_caches = state.caches
+        device = self.output.weight.device
+        tokens = torch.tensor([new], device=device)
+        start = cross_cache.length
+        angles = self._angles(start, start + len(new))
+        key, value = self.cross.lookup(state.table, tokens, angles)
+        key, value = cross_cache.append(key, value)
+        latent_angles = (angles[0][-num_latents:], angles[1][-num_latents:])
+        # The first latent of a window needs its predecessor, which may lie before `new`.
+        before = state.tokens[max(state.context_start, len(state.tokens) - num_latents - 1) :]
+        x = self._latent_inputs(torch.tensor([before], device=device), num_latents)
+        x = self.cross(x, key, value, latent_angles, None)
+        latent_tokens = tokens[:, -num_latents:]
+        for layer, cache in zip(self.layers, layer_caches, strict=True):
+            x = layer(x, latent_tokens, latent_angles, cache=cache)
+        state.logits = self._logits(x[0, -1])
