@@ -1,0 +1,297 @@
+"""The bytes of a Standard MIDI File to one table of channel events and a list of meta events.
+
+Time and memory are linear in the bytes: no length in the file is believed before it is compared
+with the bytes that are left. Nearly all events of real music have two data bytes (notes, controls,
+bends), so for every byte of the file numpy computes where such an event starting there would end;
+following an event list is then one look-up an event. All else (meta events, system exclusive,
+program changes, damage) takes a careful step in Python.
+
+Running status is kept across meta and system events: many files rely on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.music.midi_chunks import MidiChunks, split_chunks
+
+EVENT_DTYPE = np.dtype(
+    [("tick", "<i8"), ("track", "<i4"), ("status", "u1"), ("data1", "u1"), ("data2", "u1")]
+)
+
+_WINDOW = 1 << 20
+"""Bytes whose successors are in memory at once: about 40 MB of Python integers."""
+
+_LONGEST_FAST_EVENT = 7
+"""Four bytes of delta time, a status and two data bytes."""
+
+_META, _END_OF_TRACK = 0xFF, 0x2F
+_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0} | dict.fromkeys(
+    (0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0
+)
+"""Live messages that have no place in a file but do no harm: skipped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetaEvent:
+    """A meta event: its track, moment, kind byte and content."""
+
+    track: int
+    tick: int
+    kind: int
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MidiEvents:
+    """All events of a file.
+
+    Attributes:
+        chunks: the header, and where the tracks lie.
+        channel_events: `EVENT_DTYPE`, track after track, each in its order in the file.
+        meta_events: tempo, signatures and texts, track after track.
+        track_end_ticks: the moment of the last event of each track.
+        warnings: what had to be left out, one sentence each.
+    """
+
+    chunks: MidiChunks
+    channel_events: npt.NDArray[np.void]
+    meta_events: tuple[MetaEvent, ...]
+    track_end_ticks: npt.NDArray[np.int64]
+    warnings: tuple[str, ...]
+
+
+class _OutOfBytesError(Exception):
+    """The track ends in the middle of an event."""
+
+
+def read_events(data: bytes, *, name: str) -> MidiEvents:
+    """Read every event of a MIDI file.
+
+    Raises:
+        InvalidInputError: the bytes are no MIDI file, or an event in it is malformed.
+    """
+    chunks = split_chunks(data, name=name)
+    walk = _TrackWalk(data, chunks, name)
+    for track in range(len(chunks.tracks)):
+        walk.follow(track)
+    return walk.collect()
+
+
+class _TrackWalk:
+    """Finds where each event starts, then cuts all events out at once."""
+
+    def __init__(self, data: bytes, chunks: MidiChunks, name: str) -> None:
+        self._data = data
+        self._padded = np.frombuffer(data + bytes(2 * _LONGEST_FAST_EVENT), dtype=np.uint8)
+        self._chunks = chunks
+        self._name = name
+        self._ends = np.array([end for _, end in chunks.tracks], dtype=np.int64)
+        self._starts: list[npt.NDArray[np.int64]] = []
+        self._found: list[int] = []
+        self._num_found = 0
+        self._events_before: list[int] = [0]
+        self._metas: list[tuple[int, int, int, int, int]] = []
+        self._warnings = list(chunks.warnings)
+        self._open_window(0)
+
+    def _open_window(self, base: int) -> None:
+        """Compute, for each position from `base` on, the end of a two-data-byte event there.
+
+        `_successor` holds positions relative to `base`; 0 means that there is no such event.
+        """
+        self._flush()
+        self._base = base
+        size = min(_WINDOW, len(self._data) - base)
+        span = self._padded[base : base + size + _LONGEST_FAST_EVENT]
+        high = span >= 0x80
+        two_data = ~(high[:-1] | high[1:])
+        top = span[:-2]
+        has_status = high[:-2] & ((top < 0xC0) | ((top & 0xF0) == 0xE0)) & two_data[1:]
+        here = np.arange(len(top), dtype=np.int32)
+        body_end = np.where(two_data[:-1], here + 2, np.where(has_status, here + 3, 0))
+        # The status of an event whose delta time has 1, 2, 3, 4 bytes is one byte further on.
+        last_delta_byte = np.where(high[:-3], 0, body_end[1:])
+        successor = last_delta_byte
+        for _ in range(3):
+            successor = np.where(high[: len(successor) - 1], successor[1:], last_delta_byte[: len(successor) - 1])
+        successor = successor[:size]
+        # No event may pass the end of its track, and none starts there.
+        near = self._ends[(self._ends >= base) & (self._ends < base + size + _LONGEST_FAST_EVENT)]
+        back = near[:, None] - base - np.arange(_LONGEST_FAST_EVENT + 1)
+        limit = np.broadcast_to(near[:, None] - base, back.shape)
+        inside = (back >= 0) & (back < size)
+        back, limit = back[inside], limit[inside]
+        successor[back[successor[back] > limit]] = 0
+        self._successor: list[int] = successor.tolist()
+        self._successor.extend([0] * (_LONGEST_FAST_EVENT + 1))
+        self._window_end = base + size
+
+    def _flush(self) -> None:
+        if self._found:
+            self._starts.append(np.array(self._found, dtype=np.int64) + self._base)
+            self._num_found += len(self._found)
+            self._found = []
+
+    def follow(self, track: int) -> None:
+        """Find the events of a track, up to its end or to where it breaks off."""
+        position, end = self._chunks.tracks[track]
+        running_data_bytes = 0
+        try:
+            while position < end:
+                if position >= self._window_end:
+                    self._open_window(position)
+                if running_data_bytes == 2:
+                    position = self._chase(position)
+                    if position >= end or position >= self._window_end:
+                        continue
+                position, running_data_bytes = self._step(track, position, end, running_data_bytes)
+        except _OutOfBytesError:
+            self._warnings.append(f"track {track + 1} breaks off; read up to the break")
+        self._events_before.append(self._num_found + len(self._found))
+
+    def _chase(self, position: int) -> int:
+        """Follow two-data-byte events from a position; return where something else comes."""
+        successor, found = self._successor, self._found
+        position -= self._base
+        following = successor[position]
+        while following:
+            found.append(position)
+            position = following
+            following = successor[position]
+        return position + self._base
+
+    def _step(self, track: int, start: int, end: int, running: int) -> tuple[int, int]:
+        """Read the event at `start` whatever it is.
+
+        Returns the position after it (the track's end after an end-of-track event) and the number
+        of data bytes that the running status has, 0 without one.
+        """
+        position = self._variable_length(start, end)[1]
+        if position >= end:
+            raise _OutOfBytesError
+        status = self._data[position]
+        if status < 0x80:
+            if not running:
+                raise self._malformed("a data byte where an event should begin", position)
+            position = self._skip_data(position, end, running)
+        elif status < 0xF0:
+            running = 1 if 0xC0 <= status < 0xE0 else 2
+            position = self._skip_data(position + 1, end, running)
+        elif status == _META:
+            return self._meta(start, position + 1, end), running
+        elif status in (0xF0, 0xF7):
+            length, position = self._variable_length(position + 1, end)
+            if length > end - position:
+                raise _OutOfBytesError
+            position += length
+        elif status in _SYSTEM_DATA_BYTES:
+            position = self._skip_data(position + 1, end, _SYSTEM_DATA_BYTES[status])
+        else:
+            raise self._malformed(f"undefined status byte 0x{status:02X}", position)
+        self._found.append(start - self._base)
+        return position, running
+
+    def _meta(self, start: int, position: int, end: int) -> int:
+        if position >= end:
+            raise _OutOfBytesError
+        kind = self._data[position]
+        length, position = self._variable_length(position + 1, end)
+        if length > end - position:
+            raise _OutOfBytesError
+        row = self._num_found + len(self._found)
+        self._found.append(start - self._base)
+        if kind == _END_OF_TRACK:
+            return end
+        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59):
+            self._metas.append((len(self._events_before) - 1, row, kind, position, length))
+        return position + length
+
+    def _variable_length(self, position: int, end: int) -> tuple[int, int]:
+        """The number at a position and the position after it; at most four bytes."""
+        value = 0
+        for index in range(position, min(position + 4, end)):
+            byte = self._data[index]
+            value = value << 7 | byte & 0x7F
+            if byte < 0x80:
+                return value, index + 1
+        if position + 4 > end:
+            raise _OutOfBytesError
+        raise self._malformed("a variable-length number of more than four bytes", position)
+
+    def _skip_data(self, position: int, end: int, count: int) -> int:
+        for index in range(position, position + count):
+            if index >= end:
+                raise _OutOfBytesError
+            if self._data[index] >= 0x80:
+                raise self._malformed("a status byte inside an event", index)
+        return position + count
+
+    def _malformed(self, what: str, position: int) -> InvalidInputError:
+        return InvalidInputError(
+            f"damaged MIDI: {what} (byte {position})",
+            path=self._name,
+            hint="Export the file again, or repair it in a MIDI editor.",
+        )
+
+    def collect(self) -> MidiEvents:
+        """Cut the events out of the bytes, all at once."""
+        self._flush()
+        starts = np.concatenate(self._starts) if self._starts else np.empty(0, dtype=np.int64)
+        counts = np.diff(self._events_before)
+        track = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        delta, status_at = _delta_times(self._padded, starts)
+        tick = _running_sum(delta, np.asarray(self._events_before))
+        first = self._padded[status_at]
+        names_channel = (first >= 0x80) & (first < 0xF0)
+        latest = np.maximum.accumulate(np.where(names_channel, np.arange(len(first)), 0))
+        data_at = status_at + names_channel
+        events = np.empty(len(starts), dtype=EVENT_DTYPE)
+        events["tick"] = tick
+        events["track"] = track
+        events["status"] = first[latest]
+        events["data1"] = self._padded[data_at]
+        events["data2"] = self._padded[data_at + 1]
+        last_row = np.asarray(self._events_before[1:]) - 1
+        ends = np.where(counts > 0, tick[np.maximum(last_row, 0)] if len(tick) else 0, 0)
+        return MidiEvents(
+            chunks=self._chunks,
+            channel_events=events[first < 0xF0],
+            meta_events=tuple(
+                MetaEvent(
+                    track=in_track, tick=int(tick[row]), kind=kind, data=self._data[at : at + length]
+                )
+                for in_track, row, kind, at, length in self._metas
+            ),
+            track_end_ticks=ends.astype(np.int64),
+            warnings=tuple(self._warnings),
+        )
+
+
+def _delta_times(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Delta time of the event at each start, and where the byte after it lies."""
+    byte = data[starts]
+    delta = (byte & 0x7F).astype(np.int64)
+    after = starts + 1
+    more = np.flatnonzero(byte >= 0x80)
+    while len(more):
+        byte = data[after[more]]
+        delta[more] = delta[more] << 7 | (byte & 0x7F)
+        after[more] += 1
+        more = more[byte >= 0x80]
+    return delta, after
+
+
+def _running_sum(
+    delta: npt.NDArray[np.int64], events_before: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Sum of the delta times from the start of each track."""
+    total = np.cumsum(delta)
+    before_track = np.concatenate(([0], total))[events_before[:-1]]
+    return np.asarray(total - np.repeat(before_track, np.diff(events_before)))

@@ -1,0 +1,217 @@
+"""A MIDI file as a piano performance, bounded and checked.
+
+All tracks and channels become one piano; drums (channel 10) are left out. Notes are paired within
+their track and channel, as note-seq does it. One piano has one sustain pedal: each channel's
+controller 64 holds from its last value, and of several channels the lowest pedal counts. The
+tracks of format 2, which are pieces of their own, follow one another.
+
+`MidiFile` also keeps what is needed to copy a part of the file exactly: ticks, tempi, controls,
+signatures and texts.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.errors import InvalidInputError, StorageError
+from perceiver_music.music.midi_bytes import MetaEvent, MidiEvents, read_events
+from perceiver_music.music.midi_chunks import MAX_FILE_BYTES
+from perceiver_music.music.note_pairing import pair_notes
+from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
+from perceiver_music.music.tempo_map import DEFAULT_US_PER_QUARTER, TempoMap
+
+SUSTAIN_PEDAL = 64
+"""The controller number of the sustain pedal."""
+
+CONTROL_DTYPE = np.dtype(
+    [("tick", "<i8"), ("time_us", "<i8"), ("channel", "u1"), ("number", "u1"), ("value", "u1")]
+)
+NOTE_TICK_DTYPE = np.dtype([("start_tick", "<i8"), ("end_tick", "<i8"), ("channel", "u1")])
+
+_DRUM_CHANNEL = 9
+_TEMPO, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x51, 0x58, 0x59
+_TEXT_KINDS = range(0x01, 0x08)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MidiFile:
+    """What a MIDI file holds, as far as a piano is concerned.
+
+    Attributes:
+        performance: all notes and the sustain pedal.
+        note_ticks: `NOTE_TICK_DTYPE`, the note of the same row of `performance.notes` in ticks.
+        controls: `CONTROL_DTYPE`, every control change but the drums', in order of time.
+        tempo_map: when each tick sounds.
+        time_signatures: `FF 58` events in order of time; `data` is numerator, power of two, ...
+        key_signatures: `FF 59` events in order of time.
+        texts: text events of all kinds in order of time.
+        warnings: what was left out or looked odd, one sentence each.
+    """
+
+    performance: Performance
+    note_ticks: npt.NDArray[np.void]
+    controls: npt.NDArray[np.void]
+    tempo_map: TempoMap
+    time_signatures: tuple[MetaEvent, ...]
+    key_signatures: tuple[MetaEvent, ...]
+    texts: tuple[MetaEvent, ...]
+    warnings: tuple[str, ...]
+
+
+def read_midi(path: str | os.PathLike[str]) -> MidiFile:
+    """Read a MIDI file.
+
+    Raises:
+        StorageError: the file cannot be read.
+        InvalidInputError: it is no MIDI file, is damaged, or holds more than six hours.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise StorageError(
+            f"cannot be read: {error.strerror}", path=path, hint="Check the path."
+        ) from error
+    return parse_midi(data, name=os.fspath(path))
+
+
+def parse_midi(data: bytes, *, name: str) -> MidiFile:
+    """Read the bytes of a MIDI file; `name` is what error messages call it.
+
+    Raises:
+        InvalidInputError: it is no MIDI file, is damaged, or holds more than six hours.
+    """
+    events = read_events(data, name=name)
+    warnings = list(events.warnings)
+    channel_events, metas = events.channel_events, events.meta_events
+    tempo_changes: list[tuple[int, int]] = []
+    if events.chunks.midi_format == 2 and len(events.chunks.tracks) > 1:
+        warnings.append("format 2: its separate pieces are read one after the other")
+        channel_events, metas, tempo_changes = _one_after_the_other(events)
+    tempo_changes += _tempo_changes(metas, warnings)
+    if events.chunks.fixed_us_per_quarter is not None:
+        tempo_changes = [(0, events.chunks.fixed_us_per_quarter)]
+    tempo_map = TempoMap.from_changes(events.chunks.ticks_per_quarter, tempo_changes)
+    last_tick = tempo_map.last_tick
+    if len(channel_events) and int(channel_events["tick"].max()) > last_tick:
+        raise InvalidInputError(
+            "more than six hours of music",
+            path=name,
+            hint="Split the file; if it is not that long, it is damaged.",
+        )
+    metas = tuple(sorted((m for m in metas if m.tick <= last_tick), key=lambda meta: meta.tick))
+    performance, note_ticks, controls = _as_piano(channel_events, tempo_map, warnings)
+    return MidiFile(
+        performance=performance,
+        note_ticks=note_ticks,
+        controls=controls,
+        tempo_map=tempo_map,
+        time_signatures=tuple(
+            meta for meta in metas if meta.kind == _TIME_SIGNATURE and len(meta.data) >= 2
+        ),
+        key_signatures=tuple(
+            meta for meta in metas if meta.kind == _KEY_SIGNATURE and len(meta.data) >= 2
+        ),
+        texts=tuple(meta for meta in metas if meta.kind in _TEXT_KINDS),
+        warnings=tuple(warnings),
+    )
+
+
+def _one_after_the_other(
+    events: MidiEvents,
+) -> tuple[npt.NDArray[np.void], tuple[MetaEvent, ...], list[tuple[int, int]]]:
+    """Move each track behind the one before it; each begins with the default tempo."""
+    ends = events.track_end_ticks
+    begins = np.concatenate(([0], np.cumsum(ends)[:-1]))
+    moved = events.channel_events.copy()
+    moved["tick"] += begins[moved["track"]]
+    metas = tuple(
+        MetaEvent(
+            track=meta.track,
+            tick=meta.tick + int(begins[meta.track]),
+            kind=meta.kind,
+            data=meta.data,
+        )
+        for meta in events.meta_events
+    )
+    return moved, metas, [(int(begin), DEFAULT_US_PER_QUARTER) for begin in begins]
+
+
+def _tempo_changes(metas: tuple[MetaEvent, ...], warnings: list[str]) -> list[tuple[int, int]]:
+    changes = []
+    for meta in metas:
+        if meta.kind == _TEMPO:
+            tempo = int.from_bytes(meta.data[:3], "big") if len(meta.data) >= 3 else 0
+            if tempo:
+                changes.append((meta.tick, tempo))
+            else:
+                warnings.append(f"a tempo event without a tempo (tick {meta.tick}) is left out")
+    return changes
+
+
+def _as_piano(
+    events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list[str]
+) -> tuple[Performance, npt.NDArray[np.void], npt.NDArray[np.void]]:
+    kind = events["status"] >> 4
+    channel = events["status"] & 0x0F
+    is_drum = channel == _DRUM_CHANNEL
+    is_note = (kind == 0x8) | (kind == 0x9)
+    if bool((is_drum & (kind == 0x9)).any()):
+        warnings.append("drums (channel 10) are left out")
+    rows = np.flatnonzero(is_note & ~is_drum)
+    voice = (
+        events["track"][rows].astype(np.int64) << 11
+        | channel[rows].astype(np.int64) << 7
+        | events["data1"][rows]
+    )
+    is_on = (kind[rows] == 0x9) & (events["data2"][rows] > 0)
+    on, off, unfinished = pair_notes(voice, events["tick"][rows], is_on)
+    if unfinished:
+        warnings.append(f"{unfinished} notes never end and are left out")
+    on, off = rows[on], rows[off]
+    start_tick, end_tick = events["tick"][on], events["tick"][off]
+    start_us = tempo_map.ticks_to_us(start_tick)
+    order = np.lexsort((events["data1"][on], start_us))
+    notes = note_array(
+        start_us, tempo_map.ticks_to_us(end_tick), events["data1"][on], events["data2"][on]
+    )
+    note_ticks = np.empty(len(on), dtype=NOTE_TICK_DTYPE)
+    note_ticks["start_tick"] = start_tick
+    note_ticks["end_tick"] = end_tick
+    note_ticks["channel"] = channel[on]
+    controls = _controls(events[(kind == 0xB) & ~is_drum], tempo_map)
+    performance = Performance(notes=notes[order], pedal=_one_pedal(controls))
+    return performance, note_ticks[order], controls
+
+
+def _controls(events: npt.NDArray[np.void], tempo_map: TempoMap) -> npt.NDArray[np.void]:
+    controls = np.empty(len(events), dtype=CONTROL_DTYPE)
+    controls["tick"] = events["tick"]
+    controls["time_us"] = tempo_map.ticks_to_us(events["tick"])
+    controls["channel"] = events["status"] & 0x0F
+    controls["number"] = events["data1"]
+    controls["value"] = events["data2"]
+    return controls[np.argsort(controls["tick"], kind="stable")]
+
+
+def _one_pedal(controls: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The pedal of all channels together: at each move, the highest value that any of them has."""
+    moves = controls[controls["number"] == SUSTAIN_PEDAL]
+    pedal = np.empty(len(moves), dtype=PEDAL_DTYPE)
+    pedal["time_us"] = moves["time_us"]
+    value = moves["value"]
+    channels = np.unique(moves["channel"])
+    if len(channels) > 1:
+        row = np.arange(len(moves))
+        held = np.zeros((len(channels), len(moves)), dtype=np.uint8)
+        for channel, line in zip(channels, held, strict=True):
+            latest = np.maximum.accumulate(np.where(moves["channel"] == channel, row, -1))
+            line[:] = np.where(latest >= 0, value[latest], 0)
+        value = held.max(axis=0)
+    pedal["value"] = value
+    return pedal
