@@ -1,0 +1,84 @@
+"""Variants of a performance that are music too: other keys, tempos and touches.
+
+A variant that would leave the piano or the velocity scale is not among the choices; nothing is
+clipped, because a clipped note is a wrong note.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.music.performance import NoteArray
+from perceiver_music.tokenizer import vocabulary as v
+
+LOWEST_PIANO_PITCH = 21
+HIGHEST_PIANO_PITCH = 108
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """What may be varied, and how far.
+
+    Attributes:
+        transpose: semitones up or down, at most; 0 for none.
+        velocity_shift: velocity bins up or down, at most; 0 for none.
+        stretch: factors on all times, one of which is drawn; (1.0,) for none.
+    """
+
+    transpose: int = 0
+    velocity_shift: int = 0
+    stretch: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if self.transpose < 0 or self.velocity_shift < 0:
+            raise ValueError("transpose and velocity_shift are 0 or more")
+        if not self.stretch or not all(0.25 <= factor <= 4.0 for factor in self.stretch):
+            raise ValueError("stretch is a list of factors from 0.25 to 4")
+
+
+def shift_ids(
+    ids: Ids, rng: np.random.Generator, config: AugmentationConfig
+) -> Ids:
+    """Transpose and shift velocities of one window by amounts drawn among those that fit.
+
+    Args:
+        ids: a window, specials included.
+        rng: always used for exactly two draws, whatever the settings.
+        config: the limits.
+    """
+    key_draw, velocity_draw = rng.random(2)
+    is_pitch = ids < v.TIME_SHIFT
+    is_velocity = (ids >= v.VELOCITY) & (ids < v.NUM_EVENT_IDS)
+    pitch_shift = _draw_shift(
+        ids[is_pitch] % 128, LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH, config.transpose, key_draw
+    )
+    velocity_shift = _draw_shift(
+        ids[is_velocity] - v.VELOCITY,
+        0,
+        v.NUM_VELOCITY_BINS - 1,
+        config.velocity_shift,
+        velocity_draw,
+    )
+    return ids + pitch_shift * is_pitch + velocity_shift * is_velocity
+
+
+def _draw_shift(values: Ids, lowest: int, highest: int, most: int, draw: float) -> int:
+    if most == 0 or len(values) == 0:
+        return 0
+    # A value outside the range already (an extended keyboard) still allows no shift at all.
+    down = min(most, max(0, int(values.min()) - lowest))
+    up = min(most, max(0, highest - int(values.max())))
+    return int(draw * (down + up + 1)) - down
+
+
+def stretch_notes(notes: NoteArray, factor: float) -> NoteArray:
+    """All times multiplied by `factor`, before any grid."""
+    stretched = notes.copy()
+    for column in ("start_us", "end_us"):
+        stretched[column] = np.rint(notes[column] * factor).astype(np.int64)
+    return stretched
