@@ -1,0 +1,216 @@
+"""A checkpoint: a folder with bf16 weights, one JSON file that tells all about them, and a card.
+
+    model.safetensors   the weights, bfloat16
+    checkpoint.json     format, architecture and its configuration, tokenizer, recipe, data,
+                        metrics, licence, and size and sha256 of every other file
+    MODEL_CARD.md       the same for people
+
+The sha256 of `checkpoint.json` names the checkpoint, weights included. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.files import PathLike, read_bytes, sha256_of_bytes
+from perceiver_music.folders import check_file_table, file_table, write_folder_atomically
+from perceiver_music.model.base import SequenceModel
+from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
+from perceiver_music.tokenizer import vocabulary
+
+FORMAT: Final = "perceiver-music-checkpoint/1"
+DESCRIPTION_FILE: Final = "checkpoint.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+CARD_FILE: Final = "MODEL_CARD.md"
+
+_MAX_DESCRIPTION_BYTES = 1 << 20
+_FETCH_AGAIN = "Use another checkpoint; `perceiver-music models list` shows those at hand."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointDescription:
+    """What `checkpoint.json` says, and its own checksum."""
+
+    name: str
+    path: Path
+    sha256: str
+    fields: Mapping[str, Any]
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name of the tokenizer whose ids the model speaks."""
+        return str(self.fields["tokenizer"]["name"])
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What was measured, such as `validation_nats_per_event`."""
+        return self.fields["metrics"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedCheckpoint:
+    """A model ready to use, in evaluation mode, and where it came from."""
+
+    model: SequenceModel
+    description: CheckpointDescription
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name."""
+        return self.description.name
+
+    @property
+    def sha256(self) -> str:
+        """The checkpoint's checksum."""
+        return self.description.sha256
+
+    @property
+    def context(self) -> int:
+        """The longest window of its training."""
+        return self.model.context
+
+    @property
+    def latents(self) -> int:
+        """Positions scored per window in its training."""
+        return self.model.latents
+
+
+def save_checkpoint(
+    path: PathLike,
+    model: SequenceModel,
+    *,
+    name: str,
+    tokenizer_name: str,
+    details: Mapping[str, Any],
+    card: str,
+    weights: Mapping[str, Tensor] | None = None,
+    overwrite: bool,
+) -> str:
+    """Write a checkpoint folder.
+
+    Args:
+        path: the folder.
+        model: gives configuration and, unless `weights` does, the weights.
+        name: the checkpoint's name.
+        tokenizer_name: whose ids the model speaks.
+        details: `recipe`, `data`, `metrics`, `licence` and what else is to be known.
+        card: text of the model card.
+        weights: averaged weights to store in place of the model's own.
+        overwrite: replace a checkpoint that is there.
+
+    Returns:
+        The checkpoint's sha256.
+
+    Raises:
+        OutputExistsError: it exists and is not to be overwritten.
+        StorageError: it cannot be written.
+    """
+    tensors = {
+        key: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for key, tensor in (weights or model.state_dict()).items()
+    }
+    with write_folder_atomically(path, overwrite=overwrite) as folder:
+        safetensors.torch.save_file(tensors, folder / WEIGHTS_FILE)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+        description = {
+            "format": FORMAT,
+            "name": name,
+            "architecture": name_of(model),
+            "config": config_as_dict(model),
+            "parameters": model.num_parameters,
+            "tokenizer": {"name": tokenizer_name, "fingerprint": vocabulary.FINGERPRINT},
+            **details,
+            "files": file_table(folder),
+        }
+        data = json.dumps(description, indent=2, ensure_ascii=False).encode() + b"\n"
+        (folder / DESCRIPTION_FILE).write_bytes(data)
+    return sha256_of_bytes(data)
+
+
+def read_description(path: PathLike) -> CheckpointDescription:
+    """What a checkpoint says of itself, without its weights.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, or one that this version cannot use.
+        StorageError: it cannot be read.
+    """
+    folder = Path(path)
+    data = read_bytes(folder / DESCRIPTION_FILE, limit=_MAX_DESCRIPTION_BYTES)
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _refused(folder, f"its {DESCRIPTION_FILE} is not JSON") from None
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        raise _refused(folder, f"is not a checkpoint of the format {FORMAT}")
+    expected = {
+        "name": str,
+        "architecture": str,
+        "config": dict,
+        "tokenizer": dict,
+        "metrics": dict,
+        "licence": str,
+        "files": dict,
+    }
+    for key, kind in expected.items():
+        if not isinstance(fields.get(key), kind):
+            raise _refused(folder, f"its {DESCRIPTION_FILE} has no proper {key!r}")
+    if fields["tokenizer"].get("fingerprint") != vocabulary.FINGERPRINT:
+        raise _refused(folder, "was trained with another vocabulary than this version's")
+    if WEIGHTS_FILE not in fields["files"]:
+        raise _refused(folder, f"does not say what its {WEIGHTS_FILE} should be")
+    return CheckpointDescription(
+        name=fields["name"], path=folder, sha256=sha256_of_bytes(data), fields=fields
+    )
+
+
+def verify_checkpoint(path: PathLike) -> CheckpointDescription:
+    """Prove that every file of a checkpoint is the one that was written.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, or a file is missing or damaged.
+        StorageError: it cannot be read.
+    """
+    description = read_description(path)
+    table = description.fields["files"]
+    if not all(isinstance(entry, dict) for entry in table.values()):
+        raise _refused(description.path, "its table of files is damaged")
+    check_file_table(description.path, table)
+    return description
+
+
+def load_checkpoint(
+    path: PathLike, device: torch.device | str = "cpu", *, dtype: torch.dtype = torch.float32
+) -> LoadedCheckpoint:
+    """A verified checkpoint as a model in evaluation mode.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, damaged, or does not fit its own configuration.
+        StorageError: it cannot be read.
+    """
+    description = verify_checkpoint(path)
+    model = build_from_config(description.fields["architecture"], description.fields["config"])
+    if model.vocabulary_size != vocabulary.VOCABULARY_SIZE:
+        raise _refused(description.path, "its model has another number of ids than its vocabulary")
+    try:
+        tensors = safetensors.torch.load_file(description.path / WEIGHTS_FILE)
+        model.load_state_dict(tensors)
+    except (safetensors.SafetensorError, RuntimeError):
+        raise _refused(description.path, "its weights do not fit its configuration") from None
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise _refused(description.path, "its weights are not all finite numbers")
+    model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    return LoadedCheckpoint(model=model, description=description)
+
+
+def _refused(folder: Path, why: str) -> InvalidInputError:
+    return InvalidInputError(why, path=folder, hint=_FETCH_AGAIN)
