@@ -1,0 +1,242 @@
+"""What a run is: model, data windows, optimizer, schedule, housekeeping. No torch here.
+
+A recipe is a complete run as a TOML file; named ones come with the package. Every key is checked:
+one that we do not know is refused by name, since a misspelt setting that is ignored is a wrong
+experiment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from perceiver_music.dataset.windows import WindowConfig
+from perceiver_music.errors import InvalidInputError, UsageError
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """Which network, with what sizes; `settings` go to the preset of the architecture."""
+
+    architecture: str = "perceiver_ar"
+    preset: str = "modern"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Optimizer and its rates.
+
+    Attributes:
+        kind: `muon` uses Muon for the matrices and AdamW for the rest; `adamw` AdamW for all.
+        matrix_rate: learning rate of the matrices inside the blocks.
+        embedding_rate: of token, previous-token and value embeddings.
+        output_rate: of the output layer, norms and biases.
+        weight_decay: decoupled, on the matrices inside the blocks.
+        betas: AdamW's.
+        momentum: Muon's.
+        clip_norm: global gradient norm above which gradients are scaled down; 0 for none.
+    """
+
+    kind: Literal["muon", "adamw"] = "muon"
+    matrix_rate: float = 0.02
+    embedding_rate: float = 0.1
+    output_rate: float = 0.008
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.8, 0.95)
+    momentum: float = 0.95
+    clip_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("muon", "adamw"):
+            raise ValueError(f"kind is 'muon' or 'adamw', not {self.kind!r}")
+        if min(self.matrix_rate, self.embedding_rate, self.output_rate) < 0:
+            raise ValueError("learning rates are 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """Learning rate over time: warm-up, level, then linear or cosine decay to a last share."""
+
+    max_steps: int = 1000
+    warmup_steps: int = 40
+    decay_share: float = 0.6
+    decay: Literal["linear", "cosine"] = "linear"
+    final_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 or self.warmup_steps < 0:
+            raise ValueError("max_steps is 1 or more, warmup_steps 0 or more")
+        if not (0.0 <= self.decay_share <= 1.0 and 0.0 <= self.final_share <= 1.0):
+            raise ValueError("decay_share and final_share are shares")
+        if self.decay not in ("linear", "cosine"):
+            raise ValueError(f"decay is 'linear' or 'cosine', not {self.decay!r}")
+
+    def rate_at(self, step: int) -> float:
+        """Factor on every learning rate at a step."""
+        import math
+
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        decay_steps = self.max_steps * self.decay_share
+        left = (self.max_steps - step) / decay_steps if decay_steps else 1.0
+        left = min(1.0, max(0.0, left))
+        if self.decay == "cosine":
+            left = 0.5 - 0.5 * math.cos(math.pi * left)
+        return warm * (self.final_share + (1.0 - self.final_share) * left)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Seeds, precision, and how often what is written.
+
+    Attributes:
+        windows_per_pass: windows in one forward pass; a step accumulates as many as it needs.
+        precision: `auto` is bf16 where the device is known to be fast at it.
+        ema_decay: of the averaged weights that validation and the checkpoint use; 0 for none.
+        validation_events: how many events of the validation split are scored, whole pieces.
+    """
+
+    seed: int = 1
+    windows_per_pass: int = 8
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    ema_decay: float = 0.0
+    compile: bool = False
+    log_every: int = 20
+    validate_every: int = 500
+    validation_events: int = 100_000
+    checkpoint_every: int = 200
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision is auto, fp32 or bf16, not {self.precision!r}")
+        counts = (self.windows_per_pass, self.log_every, self.validate_every)
+        if min(*counts, self.checkpoint_every, self.keep) < 1:
+            raise ValueError("windows_per_pass, *_every and keep are 1 or more")
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError("ema_decay is in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One complete run."""
+
+    name: str = "custom"
+    model: ModelChoice = field(default_factory=ModelChoice)
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files("perceiver_music") / "recipes"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str, settings: typing.Sequence[str] = ()) -> TrainingConfig:
+    """A recipe by name or file, with `key=value` settings laid over it.
+
+    Raises:
+        UsageError: no such recipe, or a setting that is not `section.key=value`.
+        InvalidInputError: the file is not TOML, or has a key or value that we do not know.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInputError(
+                f"cannot read the recipe: {error}", path=path, hint="Give a TOML file."
+            ) from None
+    elif name_or_path in recipe_names():
+        source = resources.files("perceiver_music") / "recipes" / f"{name_or_path}.toml"
+        text = source.read_text(encoding="utf-8")
+    else:
+        raise UsageError(
+            f"there is no recipe {name_or_path!r}",
+            hint=f"Named recipes: {', '.join(recipe_names())}; or give a .toml file.",
+        )
+    values = _parse_toml(text, name_or_path)
+    for setting in settings:
+        _lay_over(values, setting)
+    return config_from_dict(TrainingConfig, values, name_or_path)
+
+
+def _parse_toml(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInputError(f"not a TOML file: {error}", path=name) from None
+
+
+def _lay_over(values: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"{setting!r} is not key=value", hint="For example run.seed=2.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"{section!r} in {setting!r} is not a section of a recipe")
+    values[last] = parsed
+
+
+def config_from_dict(cls: type[Config], values: dict[str, Any], where: str) -> Config:
+    """A configuration dataclass from plain values, checked key by key and type by type.
+
+    Raises:
+        InvalidInputError: an unknown key, a value of the wrong type, or one that is refused.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InvalidInputError(
+            f"unknown setting {unknown[0]!r}",
+            path=where,
+            hint=f"Known here: {', '.join(sorted(known))}.",
+        )
+    fields = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    try:
+        return cls(**fields)
+    except ValueError as error:
+        raise InvalidInputError(str(error), path=where) from None
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise InvalidInputError("should be a section", path=where)
+        return config_from_dict(typing.cast(type, hint), value, where)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, where) for item in value)
+        if len(arguments) == len(value):
+            pairs = zip(arguments, value, strict=True)
+            return tuple(_convert(argument, item, where) for argument, item in pairs)
+    elif origin is typing.Literal:
+        return value  # the dataclass itself refuses others, with better words
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif (origin or hint) is dict and isinstance(value, dict):
+        return value
+    elif isinstance(hint, type) and type(value) is hint:
+        return value
+    raise InvalidInputError(f"{value!r} is not of the right kind ({hint})", path=where)

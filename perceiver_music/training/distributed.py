@@ -1,0 +1,67 @@
+"""One process, or several under `torchrun`: who we are, and sums over all of us."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from perceiver_music.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """This process among those that train together."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files and speaks."""
+        return self.rank == 0
+
+    def rows(self, num_rows: int) -> range:
+        """The rows of a global batch that fall to this rank.
+
+        Raises:
+            UsageError: they cannot be dealt evenly.
+        """
+        if num_rows % self.world_size:
+            raise UsageError(
+                f"{num_rows} windows a step cannot be dealt to {self.world_size} processes evenly",
+                hint="Set windows.windows_per_step to a multiple of the number of processes.",
+            )
+        share = num_rows // self.world_size
+        return range(self.rank * share, (self.rank + 1) * share)
+
+    def sum(self, *numbers: float, device: torch.device) -> list[float]:
+        """Each number summed over all ranks, in float64 (float32 where there is none)."""
+        if self.world_size == 1:
+            return list(numbers)
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        tensor = torch.tensor(numbers, dtype=dtype, device=device)
+        dist.all_reduce(tensor)
+        return tensor.tolist()
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started, if it did; leave them at the end."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Ranks()
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(
+            rank=dist.get_rank(),
+            world_size=dist.get_world_size(),
+            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+        )
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,144 @@
+"""The state of a run, saved so that going on from it is exact.
+
+    steps/step-00000200/
+        model.safetensors      weights, float32
+        training.safetensors   optimizer state and averaged weights
+        state.json             step, counts, environment, and the checksum of the other files
+
+A step folder appears whole, and only then does the oldest go. Randomness needs no saving: windows
+and dropout are pure functions of (seed, step, rank).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.torch
+from torch import Tensor
+
+from perceiver_music.errors import InvalidInputError, PerceiverMusicError
+from perceiver_music.files import read_bytes, reporting_storage_errors
+from perceiver_music.folders import check_file_table, file_table, write_folder_atomically
+
+STEPS_FOLDER: Final = "steps"
+_MODEL_FILE = "model.safetensors"
+_TRAINING_FILE = "training.safetensors"
+_STATE_FILE = "state.json"
+_FORMAT = "perceiver-music-run-state/1"
+_MAX_STATE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCounts:
+    """Where a run stands, and what it must find again to go on exactly.
+
+    Attributes:
+        step: optimizer steps done.
+        loss_tokens: targets that have counted in the loss.
+        seconds: time spent training.
+        num_threads: of the process; sums depend on it.
+        precision: `fp32` or `bf16`.
+        world_size: processes that trained together.
+        data_sha256: the store's checksum.
+    """
+
+    step: int = 0
+    loss_tokens: int = 0
+    seconds: float = 0.0
+    num_threads: int
+    precision: str
+    world_size: int
+    data_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedState:
+    """What a step folder holds; `averaged` is empty when the run keeps no average."""
+
+    counts: RunCounts
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    averaged: dict[str, Tensor]
+
+
+def save_state(run_folder: Path, state: SavedState, *, keep: int) -> Path:
+    """Write the state of a step, then remove all but the newest `keep`.
+
+    Raises:
+        StorageError: it cannot be written; the older ones are then untouched.
+    """
+    steps = run_folder / STEPS_FOLDER
+    target = steps / f"step-{state.counts.step:08d}"
+    with write_folder_atomically(target, overwrite=True) as folder:
+        safetensors.torch.save_file(_on_cpu(state.weights), folder / _MODEL_FILE)
+        training = {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
+        training |= {f"averaged/{name}": tensor for name, tensor in state.averaged.items()}
+        safetensors.torch.save_file(_on_cpu(training), folder / _TRAINING_FILE)
+        document = {"format": _FORMAT, **asdict(state.counts), "files": file_table(folder)}
+        (folder / _STATE_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    for old in step_folders(run_folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def step_folders(run_folder: Path) -> list[Path]:
+    """Saved steps, newest first."""
+    return sorted((run_folder / STEPS_FOLDER).glob("step-*"), reverse=True)
+
+
+def load_newest(run_folder: Path, warn: Callable[[str], None]) -> SavedState:
+    """The newest state that is whole; a damaged one is passed over with a warning.
+
+    Raises:
+        InvalidInputError: there is none to go on from.
+    """
+    for folder in step_folders(run_folder):
+        try:
+            return _load(folder)
+        except PerceiverMusicError as error:
+            warn(f"{error}; going back to the step before")
+    raise InvalidInputError(
+        "has no saved step to resume from",
+        path=run_folder,
+        hint="Name the folder of a run that saved one, or start anew without --resume.",
+    )
+
+
+def _load(folder: Path) -> SavedState:
+    try:
+        document: dict[str, Any] = json.loads(
+            read_bytes(folder / _STATE_FILE, limit=_MAX_STATE_BYTES)
+        )
+        if document.pop("format") != _FORMAT:
+            raise ValueError("another format")
+        files = document.pop("files")
+        counts = RunCounts(**document)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidInputError("its state.json is damaged", path=folder) from error
+    check_file_table(folder, files)
+    with reporting_storage_errors(folder):
+        weights = safetensors.torch.load_file(folder / _MODEL_FILE)
+        training = safetensors.torch.load_file(folder / _TRAINING_FILE)
+    return SavedState(
+        counts=counts,
+        weights=weights,
+        optimizer=_under("optimizer/", training),
+        averaged=_under("averaged/", training),
+    )
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
