@@ -36,9 +36,7 @@ class Anchor:
         """The anchor for `length` tokens when at most `context` and `latents` are allowed."""
         num_latents = min(length, max(1, latents // 2))
         room_to_grow = latents - num_latents
-        return cls(
-            context_start=max(0, length - (context - room_to_grow)), num_latents=num_latents
-        )
+        return cls(context_start=max(0, length - (context - room_to_grow)), num_latents=num_latents)
 
 
 class DecodeState:

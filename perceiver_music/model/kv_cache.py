@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Held = Float[Tensor, "1 heads length head_width"]
+
 
 class KeyValueCache:
     """Grows along the length without copying what it holds.
@@ -27,7 +29,9 @@ class KeyValueCache:
         self,
         key: Float[Tensor, "1 heads new head_width"],
         value: Float[Tensor, "1 heads new head_width"],
-    ) -> tuple[Float[Tensor, "1 heads length head_width"], Float[Tensor, "1 heads length head_width"]]:
+    ) -> tuple[
+        Float[Tensor, "1 heads length head_width"], Float[Tensor, "1 heads length head_width"]
+    ]:
         """Add new positions; returns views of all keys and values held."""
         end = self.length + key.shape[2]
         assert end <= self._key.shape[2], "the caller re-anchors before the cache is full"

@@ -33,7 +33,7 @@ class Rotary(nn.Module):
         if not 2 <= self.size <= head_width:
             raise ValueError(f"rotary fraction {fraction} of {head_width} channels is no pair")
         exponents = torch.linspace(0.0, 1.0, self.size // 2, dtype=torch.float64)
-        frequencies = max_wavelength ** -exponents
+        frequencies = max_wavelength**-exponents
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def angles(self, positions: Int[Tensor, " length"]) -> tuple[Tensor, Tensor]:

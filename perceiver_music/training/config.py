@@ -7,6 +7,7 @@ experiment.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import tomllib
 import types
@@ -102,6 +103,7 @@ class RunConfig:
         precision: `auto` is bf16 where the device is known to be fast at it.
         ema_decay: of the averaged weights that validation and the checkpoint use; 0 for none.
         validation_events: how many events of the validation split are scored, whole pieces.
+        licence: of the weights, written into the checkpoint.
     """
 
     seed: int = 1
@@ -114,6 +116,7 @@ class RunConfig:
     validation_events: int = 100_000
     checkpoint_every: int = 200
     keep: int = 3
+    licence: str = "not stated"
 
     def __post_init__(self) -> None:
         if self.precision not in ("auto", "fp32", "bf16"):
@@ -135,6 +138,15 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str) -> TrainingConfig:
+        """A configuration from plain values, such as a recipe or a saved run holds.
+
+        Raises:
+            InvalidInputError: an unknown key, or a value that is refused.
+        """
+        return config_from_dict(cls, values, where)
 
 
 def recipe_names() -> list[str]:
@@ -166,10 +178,20 @@ def load_recipe(name_or_path: str, settings: typing.Sequence[str] = ()) -> Train
             f"there is no recipe {name_or_path!r}",
             hint=f"Named recipes: {', '.join(recipe_names())}; or give a .toml file.",
         )
-    values = _parse_toml(text, name_or_path)
+    values = apply_settings(_parse_toml(text, name_or_path), settings)
+    return TrainingConfig.from_dict(values, name_or_path)
+
+
+def apply_settings(values: dict[str, Any], settings: typing.Sequence[str]) -> dict[str, Any]:
+    """Plain values with `section.key=value` settings laid over them.
+
+    Raises:
+        UsageError: a setting is not of that form.
+    """
+    values = copy.deepcopy(values)
     for setting in settings:
         _lay_over(values, setting)
-    return config_from_dict(TrainingConfig, values, name_or_path)
+    return values
 
 
 def _parse_toml(text: str, name: str) -> dict[str, Any]:
@@ -235,8 +257,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return value  # the dataclass itself refuses others, with better words
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif (origin or hint) is dict and isinstance(value, dict):
-        return value
-    elif isinstance(hint, type) and type(value) is hint:
+    elif ((origin or hint) is dict and isinstance(value, dict)) or (
+        isinstance(hint, type) and type(value) is hint
+    ):
         return value
     raise InvalidInputError(f"{value!r} is not of the right kind ({hint})", path=where)

@@ -83,7 +83,7 @@ class Optimizers:
         for name, tensor in tensors.items():
             parameter_name, key = name.rsplit("/", 1)
             optimizer, parameter = owners[parameter_name]
-            # AdamW's step counts stay in float32 on their own device; the rest lie with the weights.
+            # AdamW counts its steps on the CPU or its own device; the rest lies with the weights.
             device = tensor.device if tensor.ndim == 0 else parameter.device
             optimizer.state[parameter][key] = tensor.to(device).clone()
 

@@ -1,0 +1,417 @@
+"""`train`: a token store in, a run folder with metrics, saved steps and a checkpoint out.
+
+run.json        the complete recipe, the data and the version
+metrics.jsonl   one report a line
+tensorboard/    the same for TensorBoard, when it is installed
+steps/          the newest saved states, to resume from
+checkpoint/     the best weights on validation, ready to use
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from perceiver_music import __version__
+from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
+from perceiver_music.files import (
+    exclusive_lock,
+    read_bytes,
+    reporting_storage_errors,
+    write_bytes_atomically,
+)
+from perceiver_music.jobs.progress import (
+    Progress,
+    ProgressCallback,
+    WarningCallback,
+    no_progress,
+    no_warning,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from perceiver_music.dataset.token_store import TokenStore
+    from perceiver_music.model.base import SequenceModel
+    from perceiver_music.training.config import TrainingConfig
+    from perceiver_music.training.distributed import Ranks
+    from perceiver_music.training.loop import TrainingLoop
+    from perceiver_music.training.metrics import TrainingReport
+    from perceiver_music.training.run_state import SavedState
+
+RUNS_FOLDER: Final = Path("runs")
+DATA_FOLDER: Final = Path("data")
+RUN_FILE: Final = "run.json"
+CHECKPOINT_FOLDER: Final = "checkpoint"
+
+_MAX_RUN_FILE_BYTES = 1 << 20
+_FIXED_ON_RESUME = ("model", "run.seed", "optimizer.kind")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What to train.
+
+    Attributes:
+        data: the token store; None for the only one in `data/`.
+        output: the run folder; None for a fresh one under `runs/`, or the newest to resume.
+        recipe: a recipe's name or file; None for `gpu` or `laptop` after the device.
+        settings: `section.key=value`, laid over the recipe (or, resuming, over the run's own).
+        max_steps: overrides the recipe's; the schedule stretches with it.
+        max_minutes: stop, saved, after this long.
+        resume: go on with the run.
+        init: a checkpoint whose weights and model to start from.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        precision: `auto`, `fp32`, `bf16`; None for the recipe's.
+    """
+
+    data: Path | None = None
+    output: Path | None = None
+    recipe: str | None = None
+    settings: tuple[str, ...] = ()
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    resume: bool = False
+    init: str | None = None
+    device: str = "auto"
+    precision: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.resume and (self.recipe or self.init):
+            raise UsageError(
+                "--resume goes on with the run's own recipe and weights",
+                hint="Leave out --recipe and --init; --set and --max-steps may change a run.",
+            )
+        if self.max_steps is not None and self.max_steps < 1:
+            raise UsageError("--max-steps is 1 or more")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise UsageError("--max-minutes is more than 0")
+        if self.is_distributed and self.output is None:
+            raise UsageError(
+                "several processes need to be told their run folder", hint="Give --output RUN."
+            )
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether `torchrun` started us among others."""
+        return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+    @property
+    def all_settings(self) -> tuple[str, ...]:
+        """The settings with those that have flags of their own."""
+        extra = [] if self.max_steps is None else [f"schedule.max_steps={self.max_steps}"]
+        if self.precision is not None:
+            extra.append(f"run.precision={self.precision}")
+        return (*self.settings, *extra)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """The last report of the run; `is_first_rank` tells who among several is to speak."""
+
+    report: TrainingReport
+    is_first_rank: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of `train --json`, those of `metrics.jsonl`."""
+        return self.report.as_json()
+
+
+def run(
+    request: TrainRequest,
+    on_progress: ProgressCallback = no_progress,
+    warn: WarningCallback = no_warning,
+) -> TrainResult:
+    """Train to the end of the schedule, of the time, or until a signal.
+
+    Raises:
+        UsageError, InvalidInputError: the request, recipe, store or run cannot be used.
+        OutputExistsError: the run folder holds a run and `resume` was not asked for.
+        BusyError: another process trains in the run folder.
+        NonFiniteError: the training diverged.
+        StoppedBySignalError: SIGINT or SIGTERM; the run is saved.
+    """
+    from perceiver_music.dataset.token_store import TokenStore
+    from perceiver_music.model.device import choose_device
+    from perceiver_music.training.distributed import process_group
+
+    device = _own_device(choose_device(request.device))
+    run_folder = _run_folder(request, device)
+    config, init_model = _configuration(request, run_folder, device)
+    store = TokenStore.open(request.data or _data_of(request, run_folder))
+    with ExitStack() as stack:
+        ranks = stack.enter_context(process_group(device))
+        if ranks.is_first:
+            stack.enter_context(exclusive_lock(run_folder))
+            _write_run_file(run_folder, config, store)
+        loop = _prepare(request, run_folder, config, store, init_model, device, ranks, warn)
+        report = _train(loop, config, store, on_progress, warn)
+    return TrainResult(report=report, is_first_rank=ranks.is_first)
+
+
+def _own_device(device: torch.device) -> torch.device:
+    """Under `torchrun`, each process takes the GPU of its local rank."""
+    import torch
+
+    if device.type != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(own)
+    return own
+
+
+def _default_recipe(device: torch.device) -> str:
+    return "gpu" if device.type == "cuda" else "laptop"
+
+
+def _run_folder(request: TrainRequest, device: torch.device) -> Path:
+    folder = request.output
+    if folder is None and request.resume:
+        folder = _newest_run()
+    elif folder is None:
+        folder = _fresh_folder(Path(request.recipe or _default_recipe(device)).stem)
+    has_run = (folder / RUN_FILE).exists()
+    if has_run and not request.resume:
+        raise OutputExistsError(
+            "holds a run already", path=folder, hint="Go on with it (--resume), or name another."
+        )
+    if request.resume and not has_run:
+        raise InvalidInputError(
+            "holds no run to resume", path=folder, hint="Name the folder that train wrote."
+        )
+    return folder
+
+
+def _newest_run() -> Path:
+    runs = [path.parent for path in RUNS_FOLDER.glob(f"*/{RUN_FILE}")]
+    if not runs:
+        raise UsageError("there is no run to resume under runs/", hint="Give --output RUN.")
+    return max(runs, key=lambda folder: (folder / RUN_FILE).stat().st_mtime)
+
+
+def _fresh_folder(recipe: str) -> Path:
+    number = 1
+    while (folder := RUNS_FOLDER / f"{recipe}-{number}").exists():
+        number += 1
+    return folder
+
+
+def _data_of(request: TrainRequest, run_folder: Path) -> Path:
+    """The store of a run, or the only one in `data/`."""
+    if request.resume:
+        return Path(_read_run_file(run_folder)["data"]["path"])
+    stores = sorted(DATA_FOLDER.glob("*.store"))
+    if len(stores) == 1:
+        return stores[0]
+    what = "no token store" if not stores else f"{len(stores)} token stores"
+    raise UsageError(
+        f"there is {what} in data/ to choose from",
+        hint="Name one with --data; `perceiver-music preprocess` makes them.",
+    )
+
+
+def _configuration(
+    request: TrainRequest, run_folder: Path, device: torch.device
+) -> tuple[TrainingConfig, SequenceModel | None]:
+    from perceiver_music.training.config import TrainingConfig, apply_settings, load_recipe
+
+    if request.resume:
+        for setting in request.settings:
+            if setting.split("=")[0].strip().startswith(_FIXED_ON_RESUME):
+                raise UsageError(f"{setting!r} cannot change in a run that goes on")
+        values = apply_settings(_read_run_file(run_folder)["recipe"], request.all_settings)
+        return TrainingConfig.from_dict(values, str(run_folder / RUN_FILE)), None
+    config = load_recipe(request.recipe or _default_recipe(device), request.all_settings)
+    if request.init is None:
+        return config, None
+    from perceiver_music.model.checkpoint import load_checkpoint
+    from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+
+    loaded = load_checkpoint(resolve_checkpoint(request.init))
+    return config, loaded.model.requires_grad_(True)
+
+
+def _read_run_file(run_folder: Path) -> dict[str, Any]:
+    path = run_folder / RUN_FILE
+    try:
+        document = json.loads(read_bytes(path, limit=_MAX_RUN_FILE_BYTES))
+        if isinstance(document["recipe"], dict) and isinstance(document["data"]["path"], str):
+            return dict(document)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise InvalidInputError("is not the description of a run", path=path)
+
+
+def _write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) -> None:
+    with reporting_storage_errors(run_folder):
+        run_folder.mkdir(parents=True, exist_ok=True)
+        path = store.path.resolve()
+    document = {
+        "version": __version__,
+        "recipe": dataclasses.asdict(config),
+        "data": {"path": os.fspath(path), "sha256": store.sha256},
+    }
+    data = json.dumps(document, indent=2).encode() + b"\n"
+    write_bytes_atomically(run_folder / RUN_FILE, data, overwrite=True)
+
+
+def _prepare(
+    request: TrainRequest,
+    run_folder: Path,
+    config: TrainingConfig,
+    store: TokenStore,
+    init_model: SequenceModel | None,
+    device: torch.device,
+    ranks: Ranks,
+    warn: WarningCallback,
+) -> TrainingLoop:
+    """The loop, at its first step or where the run stood."""
+    import torch
+
+    from perceiver_music.model.device import choose_precision
+    from perceiver_music.model.registry import build_from_preset
+    from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
+    from perceiver_music.training.loop import LoopSetting, TrainingLoop
+    from perceiver_music.training.run_state import load_newest
+
+    saved = load_newest(run_folder, warn) if request.resume else None
+    precision = config.run.precision
+    if saved is not None:
+        _check_resumed(saved, store, ranks, run_folder, warn)
+        torch.set_num_threads(saved.counts.num_threads)
+        precision = saved.counts.precision if precision == "auto" else precision
+    torch.manual_seed(config.run.seed)
+    fields = {**config.model.settings, "vocabulary_size": VOCABULARY_SIZE}
+    model = init_model or build_from_preset(config.model.architecture, config.model.preset, fields)
+    setting = LoopSetting(
+        run_folder=run_folder,
+        device=device,
+        precision=choose_precision(precision, device),
+        ranks=ranks,
+        max_minutes=request.max_minutes,
+    )
+    return TrainingLoop(model.to(device), store, config, setting, saved)
+
+
+def _check_resumed(
+    saved: SavedState, store: TokenStore, ranks: Ranks, run_folder: Path, warn: WarningCallback
+) -> None:
+    if saved.counts.data_sha256 != store.sha256:
+        raise InvalidInputError(
+            "is not the store that this run was trained on",
+            path=store.path,
+            hint=f"Give the one of {run_folder}, or start a new run with --init.",
+        )
+    if saved.counts.world_size != ranks.world_size:
+        warn(
+            f"the run was trained by {saved.counts.world_size} processes and goes on with "
+            f"{ranks.world_size}: equal in mathematics, not bit for bit"
+        )
+
+
+def _train(
+    loop: TrainingLoop,
+    config: TrainingConfig,
+    store: TokenStore,
+    on_progress: ProgressCallback,
+    warn: WarningCallback,
+) -> TrainingReport:
+    from perceiver_music.training.course import follow
+
+    latest = ""
+
+    def tell(step: int) -> None:
+        total = config.schedule.max_steps
+        on_progress(Progress(done=step, total=total, unit="steps", message=latest))
+
+    def on_report(report: TrainingReport) -> None:
+        nonlocal latest
+        latest = _in_words(report)
+        tell(report.step)
+
+    export = _Exporter(loop, config, store)
+    return follow(loop, on_step=tell, on_report=on_report, export=export)
+
+
+def _in_words(report: TrainingReport) -> str:
+    parts = []
+    if report.train_nats_per_event is not None:
+        parts.append(f"train {report.train_nats_per_event:.3f}")
+    if report.validation_nats_per_event is not None:
+        parts.append(f"validation {report.validation_nats_per_event:.3f}")
+    parts.append(f"{report.loss_tokens_per_second:,.0f} events/s")
+    return " · ".join(parts)
+
+
+class _Exporter:
+    """Writes the checkpoint of a run whenever validation is the best so far."""
+
+    def __init__(self, loop: TrainingLoop, config: TrainingConfig, store: TokenStore) -> None:
+        self._loop, self._config, self._store = loop, config, store
+        self._folder = loop.setting.run_folder / CHECKPOINT_FOLDER
+        self._best = self._best_so_far()
+
+    def _best_so_far(self) -> float:
+        from perceiver_music.model.checkpoint import DESCRIPTION_FILE, read_description
+
+        if not (self._folder / DESCRIPTION_FILE).exists():
+            return float("inf")
+        best = read_description(self._folder).metrics.get("validation_nats_per_event")
+        return float("inf") if best is None else float(best)
+
+    def __call__(self, report: TrainingReport) -> str:
+        nats = report.validation_nats_per_event
+        if nats is None or nats <= self._best:
+            self._best = self._best if nats is None else nats
+            self._write(report)
+        return str(self._folder)
+
+    def _write(self, report: TrainingReport) -> None:
+        from perceiver_music.model.checkpoint import save_checkpoint
+        from perceiver_music.model.model_card import model_card
+        from perceiver_music.model.registry import config_as_dict, name_of
+
+        model, store = self._loop.model, self._store
+        details = {
+            "architecture": name_of(model),
+            "version": __version__,
+            "recipe": dataclasses.asdict(self._config),
+            "data": {
+                "name": store.path.stem,
+                "sha256": store.sha256,
+                "events": {
+                    split: sum(piece.num_tokens for piece in store.split(split))
+                    for split in ("train", "validation", "test")
+                },
+            },
+            "metrics": {
+                "step": report.step,
+                "loss_tokens": report.loss_tokens,
+                "train_seconds": report.seconds,
+                "train_nats_per_event": report.train_nats_per_event,
+                "validation_nats_per_event": report.validation_nats_per_event,
+            },
+            "licence": self._config.run.licence,
+        }
+        name = f"{self._loop.setting.run_folder.name}-{report.step}"
+        card = model_card(
+            name=name,
+            num_parameters=model.num_parameters,
+            config=config_as_dict(model),
+            details=details,
+        )
+        save_checkpoint(
+            self._folder,
+            model,
+            name=name,
+            tokenizer_name=store.tokenizer_name,
+            details=details,
+            card=card,
+            weights=self._loop.weights,
+            overwrite=True,
+        )

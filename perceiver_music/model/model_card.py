@@ -1,0 +1,37 @@
+"""The model card: what `checkpoint.json` says, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(
+    *, name: str, num_parameters: int, config: Mapping[str, Any], details: Mapping[str, Any]
+) -> str:
+    """Markdown for the `MODEL_CARD.md` of a checkpoint."""
+    data, metrics = details["data"], details["metrics"]
+    rows = "\n".join(f"| {key} | {_number(value)} |" for key, value in metrics.items())
+    splits = ", ".join(f"{split} {count:,} events" for split, count in data["events"].items())
+    return f"""# {name}
+
+A model of piano performances, made by `perceiver-music train`.
+
+- Architecture: {details["architecture"]}, {num_parameters:,} parameters, context of
+  {config["context"]:,} events, {config["latents"]:,} latents.
+- Recipe: `{details["recipe"]["name"]}` (whole in `checkpoint.json`).
+- Data: {data["name"]} ({splits}); store sha256 `{data["sha256"]}`.
+- Licence of the weights: {details["licence"]}
+
+| Measured | |
+|---|---|
+{rows}
+
+Nats per event are averages over whole held-out pieces, every event scored once.
+"""
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
