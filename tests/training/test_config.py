@@ -1,0 +1,88 @@
+"""Recipes are checked key by key, and settings lie over them."""
+
+from pathlib import Path
+
+import pytest
+
+from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.training.config import (
+    OptimizerConfig,
+    RunConfig,
+    ScheduleConfig,
+    load_recipe,
+    recipe_names,
+)
+
+
+def test_every_recipe_of_the_package_loads_under_its_own_name() -> None:
+    assert recipe_names() == ["gpu", "laptop", "paper", "smoke"]
+    for name in recipe_names():
+        assert load_recipe(name).name == name
+
+
+def test_settings_lie_over_the_recipe() -> None:
+    settings = ["run.seed=7", "model.settings.width=64", "optimizer.kind=adamw"]
+    config = load_recipe("smoke", settings)
+    assert config.run.seed == 7
+    assert config.model.settings["width"] == 64
+    assert config.model.settings["num_heads"] == 4
+    assert config.optimizer.kind == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("run.sead=7", "sead"),
+        ("optimiser.kind='muon'", "optimiser"),
+        ("run.seed='seven'", "seed"),
+        ("run.seed=true", "seed"),
+        ("optimizer.kind=sgd", "sgd"),
+        ("windows.latents=1", "latents"),
+        ("run.keep=0", "keep"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(setting: str, named: str) -> None:
+    with pytest.raises(InvalidInputError, match=named):
+        load_recipe("smoke", [setting])
+
+
+@pytest.mark.parametrize("setting", ["run.seed", "=3", "name.x=1"])
+def test_what_is_no_setting_is_a_usage_error(setting: str) -> None:
+    with pytest.raises(UsageError):
+        load_recipe("smoke", [setting])
+
+
+def test_an_unknown_recipe_names_those_there_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_recipe("lapdog")
+    assert "laptop" in (caught.value.hint or "")
+
+
+def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("= = =")
+    with pytest.raises(InvalidInputError, match="TOML"):
+        load_recipe(str(path))
+    with pytest.raises(InvalidInputError, match="cannot read"):
+        load_recipe(str(tmp_path / "absent.toml"))
+
+
+def test_the_schedule_warms_up_holds_and_decays() -> None:
+    schedule = ScheduleConfig(max_steps=100, warmup_steps=10, decay_share=0.4, final_share=0.1)
+    assert schedule.rate_at(0) == pytest.approx(0.1)
+    assert schedule.rate_at(9) == schedule.rate_at(60) == 1.0
+    assert schedule.rate_at(80) == pytest.approx(0.55)
+    assert schedule.rate_at(100) == pytest.approx(0.1)
+
+
+def test_a_cosine_decays_to_its_last_share() -> None:
+    schedule = ScheduleConfig(max_steps=100, warmup_steps=0, decay_share=1.0, decay="cosine")
+    assert schedule.rate_at(50) == pytest.approx(0.5)
+    assert schedule.rate_at(100) == pytest.approx(0.0)
+
+
+def test_impossible_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="rates"):
+        OptimizerConfig(matrix_rate=-1.0)
+    with pytest.raises(ValueError, match="ema_decay"):
+        RunConfig(ema_decay=1.0)
