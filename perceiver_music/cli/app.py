@@ -1,0 +1,144 @@
+"""The table of contents: every command of `perceiver-music`, and the way in and out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from perceiver_music.cli import failures, settings
+from perceiver_music.cli.commands import evaluate, models, preprocess, render, train
+from perceiver_music.cli.console import Console, ReaderGone, abandon_stdout
+from perceiver_music.cli.invocation import (
+    PROGRAM,
+    Debug,
+    Invocation,
+    Json,
+    Quiet,
+    Verbose,
+    Version,
+    command,
+    command_words,
+)
+from perceiver_music.errors import PerceiverMusicError, StorageError
+
+app = typer.Typer(
+    name=PROGRAM,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def program(
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+    version: Version = False,
+) -> None:
+    """Piano music with a Perceiver AR: continue your own playing, compose, hear it, train.
+
+    perceiver-music continue primer.mid            goes on where primer.mid ends
+    perceiver-music compose --render               a piece from nothing, as MIDI and as sound
+    perceiver-music COMMAND --help                 everything about one command
+    """
+
+
+def _add(
+    group: typer.Typer, name: str, function: Callable[..., int | None], examples: tuple[str, ...]
+) -> None:
+    """Puts a command into the table, its examples beneath its help."""
+    epilog = "\n\n".join(
+        ["[bold]Examples[/bold]", *(line.replace("[", "\\\\[") for line in examples)]
+    )
+    group.command(name, epilog=epilog)(command(function))
+
+
+models_group = typer.Typer(help="The checkpoints at hand: list, info, verify.")
+
+_add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)
+_add(app, "train", train.train, train.EXAMPLES)
+_add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
+_add(app, "render", render.render, render.EXAMPLES)
+app.add_typer(models_group, name="models")
+_add(models_group, "list", models.list_models, models.LIST_EXAMPLES)
+_add(models_group, "info", models.info, models.INFO_EXAMPLES)
+_add(models_group, "verify", models.verify, models.VERIFY_EXAMPLES)
+
+
+def main() -> None:
+    """The entry of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code."""
+    failures.raise_on_sigterm()
+    tree: Any = typer.main.get_command(app)
+    settings.bind_environment(tree)
+    if os.environ.get("_PERCEIVER_MUSIC_COMPLETE"):
+        tree.main(args=arguments, prog_name=PROGRAM)
+    # Before the command line is parsed, only its words can say how a failure should be told.
+    flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    console = Console(as_json="--json" in flags, debug="--debug" in flags)
+    where: dict[str, str] = {"command": next((w for w in flags if not w.startswith("-")), "")}
+
+    def emit(failure: PerceiverMusicError) -> None:
+        Invocation(command=where["command"], console=console).emit_failure(failure)
+
+    code = failures.guarded(lambda: _dispatch(tree, arguments or ["--help"], where), console, emit)
+    return _flushed(code)
+
+
+def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
+    """Finds the command and runs it, with settings in the place of options that are not given."""
+    found = _settings(tree, arguments)
+    try:
+        with tree.make_context(PROGRAM, list(arguments), default_map=found.default_map) as context:
+            return int(tree.invoke(context) or 0)
+    except typer.TyperException as error:
+        context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+        where["command"] = command_words(context) or where["command"]
+        failure = failures.usage_error(error)
+        if context is None or parameter is None:
+            raise failure from error
+        raise settings.blame(
+            failure, context=context, parameter=parameter, settings=found
+        ) from error
+    except SystemExit as leaving:
+        # Rich leaves so when the reader of a help text goes away; its code would be 1.
+        if isinstance(leaving.__context__, BrokenPipeError):
+            raise ReaderGone from leaving
+        raise
+
+
+def _settings(tree: Any, arguments: list[str]) -> settings.Settings:
+    """The settings that hold here; a broken file must not keep anyone from the help."""
+    try:
+        settings.check_environment(tree, os.environ)
+        return settings.load_settings(tree, folder=Path(), user_file=settings.user_settings_file())
+    except PerceiverMusicError:
+        if {"--help", "-h", "--version"} & set(arguments):
+            return settings.Settings()
+        raise
+
+
+def _flushed(code: int) -> int:
+    """Empties standard output while a failure to do so can still be told."""
+    if sys.stdout is None:
+        return code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        abandon_stdout()
+        return failures.READER_GONE_EXIT_CODE
+    except OSError:
+        abandon_stdout()
+        return code or StorageError.exit_code
+    return code

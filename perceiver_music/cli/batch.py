@@ -1,0 +1,68 @@
+"""Many items, one command: no bad one stops the others, and the code says how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from perceiver_music.cli import failures
+from perceiver_music.cli.invocation import Invocation
+from perceiver_music.errors import PartialFailureError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One piece of work.
+
+    Attributes:
+        name: its input, as the user wrote it.
+        work: does it and prints its result; gets the moment it began. Returns False when the
+            item was left alone.
+    """
+
+    name: str
+    work: Callable[[float], bool]
+
+
+def run_batch(invocation: Invocation, items: Iterable[Item], *, num_inputs: int) -> int:
+    """Does all items and returns the exit code.
+
+    Args:
+        invocation: where results and failures are told.
+        items: the work, in order.
+        num_inputs: how many inputs the items come from; a single one fails with its own code.
+    """
+    codes: list[int] = []
+    num_done = num_skipped = 0
+    for item in items:
+        started = time.perf_counter()
+        try:
+            if item.work(started):
+                num_done += 1
+            else:
+                num_skipped += 1
+        except Exception as error:  # a bug too must not stop the others
+            failure = failures.report(error, invocation.console)
+            invocation.emit_failure(failure, inputs=[item.name], since=started)
+            codes.append(failure.exit_code)
+    num_items = num_done + num_skipped + len(codes)
+    if num_items > 1:
+        _summarise(invocation, done=num_done, skipped=num_skipped, failed=len(codes))
+    if not codes:
+        return 0
+    return codes[0] if num_inputs == 1 else PartialFailureError.exit_code
+
+
+def _summarise(invocation: Invocation, *, done: int, skipped: int, failed: int) -> None:
+    parts = [f"{done} done"]
+    if skipped:
+        parts.append(f"{skipped} skipped")
+    if failed:
+        parts.append(f"{failed} failed")
+    summary = ", ".join(parts)
+    if failed:
+        # Under --quiet too: it is the error of the batch as a whole.
+        invocation.console.failure_summary(summary)
+    else:
+        invocation.console.info(summary)

@@ -1,0 +1,1 @@
+"""One short file a command: options in, one job called, its result printed."""

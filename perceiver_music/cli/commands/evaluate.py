@@ -1,0 +1,115 @@
+"""`perceiver-music evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from perceiver_music.cli.inputs import resolve_inputs
+from perceiver_music.cli.invocation import Invocation
+from perceiver_music.cli.options import Checkpoint, Context, Device, Latents
+
+if TYPE_CHECKING:
+    from perceiver_music.cli.console import Console
+    from perceiver_music.jobs.evaluate import EvaluateResult
+
+EXAMPLES = (
+    "perceiver-music evaluate --data data/maestro.store --split test",
+    "perceiver-music evaluate song.mid --checkpoint runs/laptop-1 --json",
+)
+
+
+def evaluate(
+    invocation: Invocation,
+    midi: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MIDI",
+            help="Files, folders, globs, or - for a list on stdin; instead of --data.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="STORE",
+            help="The token store that preprocess made.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option("--split", metavar="train|validation|test", help="Which pieces of the store."),
+    ] = "test",
+    checkpoint: Checkpoint = None,
+    context: Context = None,
+    latents: Latents = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            "--stride",
+            metavar="N",
+            help="Events newly scored per window.",
+            show_default="half the latents",
+        ),
+    ] = None,
+    max_pieces: Annotated[
+        int | None,
+        typer.Option("--max-pieces", metavar="N", help="Only the first N.", show_default="all"),
+    ] = None,
+    per_event: Annotated[
+        bool, typer.Option("--per-event", help="With --json: one number an event, too.")
+    ] = False,
+    device: Device = "auto",
+) -> int:
+    """Measure how likely a model finds whole pieces that it has not heard.
+
+    Nats per event, per note and per second of music; lower is better. Every event is scored once.
+    """
+    from perceiver_music.jobs import evaluate as job
+
+    console = invocation.console
+    inputs = resolve_inputs(midi or ())
+    request = job.EvaluateRequest(
+        data=data,
+        files=tuple(item.file_path for item in inputs),
+        checkpoint=checkpoint,
+        split=split,
+        context=context,
+        latents=latents,
+        stride=stride,
+        max_pieces=max_pieces,
+        per_event=per_event,
+        device=device,
+    )
+    with console.progress("evaluate") as on_progress:
+        result = job.run(request, on_progress, console.warning)
+    console.info(f"computed on {result.device}")
+    if console.as_json:
+        sources = [data] if data is not None else [item.name for item in inputs]
+        invocation.emit(result.as_json(), inputs=sources)
+    else:
+        _print(console, result)
+    return 0
+
+
+def _print(console: Console, result: EvaluateResult) -> None:
+    fields = result.as_json()
+    if len(result.pieces) > 1:
+        rows = [
+            (f"{piece.nats.mean():.4f}", f"{piece.events:,}", piece.title)
+            for piece in result.pieces
+        ]
+        console.table(("nats/event", "events", "piece"), rows)
+        console.line("")
+    rows = [
+        (name.replace("_", " "), f"{fields[name]:.4f}")
+        for name in ("nats_per_event", "nats_per_note", "nats_per_second")
+    ]
+    rows += [(name, f"{fields[name]:,.0f}") for name in ("pieces", "events", "notes", "seconds")]
+    rows += [(name, f"{fields[name]:,}") for name in ("context", "latents", "stride")]
+    rows += [(name, str(fields[name])) for name in ("checkpoint", "source")]
+    console.table(("measure", "value"), rows)

@@ -1,0 +1,30 @@
+"""What the shell offers after an option, found without importing anything heavy."""
+
+from __future__ import annotations
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def complete_device(incomplete: str) -> list[str]:
+    """Devices that begin as typed."""
+    return [name for name in DEVICES if name.startswith(incomplete)]
+
+
+def complete_checkpoint(incomplete: str) -> list[str]:
+    """Names of bundled checkpoints that begin as typed; paths are the shell's own business."""
+    from perceiver_music.bundled import bundled_checkpoints
+
+    try:
+        names = sorted(entry.name for entry in bundled_checkpoints().iterdir() if entry.is_dir())
+    except OSError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of recipes that begin as typed."""
+    from importlib.resources import files
+
+    names = sorted(entry.name for entry in files("perceiver_music").joinpath("recipes").iterdir())
+    recipes = [name.removesuffix(".toml") for name in names if name.endswith(".toml")]
+    return [name for name in recipes if name.startswith(incomplete)]

@@ -1,0 +1,242 @@
+"""The only printer: results to standard output, everything else to standard error.
+
+Nothing outside this file writes to either stream. Results are bytes written at once and flushed,
+so that a full disk or a reader that went away is noticed here, where it can be told apart from
+any other failure.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, cast
+
+from perceiver_music.errors import PerceiverMusicError, StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+    from perceiver_music.jobs.progress import ProgressCallback
+
+
+class ReaderGone(BaseException):
+    """The process that read our standard output closed it.
+
+    Not an `Exception`, so that a batch that survives the failure of an item does not survive this.
+    """
+
+
+def printable(text: str) -> str:
+    """`text` on one line: control characters and undecodable bytes as `\\xNN`."""
+    return "".join(_printable_character(character) for character in text)
+
+
+def _printable_character(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name that is not UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+class _ForgivingStream:
+    """Standard error, whose own failure must never become ours."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self._stream = stream
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        if self._stream is not None:
+            try:
+                self._stream.write(text)
+            except (OSError, ValueError):
+                self._stream = None
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            try:
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._stream = None
+
+    def isatty(self) -> bool:
+        return stream_is_terminal(self._stream)
+
+    def fileno(self) -> int:
+        if self._stream is None:
+            raise OSError("standard error is closed")
+        return self._stream.fileno()
+
+
+def stream_is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a person sits at the other end; False for a closed stream."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:
+        return False
+
+
+class Console:
+    """One command's way to speak, as `--json`, `--quiet`, `--verbose` and `--debug` ask."""
+
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        debug: bool = False,
+    ) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose or debug
+        self.debug = debug
+        self._rich: RichConsole | None = None
+
+    # Standard output: results.
+
+    def line(self, text: str) -> None:
+        """Prints one line of a result."""
+        self.binary(os.fsencode(text) + b"\n")
+
+    def path(self, path: str | os.PathLike[str]) -> None:
+        """Prints a path that was written, byte for byte as the file system has it."""
+        self.line(os.fspath(path))
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Prints aligned columns under their names."""
+        lines = [list(columns), *([printable(cell) for cell in row] for row in rows)]
+        widths = [max(len(cells[i]) for cells in lines) for i in range(len(columns))]
+        for cells in lines:
+            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            self.line("  ".join(padded).rstrip())
+
+    def json(self, fields: Mapping[str, object]) -> None:
+        """Prints one JSON object on one line, in ASCII, so that any name survives any locale."""
+        self.line(json.dumps(_without_non_finite(fields), allow_nan=False))
+
+    def binary(self, data: bytes) -> None:
+        """Writes `data` to standard output.
+
+        Raises:
+            ReaderGone: the reader of our pipe went away.
+            StorageError: there is no standard output, or it is full.
+        """
+        stream = sys.stdout
+        if stream is None:
+            raise StorageError(
+                "standard output is closed", hint="Leave it open, or write to a file with -o FILE."
+            )
+        try:
+            stream.flush()
+            stream.buffer.write(data)
+            stream.buffer.flush()
+        except BrokenPipeError as error:
+            abandon_stdout()
+            raise ReaderGone from error
+        except OSError as error:
+            abandon_stdout()
+            raise StorageError(
+                f"cannot write to standard output: {error.strerror}",
+                hint="Free some space, or write somewhere else with -o.",
+            ) from error
+
+    # Standard error: everything else.
+
+    @property
+    def rich(self) -> RichConsole:
+        """Rich's console on standard error, made when first needed (Rich is slow to import)."""
+        if self._rich is None:
+            from rich.console import Console as RichConsole
+
+            stream = cast("IO[str]", _ForgivingStream(sys.stderr))
+            self._rich = RichConsole(file=stream, highlight=False, markup=False, emoji=False)
+        return self._rich
+
+    def info(self, text: str) -> None:
+        """What the user should know: the seed that was drawn, the device that was chosen."""
+        if not self.quiet:
+            self._say(text)
+
+    def warning(self, text: str) -> None:
+        """Something odd that did not stop us."""
+        if not self.quiet:
+            self._say(text, label="warning", style="yellow")
+
+    def detail(self, text: str) -> None:
+        """What only `--verbose` shows."""
+        if self.verbose and not self.quiet:
+            self._say(text, style="dim")
+
+    def error(self, failure: PerceiverMusicError, *, hint: str) -> None:
+        """The two lines of a failure: what is wrong with which file, and what to do."""
+        self._say(str(failure), label="error", style="bold red")
+        self._say(hint, label="hint", style="cyan")
+
+    def failure_summary(self, text: str) -> None:
+        """The end of a batch in which something failed."""
+        self._say(text, label="error", style="bold red")
+
+    def traceback(self, text: str) -> None:
+        """A bug's traceback, under `--debug` alone."""
+        if self.debug:
+            self.rich.print(text, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, title: str, *, plain_lines: bool = False) -> Iterator[ProgressCallback]:
+        """Shows a job's progress while the block runs.
+
+        Args:
+            title: what is being done, a word or two.
+            plain_lines: without a terminal, print a line now and then instead of nothing.
+        """
+        from perceiver_music.cli import progress_display
+        from perceiver_music.jobs.progress import no_progress
+
+        if self.quiet:
+            yield no_progress
+        elif self.rich.is_terminal and not self.rich.is_dumb_terminal:
+            with progress_display.bar(self.rich, title) as callback:
+                yield callback
+        elif plain_lines:
+            yield progress_display.PlainLines(self.info)
+        else:
+            yield no_progress
+
+    def _say(self, text: str, *, label: str = "", style: str = "") -> None:
+        from rich.text import Text
+
+        line = Text(f"{label}: " if label else "", style=style)
+        line.append(printable(text), style="" if label else style)
+        self.rich.print(line, soft_wrap=True)
+
+
+def abandon_stdout() -> None:
+    """Points standard output at nothing, so that the flush at exit cannot fail a second time."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _without_non_finite(value: object) -> object:
+    """JSON has no infinity (the level of silence, in decibels): those become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _without_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_non_finite(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value

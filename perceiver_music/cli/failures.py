@@ -1,0 +1,135 @@
+"""From an exception to two lines and an exit code.
+
+Whatever ends a command ends here: our own failures, the operating system's, a wrong word on the
+command line, a signal, a reader that went away, and bugs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+import typer
+from typer import TyperException
+
+from perceiver_music.cli.console import Console, ReaderGone
+from perceiver_music.errors import (
+    PerceiverMusicError,
+    StoppedBySignalError,
+    StorageError,
+    UnavailableError,
+    UsageError,
+)
+from perceiver_music.files import storage_error
+
+READER_GONE_EXIT_CODE = 141
+
+_HINTS = {
+    1: "Run it again with --debug and report what it prints.",
+    2: "See 'perceiver-music --help'.",
+    3: "The lines above say what was wrong with each.",
+    65: "Give a file of the right kind, or leave this one out.",
+    69: "Install what is missing or make it reachable, then run the command again.",
+    73: "Use --force to overwrite it, --skip-existing to leave it, or -o to write elsewhere.",
+    74: "Check that the path exists, that you may use it and that the disk has room.",
+    75: "Wait until the other process has finished, then run the command again.",
+    76: "Lower the learning rate and resume from the last checkpoint.",
+    130: "Run the command again to start over.",
+    143: "Run the command again to start over.",
+}
+
+
+class Bug(PerceiverMusicError):
+    """Our own mistake, in one line."""
+
+    exit_code = 1
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def hint_of(failure: PerceiverMusicError) -> str:
+    """What to do about a failure: its own hint, or the usual advice for its code."""
+    return failure.hint or _HINTS.get(failure.exit_code, _HINTS[1])
+
+
+def as_failure(error: BaseException) -> PerceiverMusicError:
+    """The failure that `error` is to the user."""
+    if isinstance(error, PerceiverMusicError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedBySignalError("interrupted", signal_number=signal.SIGINT)
+    if isinstance(error, Terminated):
+        return StoppedBySignalError("terminated", signal_number=signal.SIGTERM)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("perceiver_mu"):
+        name = (error.name or "a module").partition(".")[0]
+        return UnavailableError(
+            f"{name} is not installed", hint=f"Install it with 'python -m pip install {name}'."
+        )
+    if isinstance(error, OSError):
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        return storage_error(error, name or "a file")
+    return Bug(f"this is a bug of ours: {type(error).__name__}: {error}")
+
+
+def usage_error(error: TyperException) -> UsageError:
+    """A wrong word on the command line, in our two lines."""
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    message = message.replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    command = "perceiver-music" if context is None else context.command_path
+    return UsageError(message[:1].lower() + message[1:], hint=f"See '{command} --help'.")
+
+
+def report(error: BaseException, console: Console) -> PerceiverMusicError:
+    """Says on standard error what happened; the traceback of a bug under `--debug` alone."""
+    failure = as_failure(error)
+    if isinstance(failure, Bug):
+        console.traceback("".join(traceback.format_exception(error)))
+    console.error(failure, hint=hint_of(failure))
+    return failure
+
+
+def failure_fields(failure: PerceiverMusicError) -> dict[str, object]:
+    """The `error` object of `--json`."""
+    return {**failure.as_dict(), "hint": hint_of(failure)}
+
+
+def guarded(
+    action: Callable[[], int | None],
+    console: Console,
+    emit: Callable[[PerceiverMusicError], None],
+) -> int:
+    """Runs a command and returns its exit code, whatever happens.
+
+    Args:
+        action: the command; None means 0.
+        console: where a failure is told.
+        emit: prints the failure as the command's JSON object, when JSON was asked for.
+    """
+    try:
+        try:
+            return action() or 0
+        except typer.Exit as leaving:
+            return leaving.exit_code
+        except (Exception, KeyboardInterrupt, Terminated) as error:
+            failure = report(error, console)
+            emit(failure)
+            return failure.exit_code
+    except ReaderGone:
+        return READER_GONE_EXIT_CODE
+    except StorageError as error:  # the failure object itself could not be written
+        return error.exit_code
+
+
+def raise_on_sigterm() -> None:
+    """Makes SIGTERM unwind the stack like Ctrl-C, so that temporary files are removed."""
+
+    def terminate(signal_number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, terminate)

@@ -1,0 +1,70 @@
+"""The options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perceiver_music.cli.completion import complete_checkpoint, complete_device
+
+OUTPUT_PANEL = "Output"
+
+MidiFiles = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MIDI",
+        help="Files, folders, globs, or - for standard input: one file, or a list of paths.",
+        show_default=False,
+    ),
+]
+
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Replace outputs that exist.", rich_help_panel=OUTPUT_PANEL),
+]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing",
+        help="Leave outputs that exist, and count them as done.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="NAME|PATH",
+        help="The model: a name from 'models list', or a checkpoint's folder.",
+        show_default="the bundled one",
+        autocompletion=complete_checkpoint,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda|mps",
+        help="Where to compute; auto takes cuda, mps or cpu, the first there is.",
+        autocompletion=complete_device,
+    ),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="N",
+        help="The most events that a prediction sees.",
+        show_default="the checkpoint's",
+    ),
+]
+Latents = Annotated[
+    int | None,
+    typer.Option(
+        "--latents",
+        metavar="N",
+        help="How many of them, the latest, go through the whole network.",
+        show_default="the checkpoint's",
+    ),
+]

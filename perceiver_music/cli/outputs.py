@@ -1,0 +1,195 @@
+"""Where results go: `-o FILE`, `-o FOLDER/`, a template, `-`, or a name of our choosing.
+
+Names are settled before any work: two items that would write the same file are refused while
+nothing is lost. What exists is checked here first, cheaply; the writer checks again when it
+publishes, and only that counts.
+"""
+
+from __future__ import annotations
+
+import os
+import string
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from perceiver_music.cli.console import stream_is_terminal
+from perceiver_music.errors import OutputExistsError, UsageError
+
+STDOUT = "-"
+FIELDS = ("stem", "index", "seed", "checkpoint")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameParts:
+    """What the fields of a template become for one item."""
+
+    stem: str
+    index: int | None = None
+    seed: int | None = None
+    checkpoint: str | None = None
+
+    def available(self) -> dict[str, str | int]:
+        """The fields that this item has."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputNames:
+    """How the outputs of one command are named.
+
+    Attributes:
+        wanted: the word after `-o`; None takes `default` in the current folder.
+        default: template of a file's name for folders and for no word at all.
+        numbered: whether one input has several outputs, so that their index must show.
+    """
+
+    wanted: str | None
+    default: str
+    numbered: bool = False
+
+    def __post_init__(self) -> None:
+        if self.wanted == "":
+            raise UsageError("-o needs a name", hint="Give a file, a folder/, a template or '-'.")
+        _check_template(self.template)
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the file itself goes to standard output."""
+        return self.wanted == STDOUT
+
+    @property
+    def template(self) -> str:
+        """The whole name, with fields."""
+        if self.wanted is None or self.wanted == STDOUT:
+            return self.default
+        is_folder = self.wanted.endswith(("/", os.sep)) or Path(self.wanted).is_dir()
+        folder = self.wanted if self.wanted.endswith(("/", os.sep)) else f"{self.wanted}/"
+        return folder + self.default if is_folder else self.wanted
+
+    def path(self, parts: NameParts) -> Path:
+        """The output of one item.
+
+        Raises:
+            UsageError: the template asks for what this item does not have.
+        """
+        template = self.template
+        if self.numbered and parts.index is not None and "index" not in _fields(template):
+            root, suffix = os.path.splitext(template)  # noqa: PTH122 (a template is no path yet)
+            template = f"{root}_{{index}}{suffix}"
+        available = parts.available()
+        for name in _fields(template):
+            if name not in available:
+                raise UsageError(
+                    f"'{{{name}}}' in -o means nothing to this command",
+                    hint=f"It knows {', '.join(f'{{{known}}}' for known in available)}.",
+                )
+        try:
+            return Path(template.format_map(available))
+        except ValueError as error:
+            raise UsageError(f"the template '{template}' is wrong: {error}") from error
+
+
+def _fields(template: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+
+
+def _check_template(template: str) -> None:
+    try:
+        fields = _fields(template)
+    except ValueError as error:
+        raise UsageError(
+            f"the template '{template}' is wrong: {error}",
+            hint="Write '{{' and '}}' for braces that are part of the name.",
+        ) from error
+    for name in fields:
+        if name not in FIELDS:
+            raise UsageError(
+                f"'{{{name}}}' in -o is not known",
+                hint=f"Use {', '.join(f'{{{known}}}' for known in FIELDS)}.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingOutputs:
+    """What to do with an output that is there already."""
+
+    force: bool
+    skip: bool
+
+    def __post_init__(self) -> None:
+        if self.force and self.skip:
+            raise UsageError(
+                "--force and --skip-existing contradict each other", hint="Give one of them."
+            )
+
+    def should_skip(self, path: Path) -> bool:
+        """Whether `path` is there and is to be left alone.
+
+        Raises:
+            OutputExistsError: it is there, and neither leave was given.
+        """
+        if self.force or not os.path.lexists(path):
+            return False
+        if not self.skip:
+            raise OutputExistsError("exists already", path=path)
+        return True
+
+
+def refuse_collisions(
+    outputs: Sequence[Sequence[Path]], *, inputs: Sequence[Path | None] = ()
+) -> None:
+    """Refuses a batch in which one item would undo another's work.
+
+    Args:
+        outputs: the files that each item writes.
+        inputs: the file that each item reads, in the same order; None where there is none.
+
+    Raises:
+        UsageError: two would write the same file, or one would write what another reads.
+    """
+    writer: dict[str, int] = {}
+    for index, paths in enumerate(outputs):
+        for path in paths:
+            if writer.setdefault(_identity(path), index) != index or paths.count(path) > 1:
+                raise UsageError(
+                    f"two items of this batch would write {path}",
+                    hint="Give -o FOLDER/ or a template with {stem} and {index}.",
+                )
+    for index, path in enumerate(inputs):
+        if path is not None and writer.get(_identity(path), index) != index:
+            raise UsageError(
+                f"{path} would be overwritten before it is read", hint="Write somewhere else."
+            )
+
+
+def _identity(path: Path) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def check_stdout(*, num_items: int, as_json: bool, also_writes: str | None = None) -> None:
+    """Refuses `-o -` where it cannot work.
+
+    Args:
+        num_items: how many files there would be.
+        as_json: whether the JSON object needs standard output for itself.
+        also_writes: an option that makes a second file, when it is given.
+
+    Raises:
+        UsageError: several files, JSON too, or a terminal at the other end.
+    """
+    if num_items > 1:
+        raise UsageError(
+            "-o - can carry one file only", hint="Give one input and one variation, or -o FOLDER/."
+        )
+    if as_json:
+        raise UsageError("-o - and --json both need standard output", hint="Write to a file.")
+    if also_writes is not None:
+        raise UsageError(f"-o - can carry one file only, not what {also_writes} makes too")
+    if stream_is_terminal(sys.stdout):
+        raise UsageError(
+            "standard output is a terminal",
+            hint="Send it to a file or a program ('-o - > out.mid'), or name a file.",
+        )
