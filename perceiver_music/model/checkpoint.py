@@ -34,6 +34,7 @@ WEIGHTS_FILE: Final = "model.safetensors"
 CARD_FILE: Final = "MODEL_CARD.md"
 
 _MAX_DESCRIPTION_BYTES = 1 << 20
+_NO_FIT = "its weights do not fit its configuration"
 _FETCH_AGAIN = "Use another checkpoint; `perceiver-music models list` shows those at hand."
 
 
@@ -198,18 +199,36 @@ def load_checkpoint(
         StorageError: it cannot be read.
     """
     description = verify_checkpoint(path)
-    model = build_from_config(description.fields["architecture"], description.fields["config"])
-    if model.vocabulary_size != vocabulary.VOCABULARY_SIZE:
-        raise _refused(description.path, "its model has another number of ids than its vocabulary")
     try:
         tensors = safetensors.torch.load_file(description.path / WEIGHTS_FILE)
+    except safetensors.SafetensorError:
+        raise _refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
+    model = _network_for(description, tensors)
+    try:
         model.load_state_dict(tensors)
-    except (safetensors.SafetensorError, RuntimeError):
-        raise _refused(description.path, "its weights do not fit its configuration") from None
+    except RuntimeError:
+        raise _refused(description.path, _NO_FIT) from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise _refused(description.path, "its weights are not all finite numbers")
     model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LoadedCheckpoint(model=model, description=description)
+
+
+def _network_for(
+    description: CheckpointDescription, tensors: Mapping[str, Tensor]
+) -> SequenceModel:
+    """The network, built only when the weights are as many as its configuration asks for."""
+    architecture, config = description.fields["architecture"], description.fields["config"]
+    layers = config.get("num_layers")
+    if isinstance(layers, int) and layers > len(tensors):
+        raise _refused(description.path, _NO_FIT)
+    with torch.device("meta"):  # shapes without memory: a configuration may ask for any amount
+        outline = build_from_config(architecture, config)
+    if outline.vocabulary_size != vocabulary.VOCABULARY_SIZE:
+        raise _refused(description.path, "its model has another number of ids than its vocabulary")
+    if outline.num_parameters > sum(tensor.numel() for tensor in tensors.values()):
+        raise _refused(description.path, _NO_FIT)
+    return build_from_config(architecture, config)
 
 
 def _refused(folder: Path, why: str) -> InvalidInputError:

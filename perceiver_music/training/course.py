@@ -96,7 +96,7 @@ class _Course:
                 )
             if is_late:
                 break
-            if step % run.validate_every == 0:
+            if step % run.validate_every == 0 or step == loop.config.schedule.max_steps:
                 last = self._validate()
             elif step % run.log_every == 0:
                 self._report()

@@ -1,0 +1,243 @@
+"""`train` as a job: a run from its first step to its checkpoint, stopped and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from perceiver_music.dataset.token_store import EncodedPiece, TokenStore, write_token_store
+from perceiver_music.errors import (
+    BusyError,
+    InvalidInputError,
+    OutputExistsError,
+    UsageError,
+)
+from perceiver_music.files import exclusive_lock
+from perceiver_music.jobs import train
+from perceiver_music.jobs.train import TrainRequest
+from perceiver_music.model.checkpoint import load_checkpoint
+
+SMALL = (
+    "model.settings={width=16, num_heads=2, num_layers=1, context=64, latents=16}",
+    "windows.latents=16",
+    "windows.contexts=[[0, 32]]",
+    "windows.windows_per_step=4",
+    "run.log_every=2",
+    "run.validate_every=4",
+    "run.checkpoint_every=4",
+    "run.keep=2",
+)
+
+
+def request_for(store: TokenStore, output: Path, **fields: object) -> TrainRequest:
+    values = {"recipe": "smoke", "settings": SMALL, "max_steps": 10, "device": "cpu", **fields}
+    return TrainRequest(data=store.path, output=output, **values)
+
+
+def metrics_of(run_folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_what_it_promises(tiny_store: TokenStore, tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+    progress = []
+    result = train.run(request_for(tiny_store, run_folder), progress.append)
+    fields = result.as_json()
+    assert fields["step"] == 10
+    assert fields["run"] == str(run_folder)
+    assert fields["validation_nats_per_event"] > 0
+    assert fields["checkpoint"] == str(run_folder / "checkpoint")
+    assert load_checkpoint(run_folder / "checkpoint").model.context == 64
+    assert [line["step"] for line in metrics_of(run_folder)] == [2, 4, 6, 8, 10]
+    assert metrics_of(run_folder)[-1] == fields
+    assert [path.name for path in sorted((run_folder / "steps").iterdir())] == [
+        "step-00000008",
+        "step-00000010",
+    ]
+    assert progress[-1].done == progress[-1].total == 10
+
+
+def test_an_excerpt_is_learned_by_heart(tiny_store: TokenStore, tmp_path: Path) -> None:
+    piece = tiny_store.split("train")[2]
+    ids = tiny_store.ids(piece)[:500]
+    assert len(ids) >= 300
+    rows = [
+        EncodedPiece(
+            title="excerpt",
+            composer="",
+            split=split,
+            path="excerpt.mid",
+            source_sha256="0" * 64,
+            seconds=piece.seconds,
+            ids=ids,
+            notes=tiny_store.notes(piece),
+        )
+        for split in ("train", "validation")
+    ]
+    path = tmp_path / "excerpt.store"
+    write_token_store(
+        path,
+        rows,
+        tokenizer_name=tiny_store.tokenizer_name,
+        fingerprint=tiny_store.fingerprint,
+        overwrite=False,
+    )
+    request = TrainRequest(data=path, output=tmp_path / "run", recipe="smoke", device="cpu")
+    assert train.run(request).as_json()["validation_nats_per_event"] < 0.1
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    train.run(request_for(tiny_store, tmp_path / "whole", max_steps=12))
+    twelve = ("schedule.max_steps=12",)
+    settings = (*SMALL, *twelve)
+    broken = request_for(tiny_store, tmp_path / "parts", max_steps=None, settings=settings)
+    interrupted = _Interrupt(at_step=6)
+    with pytest.raises(SystemError, match="pulled"):
+        train.run(broken, interrupted)
+    train.run(TrainRequest(output=tmp_path / "parts", resume=True, device="cpu"))
+    for name in ("model", "training"):
+        file = f"steps/step-00000012/{name}.safetensors"
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+    lines = [
+        [line[key] for key in ("step", "loss_tokens", "validation_nats_per_event")]
+        for run in ("whole", "parts")
+        for line in metrics_of(tmp_path / run)
+    ]
+    assert lines[:6] == lines[6:]
+
+
+class _Interrupt:
+    """A power cut: an exception out of nowhere, with nothing saved since the last time."""
+
+    def __init__(self, at_step: int) -> None:
+        self.at_step = at_step
+
+    def __call__(self, progress: object) -> None:
+        if getattr(progress, "done", 0) == self.at_step:
+            raise SystemError("the plug was pulled")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_stops(
+    tiny_store: TokenStore, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from perceiver_music.errors import PerceiverMusicError\n"
+        "from perceiver_music.jobs.train import TrainRequest, run\n"
+        "request = TrainRequest(data=Path(sys.argv[1]), output=Path(sys.argv[2]), recipe='smoke',\n"
+        "    settings=tuple(sys.argv[3:]), max_steps=1_000_000, device='cpu')\n"
+        "try:\n"
+        "    run(request)\n"
+        "except PerceiverMusicError as error:\n"
+        "    sys.exit(error.exit_code)\n"
+    )
+    run_folder = tmp_path / "run"
+    command = [sys.executable, "-c", program, str(tiny_store.path), str(run_folder), *SMALL]
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        while not (run_folder / "metrics.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+    last = metrics_of(run_folder)[-1]["step"]
+    assert (run_folder / "steps" / f"step-{last:08d}" / "state.json").exists()
+
+
+def test_time_that_is_up_ends_a_run_in_good_order(tiny_store: TokenStore, tmp_path: Path) -> None:
+    request = request_for(tiny_store, tmp_path / "run", max_steps=10**6, max_minutes=0.01)
+    step = train.run(request).as_json()["step"]
+    assert 0 < step < 10**6
+    assert (tmp_path / "run" / "steps" / f"step-{step:08d}").is_dir()
+
+
+def test_a_run_is_not_begun_over_another(tiny_store: TokenStore, tmp_path: Path) -> None:
+    train.run(request_for(tiny_store, tmp_path / "run", max_steps=1))
+    with pytest.raises(OutputExistsError):
+        train.run(request_for(tiny_store, tmp_path / "run"))
+    with pytest.raises(InvalidInputError, match="no run"):
+        train.run(TrainRequest(output=tmp_path / "other", resume=True))
+
+
+def test_two_processes_do_not_train_one_run(tiny_store: TokenStore, tmp_path: Path) -> None:
+    with exclusive_lock(tmp_path / "run"), pytest.raises(BusyError):
+        train.run(request_for(tiny_store, tmp_path / "run"))
+
+
+def test_another_store_is_not_what_the_run_was_trained_on(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    train.run(request_for(tiny_store, tmp_path / "run", max_steps=1))
+    other = tmp_path / "other.store"
+    rows = [
+        EncodedPiece(
+            title="",
+            composer="",
+            split=piece.split,
+            path=piece.path,
+            source_sha256=piece.source_sha256,
+            seconds=piece.seconds,
+            ids=tiny_store.ids(piece),
+            notes=tiny_store.notes(piece),
+        )
+        for piece in tiny_store.pieces[1:]
+    ]
+    write_token_store(
+        other,
+        rows,
+        tokenizer_name=tiny_store.tokenizer_name,
+        fingerprint=tiny_store.fingerprint,
+        overwrite=False,
+    )
+    with pytest.raises(InvalidInputError, match="not the store"):
+        train.run(TrainRequest(data=other, output=tmp_path / "run", resume=True, max_steps=2))
+
+
+def test_a_checkpoint_can_be_trained_further(tiny_store: TokenStore, tmp_path: Path) -> None:
+    train.run(request_for(tiny_store, tmp_path / "first"))
+    start = load_checkpoint(tmp_path / "first" / "checkpoint").model.state_dict()
+    fields = {"init": str(tmp_path / "first"), "max_steps": 1}
+    frozen = (*SMALL, "optimizer.kind=adamw", "optimizer.matrix_rate=0.0")
+    frozen += ("optimizer.embedding_rate=0.0", "optimizer.output_rate=0.0")
+    train.run(request_for(tiny_store, tmp_path / "second", settings=frozen, **fields))
+    end = load_checkpoint(tmp_path / "second" / "checkpoint").model.state_dict()
+    assert all(torch.equal(start[name], tensor) for name, tensor in end.items())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"resume": True, "recipe": "smoke"},
+        {"max_steps": 0},
+        {"max_minutes": 0.0},
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        TrainRequest(**fields)
+
+
+def test_the_model_cannot_change_in_a_run_that_goes_on(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    train.run(request_for(tiny_store, tmp_path / "run", max_steps=1))
+    change = ("model.settings.width=32",)
+    with pytest.raises(UsageError, match="cannot change"):
+        train.run(TrainRequest(output=tmp_path / "run", resume=True, settings=change))
+
+
+def test_without_data_the_only_store_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="no token store"):
+        train.run(TrainRequest(recipe="smoke", device="cpu"))
