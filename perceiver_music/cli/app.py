@@ -10,9 +10,10 @@ from typing import Any
 
 import typer
 
-from perceiver_music.cli import failures, settings
+from perceiver_music.cli import failures, help_text, settings
 from perceiver_music.cli.commands import evaluate, models, preprocess, render, train
 from perceiver_music.cli.console import Console, ReaderGone, abandon_stdout
+from perceiver_music.cli.help_text import GroupedCommand, GroupedCommands, examples_text
 from perceiver_music.cli.invocation import (
     PROGRAM,
     Debug,
@@ -30,7 +31,8 @@ app = typer.Typer(
     name=PROGRAM,
     context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
+    cls=GroupedCommands,
 )
 
 
@@ -44,9 +46,10 @@ def program(
 ) -> None:
     """Piano music with a Perceiver AR: continue your own playing, compose, hear it, train.
 
-    perceiver-music continue primer.mid            goes on where primer.mid ends
-    perceiver-music compose --render               a piece from nothing, as MIDI and as sound
-    perceiver-music COMMAND --help                 everything about one command
+    \b
+    perceiver-music continue primer.mid    goes on where primer.mid ends
+    perceiver-music compose --render       a piece from nothing, and its sound
+    perceiver-music COMMAND --help         everything about one command
     """
 
 
@@ -54,13 +57,13 @@ def _add(
     group: typer.Typer, name: str, function: Callable[..., int | None], examples: tuple[str, ...]
 ) -> None:
     """Puts a command into the table, its examples beneath its help."""
-    epilog = "\n\n".join(
-        ["[bold]Examples[/bold]", *(line.replace("[", "\\\\[") for line in examples)]
-    )
-    group.command(name, epilog=epilog)(command(function))
+    text = examples_text(examples)
+    group.command(name, epilog=text, cls=GroupedCommand)(command(function))
 
 
-models_group = typer.Typer(help="The checkpoints at hand: list, info, verify.")
+models_group = typer.Typer(
+    help="The checkpoints at hand: list, info, verify.", rich_markup_mode=None, cls=GroupedCommands
+)
 
 _add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)
 _add(app, "train", train.train, train.EXAMPLES)
@@ -100,7 +103,12 @@ def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
     """Finds the command and runs it, with settings in the place of options that are not given."""
     found = _settings(tree, arguments)
     try:
-        with tree.make_context(PROGRAM, list(arguments), default_map=found.default_map) as context:
+        with tree.make_context(
+            PROGRAM,
+            list(arguments),
+            default_map=found.default_map,
+            terminal_width=help_text.help_width(),
+        ) as context:
             return int(tree.invoke(context) or 0)
     except typer.TyperException as error:
         context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
@@ -112,7 +120,6 @@ def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
             failure, context=context, parameter=parameter, settings=found
         ) from error
     except SystemExit as leaving:
-        # Rich leaves so when the reader of a help text goes away; its code would be 1.
         if isinstance(leaving.__context__, BrokenPipeError):
             raise ReaderGone from leaving
         raise

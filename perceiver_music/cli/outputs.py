@@ -158,10 +158,10 @@ def refuse_collisions(
                     f"two items of this batch would write {path}",
                     hint="Give -o FOLDER/ or a template with {stem} and {index}.",
                 )
-    for index, path in enumerate(inputs):
-        if path is not None and writer.get(_identity(path), index) != index:
+    for index, source in enumerate(inputs):
+        if source is not None and writer.get(_identity(source), index) != index:
             raise UsageError(
-                f"{path} would be overwritten before it is read", hint="Write somewhere else."
+                f"{source} would be overwritten before it is read", hint="Write somewhere else."
             )
 
 

@@ -99,11 +99,11 @@ def evaluate(
 def _print(console: Console, result: EvaluateResult) -> None:
     fields = result.as_json()
     if len(result.pieces) > 1:
-        rows = [
+        pieces = [
             (f"{piece.nats.mean():.4f}", f"{piece.events:,}", piece.title)
             for piece in result.pieces
         ]
-        console.table(("nats/event", "events", "piece"), rows)
+        console.table(("nats/event", "events", "piece"), pieces)
         console.line("")
     rows = [
         (name.replace("_", " "), f"{fields[name]:.4f}")
