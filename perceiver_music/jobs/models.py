@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ class CheckpointRow:
     name: str
     origin: str
     path: str
-    parameters: int | None
-    context: int | None
-    validation_nats_per_event: float | None
-    sha256: str | None
     is_default: bool
+    parameters: int | None = None
+    context: int | None = None
+    validation_nats_per_event: float | None = None
+    sha256: str | None = None
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -66,23 +66,25 @@ def list_models() -> ModelsListResult:
 
     rows = []
     for place in list_checkpoints():
-        description, problem = None, None
+        row = CheckpointRow(
+            name=place.name,
+            origin=place.origin,
+            path=os.fspath(place.path),
+            is_default=place.origin == "bundled" and place.name == DEFAULT_NAME,
+        )
         try:
             description = read_description(place.path)
         except PerceiverMusicError as error:
-            problem = error.message
+            rows.append(replace(row, problem=error.message))
+            continue
+        fields = description.fields
         rows.append(
-            CheckpointRow(
-                name=place.name,
-                origin=place.origin,
-                path=os.fspath(place.path),
-                parameters=description and description.fields.get("parameters"),
-                context=description and description.fields["config"].get("context"),
-                validation_nats_per_event=description
-                and description.metrics.get("validation_nats_per_event"),
-                sha256=description and description.sha256,
-                is_default=place.origin == "bundled" and place.name == DEFAULT_NAME,
-                problem=problem,
+            replace(
+                row,
+                parameters=fields.get("parameters"),
+                context=fields["config"].get("context"),
+                validation_nats_per_event=description.metrics.get("validation_nats_per_event"),
+                sha256=description.sha256,
             )
         )
     return ModelsListResult(models=tuple(rows))

@@ -9,22 +9,14 @@ checkpoint/     the best weights on validation, ready to use
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perceiver_music import __version__
 from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
-from perceiver_music.files import (
-    exclusive_lock,
-    read_bytes,
-    reporting_storage_errors,
-    write_bytes_atomically,
-)
+from perceiver_music.files import exclusive_lock
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -32,6 +24,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.training.run_file import RUN_FILE, read_run_file, write_run_file
 
 if TYPE_CHECKING:
     import torch
@@ -46,10 +39,7 @@ if TYPE_CHECKING:
 
 RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
-RUN_FILE: Final = "run.json"
-CHECKPOINT_FOLDER: Final = "checkpoint"
 
-_MAX_RUN_FILE_BYTES = 1 << 20
 _FIXED_ON_RESUME = ("model", "run.seed", "optimizer.kind")
 
 
@@ -148,7 +138,7 @@ def run(
         ranks = stack.enter_context(process_group(device))
         if ranks.is_first:
             stack.enter_context(exclusive_lock(run_folder))
-            _write_run_file(run_folder, config, store)
+            write_run_file(run_folder, config, store)
         loop = _prepare(request, run_folder, config, store, init_model, device, ranks, warn)
         report = _train(loop, config, store, on_progress, warn)
     return TrainResult(report=report, is_first_rank=ranks.is_first)
@@ -204,7 +194,7 @@ def _fresh_folder(recipe: str) -> Path:
 def _data_of(request: TrainRequest, run_folder: Path) -> Path:
     """The store of a run, or the only one in `data/`."""
     if request.resume:
-        return Path(_read_run_file(run_folder)["data"]["path"])
+        return Path(read_run_file(run_folder).data_path)
     stores = sorted(DATA_FOLDER.glob("*.store"))
     if len(stores) == 1:
         return stores[0]
@@ -224,7 +214,7 @@ def _configuration(
         for setting in request.settings:
             if setting.split("=")[0].strip().startswith(_FIXED_ON_RESUME):
                 raise UsageError(f"{setting!r} cannot change in a run that goes on")
-        values = apply_settings(_read_run_file(run_folder)["recipe"], request.all_settings)
+        values = apply_settings(read_run_file(run_folder).recipe, request.all_settings)
         return TrainingConfig.from_dict(values, str(run_folder / RUN_FILE)), None
     config = load_recipe(request.recipe or _default_recipe(device), request.all_settings)
     if request.init is None:
@@ -234,30 +224,6 @@ def _configuration(
 
     loaded = load_checkpoint(resolve_checkpoint(request.init))
     return config, loaded.model.requires_grad_(True)
-
-
-def _read_run_file(run_folder: Path) -> dict[str, Any]:
-    path = run_folder / RUN_FILE
-    try:
-        document = json.loads(read_bytes(path, limit=_MAX_RUN_FILE_BYTES))
-        if isinstance(document["recipe"], dict) and isinstance(document["data"]["path"], str):
-            return dict(document)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InvalidInputError("is not the description of a run", path=path)
-
-
-def _write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) -> None:
-    with reporting_storage_errors(run_folder):
-        run_folder.mkdir(parents=True, exist_ok=True)
-        path = store.path.resolve()
-    document = {
-        "version": __version__,
-        "recipe": dataclasses.asdict(config),
-        "data": {"path": os.fspath(path), "sha256": store.sha256},
-    }
-    data = json.dumps(document, indent=2).encode() + b"\n"
-    write_bytes_atomically(run_folder / RUN_FILE, data, overwrite=True)
 
 
 def _prepare(
@@ -280,7 +246,7 @@ def _prepare(
     from perceiver_music.training.run_state import load_newest
 
     saved = load_newest(run_folder, warn) if request.resume else None
-    precision = config.run.precision
+    precision: str = config.run.precision
     if saved is not None:
         _check_resumed(saved, store, ranks, run_folder, warn)
         torch.set_num_threads(saved.counts.num_threads)
@@ -322,6 +288,7 @@ def _train(
     warn: WarningCallback,
 ) -> TrainingReport:
     from perceiver_music.training.course import follow
+    from perceiver_music.training.export import BestCheckpoint
 
     latest = ""
 
@@ -334,7 +301,7 @@ def _train(
         latest = _in_words(report)
         tell(report.step)
 
-    export = _Exporter(loop, config, store)
+    export = BestCheckpoint(loop, store)
     return follow(loop, on_step=tell, on_report=on_report, export=export)
 
 
@@ -346,72 +313,3 @@ def _in_words(report: TrainingReport) -> str:
         parts.append(f"validation {report.validation_nats_per_event:.3f}")
     parts.append(f"{report.loss_tokens_per_second:,.0f} events/s")
     return " · ".join(parts)
-
-
-class _Exporter:
-    """Writes the checkpoint of a run whenever validation is the best so far."""
-
-    def __init__(self, loop: TrainingLoop, config: TrainingConfig, store: TokenStore) -> None:
-        self._loop, self._config, self._store = loop, config, store
-        self._folder = loop.setting.run_folder / CHECKPOINT_FOLDER
-        self._best = self._best_so_far()
-
-    def _best_so_far(self) -> float:
-        from perceiver_music.model.checkpoint import DESCRIPTION_FILE, read_description
-
-        if not (self._folder / DESCRIPTION_FILE).exists():
-            return float("inf")
-        best = read_description(self._folder).metrics.get("validation_nats_per_event")
-        return float("inf") if best is None else float(best)
-
-    def __call__(self, report: TrainingReport) -> str:
-        nats = report.validation_nats_per_event
-        if nats is None or nats <= self._best:
-            self._best = self._best if nats is None else nats
-            self._write(report)
-        return str(self._folder)
-
-    def _write(self, report: TrainingReport) -> None:
-        from perceiver_music.model.checkpoint import save_checkpoint
-        from perceiver_music.model.model_card import model_card
-        from perceiver_music.model.registry import config_as_dict, name_of
-
-        model, store = self._loop.model, self._store
-        details = {
-            "architecture": name_of(model),
-            "version": __version__,
-            "recipe": dataclasses.asdict(self._config),
-            "data": {
-                "name": store.path.stem,
-                "sha256": store.sha256,
-                "events": {
-                    split: sum(piece.num_tokens for piece in store.split(split))
-                    for split in ("train", "validation", "test")
-                },
-            },
-            "metrics": {
-                "step": report.step,
-                "loss_tokens": report.loss_tokens,
-                "train_seconds": report.seconds,
-                "train_nats_per_event": report.train_nats_per_event,
-                "validation_nats_per_event": report.validation_nats_per_event,
-            },
-            "licence": self._config.run.licence,
-        }
-        name = f"{self._loop.setting.run_folder.name}-{report.step}"
-        card = model_card(
-            name=name,
-            num_parameters=model.num_parameters,
-            config=config_as_dict(model),
-            details=details,
-        )
-        save_checkpoint(
-            self._folder,
-            model,
-            name=name,
-            tokenizer_name=store.tokenizer_name,
-            details=details,
-            card=card,
-            weights=self._loop.weights,
-            overwrite=True,
-        )

@@ -63,6 +63,15 @@ def make_norm(config: BlockConfig) -> nn.Module:
     return nn.RMSNorm(config.width, eps=1e-6, elementwise_affine=False)
 
 
+def make_rotary(config: BlockConfig) -> Rotary:
+    """The rotary positions of this flavour; it has no weights, so every layer may have its own."""
+    return Rotary(
+        config.head_width,
+        fraction=config.rotary_fraction,
+        max_wavelength=config.rotary_max_wavelength,
+    )
+
+
 def make_linear(in_features: int, out_features: int, *, bias: bool) -> nn.Linear:
     """A linear layer with variance-scaling (fan-in) weights and zero bias."""
     linear = nn.Linear(in_features, out_features, bias=bias)
@@ -113,10 +122,11 @@ def causal_attention(
         return F.scaled_dot_product_attention(query, key, value)
     if num_queries == num_keys:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    bias: Tensor
     if query.is_cuda:
-        bias = causal_lower_right(num_queries, num_keys)
-    else:  # on CPU the bias object would build its matrix anew at every call
-        bias = _causal_bias(num_queries, num_keys, query.dtype)
+        bias = causal_lower_right(num_queries, num_keys)  # type: ignore[assignment]
+    else:  # elsewhere the bias object would build its matrix anew at every call
+        bias = _causal_bias(num_queries, num_keys, query.dtype).to(query.device)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
@@ -133,11 +143,7 @@ class Attention(nn.Module):
         self.output = make_linear(width, width, bias=config.bias)
         if config.zero_init_branches:
             nn.init.zeros_(self.output.weight)
-        self.rotary = Rotary(
-            config.head_width,
-            fraction=config.rotary_fraction,
-            max_wavelength=config.rotary_max_wavelength,
-        )
+        self.rotary = make_rotary(config)
 
     def split_heads(
         self, x: Float[Tensor, "*batch length width"]

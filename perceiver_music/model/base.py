@@ -11,12 +11,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perceiver_music.model.kv_cache import KeyValueCache
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,8 @@ class DecodeState:
 class SequenceModel(nn.Module, ABC):
     """A causal model of token sequences; it knows no tokenizer and no data set."""
 
+    config: DataclassInstance
+    """Everything that the shapes and the computation depend on."""
     context: int
     """The longest window that training used; longer ones work."""
     latents: int

@@ -140,7 +140,7 @@ class PerceiverAR(SequenceModel):
 
     def __init__(self, config: PerceiverARConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: PerceiverARConfig = config
         self.context, self.latents = config.context, config.latents
         self.vocabulary_size = config.vocabulary_size
         width = config.block.width
@@ -149,7 +149,7 @@ class PerceiverAR(SequenceModel):
         if config.previous_token:
             self.previous = nn.Embedding(config.vocabulary_size, width)
             nn.init.zeros_(self.previous.weight)
-        self.embedding_norm = nn.Identity()
+        self.embedding_norm: nn.Module = nn.Identity()
         self.query_projection = None
         if config.block.norm == "rms":
             # Without a scale of their own, embeddings enter the residual stream at unit size.
@@ -195,8 +195,7 @@ class PerceiverAR(SequenceModel):
         return self.cross.context_table(self.embedding_norm(self.embedding.weight))
 
     def _angles(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        device = self.embedding.weight.device
-        return self.cross.attention.rotary.angles(torch.arange(start, stop, device=device))
+        return self.cross.attention.rotary.angles(start, stop, self.embedding.weight.device)
 
     def _latent_inputs(
         self, tokens: Tensor, num_latents: int, visible: Tensor | None = None

@@ -74,7 +74,7 @@ def build_from_preset(name: str, preset: str, fields: dict[str, Any]) -> Sequenc
 
 def config_as_dict(model: SequenceModel) -> dict[str, Any]:
     """The configuration of a model as a JSON object."""
-    return dataclasses.asdict(model.config)  # type: ignore[arg-type]
+    return dataclasses.asdict(model.config)
 
 
 def build_from_config(name: str, config: dict[str, Any]) -> SequenceModel:

@@ -7,12 +7,30 @@ Only differences of positions matter, so a window may count from any origin.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
+
+_FEWEST_ROWS = 256
 
 
-class Rotary(nn.Module):
+@lru_cache(maxsize=16)
+def _angle_table(
+    num_positions: int, num_pairs: int, max_wavelength: float, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of all pairs at positions 0, 1, ...; float32 on `device`."""
+    with torch.inference_mode(False):  # what is kept must serve training too
+        # float64 until the end: at position 32,768 float32 angles are off by 0.002 radians. On
+        # the CPU, because not every device has it.
+        exponents = torch.linspace(0.0, 1.0, num_pairs, dtype=torch.float64, device="cpu")
+        positions = torch.arange(num_positions, dtype=torch.float64, device="cpu")
+        phase = positions[:, None] * max_wavelength**-exponents
+        return phase.cos().float().to(device), phase.sin().float().to(device)
+
+
+class Rotary:
     """Turns pairs of channels by an angle proportional to the position.
 
     Channel `i` is paired with channel `i + size / 2` of the rotated part, which is the paper's
@@ -28,19 +46,16 @@ class Rotary(nn.Module):
     """
 
     def __init__(self, head_width: int, *, fraction: float, max_wavelength: float) -> None:
-        super().__init__()
         self.size = 2 * round(head_width * fraction / 2)
         if not 2 <= self.size <= head_width:
             raise ValueError(f"rotary fraction {fraction} of {head_width} channels is no pair")
-        exponents = torch.linspace(0.0, 1.0, self.size // 2, dtype=torch.float64)
-        frequencies = max_wavelength**-exponents
-        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.max_wavelength = max_wavelength
 
-    def angles(self, positions: Int[Tensor, " length"]) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, `[length, size / 2]` float32, for `rotate`."""
-        # float64 until the end: at position 32,768 float32 angles are off by 0.002 radians.
-        phase = positions.to(torch.float64)[:, None] * self.frequencies
-        return phase.cos().float(), phase.sin().float()
+    def angles(self, start: int, stop: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, `[stop - start, size / 2]` float32, for `rotate`."""
+        num_rows = max(_FEWEST_ROWS, 1 << (stop - 1).bit_length())
+        cos, sin = _angle_table(num_rows, self.size // 2, self.max_wavelength, device)
+        return cos[start:stop], sin[start:stop]
 
     def rotate(
         self, x: Float[Tensor, "*batch length head_width"], angles: tuple[Tensor, Tensor]

@@ -9,7 +9,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from perceiver_music.model.attention import BlockConfig, CausalBlock, attention_mask, make_norm
+from perceiver_music.model.attention import (
+    BlockConfig,
+    CausalBlock,
+    attention_mask,
+    make_norm,
+    make_rotary,
+)
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
 from perceiver_music.model.kv_cache import KeyValueCache
 
@@ -53,7 +59,7 @@ class Transformer(SequenceModel):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: TransformerConfig = config
         self.context, self.latents = config.context, config.latents
         self.vocabulary_size = config.vocabulary_size
         self.embedding = nn.Embedding(config.vocabulary_size, config.block.width)
@@ -61,6 +67,7 @@ class Transformer(SequenceModel):
         self.layers = nn.ModuleList(
             CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)
         )
+        self.rotary = make_rotary(config.block)
         self.final_norm = make_norm(config.block)
         self.output = nn.Linear(config.block.width, config.vocabulary_size, bias=config.block.bias)
         nn.init.zeros_(self.output.weight)
@@ -84,8 +91,7 @@ class Transformer(SequenceModel):
         return self._logits(x[:, -num_latents:])
 
     def _angles(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(start, stop, device=self.embedding.weight.device)
-        return self.layers[0].attention.rotary.angles(positions)
+        return self.rotary.angles(start, stop, self.embedding.weight.device)
 
     def _logits(self, x: Tensor) -> Tensor:
         logits = self.output(self.final_norm(x)).float()

@@ -104,8 +104,9 @@ class _Course:
                 loop.save(self._seconds())
         if loop.counts.step > first_step and not _is_saved(loop):
             loop.save(self._seconds())
-        is_validated = last is not None and last.step == loop.counts.step
-        return last if is_validated else self._validate()
+        if last is not None and last.step == loop.counts.step:
+            return last
+        return self._validate()
 
     def _seconds(self) -> float:
         return self._earlier_seconds + time.monotonic() - self._begun

@@ -76,7 +76,9 @@ class TrainingLoop:
             self._restore(resumed)
         elif config.run.ema_decay:
             self._averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        self._network = self._wrap(model)
+        self._replicas = self._replicate()
+        network: nn.Module = self._replicas or model
+        self._network = torch.compile(network) if config.run.compile else network
 
     def _restore(self, saved: SavedState) -> None:
         self.model.load_state_dict(saved.weights)
@@ -92,12 +94,11 @@ class TrainingLoop:
             seconds=saved.counts.seconds,
         )
 
-    def _wrap(self, model: SequenceModel) -> nn.Module:
-        network: nn.Module = model
-        if self._ranks.world_size > 1:
-            devices = [self._ranks.local_rank] if self._setting.device.type == "cuda" else None
-            network = DistributedDataParallel(model, device_ids=devices)
-        return torch.compile(network) if self.config.run.compile else network  # type: ignore[return-value]
+    def _replicate(self) -> DistributedDataParallel | None:
+        if self._ranks.world_size == 1:
+            return None
+        devices = [self._ranks.local_rank] if self._setting.device.type == "cuda" else None
+        return DistributedDataParallel(self.model, device_ids=devices)
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -142,8 +143,9 @@ class TrainingLoop:
         return torch.autocast(self._setting.device.type, torch.bfloat16, enabled=enabled)
 
     def _no_sync(self, *, is_last: bool) -> AbstractContextManager[None]:
-        is_distributed = isinstance(self._network, DistributedDataParallel)
-        return nullcontext() if is_last or not is_distributed else self._network.no_sync()
+        if is_last or self._replicas is None:
+            return nullcontext()
+        return self._replicas.no_sync()
 
     def _rate(self) -> float:
         return self.config.schedule.rate_at(self.counts.step)

@@ -19,7 +19,7 @@ class Optimizers:
     """All optimizers of a run as one, with their state as named tensors."""
 
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
         groups = _groups(model)
         rest = [
             {"params": groups["embedding"], "lr": config.embedding_rate, "weight_decay": 0.0},

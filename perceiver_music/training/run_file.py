@@ -1,0 +1,65 @@
+"""`run.json`: the complete recipe of a run, its data, and the version that began it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from perceiver_music import __version__
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.files import read_bytes, reporting_storage_errors, write_bytes_atomically
+
+if TYPE_CHECKING:
+    from perceiver_music.dataset.token_store import TokenStore
+    from perceiver_music.training.config import TrainingConfig
+
+RUN_FILE: Final = "run.json"
+_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFile:
+    """What a run folder says of itself; the recipe as plain values."""
+
+    recipe: dict[str, Any]
+    data_path: Path
+
+
+def read_run_file(run_folder: Path) -> RunFile:
+    """The description of the run in a folder.
+
+    Raises:
+        StorageError: it cannot be read.
+        InvalidInputError: it is not one.
+    """
+    path = run_folder / RUN_FILE
+    try:
+        document = json.loads(read_bytes(path, limit=_MAX_BYTES))
+        recipe, data_path = document["recipe"], document["data"]["path"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        recipe = data_path = None
+    if not isinstance(recipe, dict) or not isinstance(data_path, str):
+        raise InvalidInputError("is not the description of a run", path=path)
+    return RunFile(recipe=recipe, data_path=Path(data_path))
+
+
+def write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) -> None:
+    """Describe a run in its folder, which is made.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with reporting_storage_errors(run_folder):
+        run_folder.mkdir(parents=True, exist_ok=True)
+        path = store.path.resolve()
+    document = {
+        "version": __version__,
+        "recipe": dataclasses.asdict(config),
+        "data": {"path": os.fspath(path), "sha256": store.sha256},
+    }
+    data = json.dumps(document, indent=2).encode() + b"\n"
+    write_bytes_atomically(run_folder / RUN_FILE, data, overwrite=True)
