@@ -1,0 +1,273 @@
+"""Notes to event ids and back: the events of Music Transformer and Perceiver AR on a 10 ms grid.
+
+Encoding is note-seq's (`Performance` with 32 velocity bins and shifts of up to 100 steps over an
+absolute grid of 100 steps a second), in whole-array operations. Times are rounded once, from the
+start of the piece, so they do not drift. The format and where it differs from note-seq:
+docs/tokenizer.md.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.music.performance import NoteArray, Performance, note_array
+from perceiver_music.music.sustain import apply_sustain
+from perceiver_music.tokenizer import vocabulary as v
+
+Ids = npt.NDArray[np.uint16]
+Steps = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
+
+DEFAULT_VELOCITY: Final = 64
+"""Velocity of a note that no VELOCITY came before; the encoder never leaves it open."""
+
+_HALF_STEP: Final = v.MICROSECONDS_PER_STEP // 2
+_VELOCITIES_PER_BIN: Final = 128 // v.NUM_VELOCITY_BINS
+_KEY_BITS: Final = 63
+
+
+def encode(performance: Performance) -> Ids:
+    """The ids of a performance, its pedal turned into longer notes first; no BOS, no EOS."""
+    return encode_notes(apply_sustain(performance).notes)
+
+
+def encode_notes(notes: NoteArray) -> Ids:
+    """The ids of notes that are as long as they are heard.
+
+    Args:
+        notes: `NOTE_DTYPE`, in any order.
+    """
+    num_notes = len(notes)
+    if num_notes == 0:
+        return np.empty(0, dtype=np.uint16)
+    notes = _in_order(notes)
+    start_step, end_step = quantize(notes)
+    end_step = _ends_in_order_of_starts(end_step, notes["pitch"])
+
+    # One sort key holds (step, note, is_off): ends come before onsets within a step because a
+    # note that ends there started in an earlier step, so stands earlier in the order of notes.
+    note_bits = num_notes.bit_length()
+    if int(end_step.max()).bit_length() + note_bits + 1 > _KEY_BITS:
+        raise ValueError("the notes are too many or too late to be encoded")
+    note_key = np.arange(num_notes, dtype=np.int64) << 1
+    keys = np.concatenate(
+        ((start_step << (note_bits + 1)) | note_key, (end_step << (note_bits + 1)) | note_key | 1)
+    )
+    keys.sort()
+    step = keys >> (note_bits + 1)
+    note = (keys >> 1) & ((1 << note_bits) - 1)
+    is_off = (keys & 1).astype(bool)
+
+    event_ids = notes["pitch"][note] + np.where(is_off, v.NOTE_OFF, v.NOTE_ON)
+    bins = velocity_bins(notes["velocity"])
+    # Onsets come in the order of notes, so a change of velocity is a change between neighbours.
+    changes_velocity = np.diff(bins, prepend=0) != 0
+    velocity_of_event = np.where(changes_velocity[note] & ~is_off, bins[note], 0)
+    return _assemble(np.diff(step, prepend=0), velocity_of_event, event_ids)
+
+
+def _assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Ids:
+    """Lay out, for each note event, its time shifts, its velocity (0: none), then itself."""
+    num_shifts = -(-shift_steps // v.MAX_SHIFT_STEPS)
+    has_velocity = velocity_bin > 0
+    position = np.cumsum(num_shifts + has_velocity + 1) - 1
+    # All that is not overwritten below is a shift of full length.
+    ids = np.full(int(position[-1]) + 1, v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1, dtype=np.uint16)
+    ids[position] = event_ids
+    ids[position[has_velocity] - 1] = v.VELOCITY - 1 + velocity_bin[has_velocity]
+    has_shift = num_shifts > 0
+    last_shift = (position - has_velocity - 1)[has_shift]
+    remainder = shift_steps[has_shift] - v.MAX_SHIFT_STEPS * (num_shifts[has_shift] - 1)
+    ids[last_shift] = v.TIME_SHIFT - 1 + remainder
+    return ids
+
+
+def quantize(notes: NoteArray) -> tuple[Steps, Steps]:
+    """Start and end steps of notes: the nearest, halves up, and at least one step long."""
+    start_step = (notes["start_us"] + _HALF_STEP) // v.MICROSECONDS_PER_STEP
+    end_step = (notes["end_us"] + _HALF_STEP) // v.MICROSECONDS_PER_STEP
+    return start_step, np.maximum(end_step, start_step + 1)
+
+
+def velocity_bins(velocity: npt.NDArray[np.uint8]) -> Steps:
+    """The bin, 1 to 32, of each velocity; 0, which a note cannot have in MIDI, counts as 1."""
+    return (np.maximum(velocity, 1).astype(np.int64) - 1) // _VELOCITIES_PER_BIN + 1
+
+
+def bin_velocity(velocity_bin: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A velocity in the middle of its bin, so that decoding is neither louder nor softer."""
+    return velocity_bin * _VELOCITIES_PER_BIN - _VELOCITIES_PER_BIN // 2
+
+
+def _in_order(notes: NoteArray) -> NoteArray:
+    """Notes by (start, pitch), the order of the format; stable."""
+    start, pitch = notes["start_us"], notes["pitch"]
+    later = start[1:] > start[:-1]
+    if bool((later | ((start[1:] == start[:-1]) & (pitch[1:] >= pitch[:-1]))).all()):
+        return notes
+    return notes[np.lexsort((pitch, start))]
+
+
+def _ends_in_order_of_starts(end_step: Steps, pitch: npt.NDArray[np.uint8]) -> Steps:
+    """Give the ends of notes of one pitch that overlap to these notes in the order of starts.
+
+    A NOTE_OFF does not say which of two sounding notes of its pitch it ends. It is read as the
+    first; to be read back as written it must be written so.
+    """
+    by_pitch = np.argsort(pitch, kind="stable")
+    ends, pitches = end_step[by_pitch], pitch[by_pitch]
+    if not bool(((ends[1:] < ends[:-1]) & (pitches[1:] == pitches[:-1])).any()):
+        return end_step
+    in_order = np.empty_like(end_step)
+    in_order[by_pitch] = ends[np.lexsort((ends, pitches))]
+    return in_order
+
+
+def decode(ids: npt.ArrayLike) -> Performance:
+    """The performance that ids describe, on the 10 ms grid and without pedal.
+
+    Any sequence of ids has a meaning. Specials are passed over; a NOTE_OFF ends the note of its
+    pitch that has sounded longest, or nothing; notes still sounding at the end of the ids end
+    there; every note lasts at least one step. Onsets of one step are set a microsecond apart
+    where their order is not that of pitch, so that encoding again gives the same ids.
+
+    Raises:
+        InvalidInputError: something is not an id of the vocabulary.
+    """
+    checked = checked_ids(ids)
+    step = _steps_before(checked)
+    is_on = checked < v.NOTE_OFF
+    on_position = np.flatnonzero(is_on)
+    pitch = checked[on_position] - v.NOTE_ON
+    start_step = step[on_position]
+    final_step = int(step[-1]) + int(_shift_steps(checked[-1:]).sum()) if len(checked) else 0
+
+    end_step = np.full(len(on_position), final_step, dtype=np.int64)
+    off_position = np.flatnonzero((checked >= v.NOTE_OFF) & (checked < v.TIME_SHIFT))
+    ended, ending = _first_in_first_out(
+        pitch, on_position, checked[off_position] - v.NOTE_OFF, off_position
+    )
+    end_step[ended] = step[off_position[ending]]
+    end_step = np.maximum(end_step, start_step + 1)
+
+    start_us = start_step * v.MICROSECONDS_PER_STEP + _order_offsets_us(start_step, pitch)
+    end_us = end_step * v.MICROSECONDS_PER_STEP
+    return Performance(note_array(start_us, end_us, pitch, _velocities(checked)[on_position]))
+
+
+def checked_ids(ids: npt.ArrayLike) -> Indices:
+    """The ids as an int64 array of one dimension.
+
+    Raises:
+        InvalidInputError: they are not whole numbers, or one is outside the vocabulary.
+    """
+    hint = f"ids are whole numbers from 0 to {v.VOCABULARY_SIZE - 1} in one list"
+    try:
+        array = np.asarray(ids)
+    except ValueError:
+        raise InvalidInputError("the ids are not a flat list", hint=hint) from None
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise InvalidInputError("the ids are not a flat list of whole numbers", hint=hint)
+    outside = np.flatnonzero((array < 0) | (array >= v.VOCABULARY_SIZE))
+    if len(outside):
+        where = int(outside[0])
+        message = f"{array[where]} at place {where} is not an id of the vocabulary"
+        raise InvalidInputError(message, hint=hint)
+    return array.astype(np.int64)
+
+
+def _shift_steps(ids: Indices) -> Steps:
+    is_shift = (ids >= v.TIME_SHIFT) & (ids < v.VELOCITY)
+    return np.where(is_shift, ids - v.TIME_SHIFT + 1, 0)
+
+
+def _steps_before(ids: Indices) -> Steps:
+    """The step at which each id takes effect; a shift belongs to the moment that it leaves."""
+    shifts = _shift_steps(ids)
+    return np.cumsum(shifts) - shifts
+
+
+def id_seconds(ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The moment, in seconds from the start, at which each id takes effect.
+
+    Raises:
+        InvalidInputError: something is not an id of the vocabulary.
+    """
+    return _steps_before(checked_ids(ids)) / v.STEPS_PER_SECOND
+
+
+def _velocities(ids: Indices) -> npt.NDArray[np.int64]:
+    """The velocity in force at each id."""
+    is_velocity = (ids >= v.VELOCITY) & (ids < v.NUM_EVENT_IDS)
+    # Place 0 stands for the time before the first VELOCITY.
+    values = np.append(DEFAULT_VELOCITY, bin_velocity(ids[is_velocity] - v.VELOCITY + 1))
+    return values[np.cumsum(is_velocity)]
+
+
+def _first_in_first_out(
+    on_pitch: Indices, on_position: Indices, off_pitch: Indices, off_position: Indices
+) -> tuple[Indices, Indices]:
+    """Pair each onset with the NOTE_OFF that ends it.
+
+    Within a pitch the k-th NOTE_OFF that finds anything sounding ends the k-th onset. Which ones
+    find something follows from a running count, as for brackets: a NOTE_OFF that takes the count
+    below its lowest so far found silence.
+
+    Returns:
+        indices of onsets that are ended, and of the NOTE_OFFs that end them.
+    """
+    num_ons = len(on_pitch)
+    pitch = np.concatenate((on_pitch, off_pitch))
+    position = np.concatenate((on_position, off_position))
+    # By position, then stably by pitch (a radix sort of bytes): linear in the number of ids.
+    in_time = np.empty(len(position), dtype=np.int64)
+    in_time[_ranks(position)] = np.arange(len(position))
+    order = in_time[np.argsort(pitch[in_time].astype(np.uint8), kind="stable")]
+    is_on = order < num_ons
+
+    # Each pitch starts so far below the one before that their lowest counts never meet.
+    floor = -pitch[order] * (len(order) + 1)
+    first_of_pitch = np.flatnonzero(np.diff(pitch[order], prepend=-1))
+    count = np.cumsum(np.where(is_on, 1, -1))
+    count_before = count[first_of_pitch] - np.where(is_on[first_of_pitch], 1, -1)
+    events_of_pitch = np.diff(np.append(first_of_pitch, len(order)))
+    count = count - np.repeat(count_before, events_of_pitch) + floor
+    lowest_before = np.minimum.accumulate(np.append(1, count)[:-1])
+    finds_sound = ~is_on & (count >= np.minimum(lowest_before, floor))
+
+    ons, offs = order[is_on], order[finds_sound]
+    first_on = np.searchsorted(on_pitch[ons], np.arange(128))
+    first_off = np.searchsorted(pitch[offs], np.arange(128))
+    off_rank = np.arange(len(offs)) - first_off[pitch[offs]]
+    return ons[first_on[pitch[offs]] + off_rank], offs - num_ons
+
+
+def _ranks(position: Indices) -> Indices:
+    """The rank of each of some distinct positions."""
+    is_used = np.zeros(int(position.max()) + 1 if len(position) else 0, dtype=np.int64)
+    is_used[position] = 1
+    return np.cumsum(is_used)[position] - 1
+
+
+def _order_offsets_us(start_step: Steps, pitch: Indices) -> Steps:
+    """Microseconds that keep the onsets of each step in their order.
+
+    Equal times are read in order of pitch, so only a fall in pitch needs a later moment. A step
+    reaches from half a step before its mark to just before half a step after it, from its mark on
+    at step 0; the offsets start at the mark as long as there is room after it.
+    """
+    if not len(start_step):
+        return start_step
+    is_new_step = np.diff(start_step, prepend=-1) != 0
+    falls = np.cumsum((np.diff(pitch, prepend=0) < 0) & ~is_new_step)
+    first = np.flatnonzero(is_new_step)
+    num_onsets = np.diff(np.append(first, len(start_step)))
+    falls = falls - np.repeat(falls[first], num_onsets)
+    most = np.repeat(np.maximum.reduceat(falls, first), num_onsets)
+    latest = _HALF_STEP - 1
+    earliest = np.where(start_step > 0, -_HALF_STEP, 0)
+    return np.clip(falls - np.maximum(most - latest, 0), earliest, latest)
