@@ -41,9 +41,7 @@ class AugmentationConfig:
             raise ValueError("stretch is a list of factors from 0.25 to 4")
 
 
-def shift_ids(
-    ids: Ids, rng: np.random.Generator, config: AugmentationConfig
-) -> Ids:
+def shift_ids(ids: Ids, rng: np.random.Generator, config: AugmentationConfig) -> Ids:
     """Transpose and shift velocities of one window by amounts drawn among those that fit.
 
     Args:
