@@ -119,10 +119,9 @@ def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
         raise settings.blame(
             failure, context=context, parameter=parameter, settings=found
         ) from error
-    except SystemExit as leaving:
-        if isinstance(leaving.__context__, BrokenPipeError):
-            raise ReaderGone from leaving
-        raise
+    except BrokenPipeError as error:  # a command's own failures do not come this far: it is help
+        abandon_stdout()
+        raise ReaderGone from error
 
 
 def _settings(tree: Any, arguments: list[str]) -> settings.Settings:
