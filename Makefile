@@ -1,0 +1,57 @@
+# Two commands set everything up; neither needs root nor anything but Python and this folder.
+#
+#   make demo    installs the program, continues a bundled primer and renders it to demo/
+#   make test    installs what the tests need and runs every check
+#
+# Another Python than the first `python3` of the PATH:  make demo PYTHON=python3.12
+# All paths are relative, so that a checkout may lie in a folder with spaces in its name.
+
+PYTHON ?= python3
+PRIMER ?= data/primers/beethoven_moonlight.mid
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Only thread pools are limited, not the results: two test processes share two cores.
+TEST_THREADS := OMP_NUM_THREADS=1
+TEST_PROCESSES ?= 2
+
+.PHONY: demo test lint types floors pytest clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/demo.stamp
+	@mkdir -p demo
+	$(RUN) perceiver_music continue "$(PRIMER)" --length 30s --seed 1 --render --force -o demo/
+
+test: lint types floors pytest
+
+lint: $(VENV)/test.stamp
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: $(VENV)/test.stamp
+	$(RUN) mypy
+
+floors: $(VENV)/test.stamp
+	$(VENV)/bin/lint-imports
+
+pytest: $(VENV)/test.stamp
+	$(TEST_THREADS) $(RUN) pytest -n $(TEST_PROCESSES)
+
+clean:
+	rm -rf $(VENV) build dist demo
+
+# A stamp is newer than what it was installed from, or the installation is made again.
+$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
