@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perceiver_music.cli.completion import complete_checkpoint, complete_device
+
+if TYPE_CHECKING:
+    from perceiver_music.cli.console import Console
 
 OUTPUT_PANEL = "Output"
 
@@ -68,3 +71,16 @@ Latents = Annotated[
         show_default="the checkpoint's",
     ),
 ]
+
+
+def announce_device(console: Console, wanted: str) -> None:
+    """Says which device `auto` took.
+
+    Raises:
+        UsageError: there is no device of that name.
+        UnavailableError: it is not in this machine.
+    """
+    from perceiver_music.model.device import choose_device
+
+    device = choose_device(wanted)
+    console.info(f"device: {device}")

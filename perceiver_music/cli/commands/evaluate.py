@@ -9,7 +9,7 @@ import typer
 
 from perceiver_music.cli.inputs import resolve_inputs
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.options import Checkpoint, Context, Device, Latents
+from perceiver_music.cli.options import Checkpoint, Context, Device, Latents, announce_device
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -85,9 +85,9 @@ def evaluate(
         per_event=per_event,
         device=device,
     )
+    announce_device(console, device)
     with console.progress("evaluate") as on_progress:
         result = job.run(request, on_progress, console.warning)
-    console.info(f"computed on {result.device}")
     if console.as_json:
         sources = [data] if data is not None else [item.name for item in inputs]
         invocation.emit(result.as_json(), inputs=sources)

@@ -10,7 +10,7 @@ import typer
 
 from perceiver_music.cli.completion import complete_checkpoint, complete_recipe
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.options import OUTPUT_PANEL, Device
+from perceiver_music.cli.options import OUTPUT_PANEL, Device, announce_device
 
 EXAMPLES = (
     "perceiver-music train --data data/maestro.store --recipe laptop --max-minutes 60",
@@ -120,6 +120,7 @@ def train(
     console = invocation.console
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
         console.quiet = True
+    announce_device(console, device)
     with console.progress("train", plain_lines=True) as on_progress:
         result = job.run(request, on_progress, console.warning)
     if result.is_first_rank:
