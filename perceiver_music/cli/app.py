@@ -11,7 +11,15 @@ from typing import Any
 import typer
 
 from perceiver_music.cli import failures, help_text, settings
-from perceiver_music.cli.commands import evaluate, models, preprocess, render, train
+from perceiver_music.cli.commands import (
+    compose,
+    continue_,
+    evaluate,
+    models,
+    preprocess,
+    render,
+    train,
+)
 from perceiver_music.cli.console import Console, ReaderGone, abandon_stdout
 from perceiver_music.cli.help_text import GroupedCommand, GroupedCommands, examples_text
 from perceiver_music.cli.invocation import (
@@ -65,10 +73,12 @@ models_group = typer.Typer(
     help="The checkpoints at hand: list, info, verify.", rich_markup_mode=None, cls=GroupedCommands
 )
 
+_add(app, "continue", continue_.continue_, continue_.EXAMPLES)
+_add(app, "compose", compose.compose, compose.EXAMPLES)
+_add(app, "render", render.render, render.EXAMPLES)
 _add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)
 _add(app, "train", train.train, train.EXAMPLES)
 _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
-_add(app, "render", render.render, render.EXAMPLES)
 app.add_typer(models_group, name="models")
 _add(models_group, "list", models.list_models, models.LIST_EXAMPLES)
 _add(models_group, "info", models.info, models.INFO_EXAMPLES)

@@ -41,7 +41,7 @@ class GroupedCommands(TyperGroup):
         # Typer would cut each line short.
         rows = [(name, _first_sentence(child)) for name, child in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl(rows, col_max=max(12, formatter.width // 3))
         _write_panels(self, ctx, formatter)
 
 
@@ -64,4 +64,4 @@ def _write_panels(command: Any, ctx: Any, formatter: Any) -> None:
     for name, records in panels.items():
         if records:
             with formatter.section(name):
-                formatter.write_dl(records)
+                formatter.write_dl(records, col_max=max(12, formatter.width // 3))

@@ -45,9 +45,21 @@ class InputFile:
     data: bytes | None = None
     failure: PerceiverMusicError | None = None
 
+    @classmethod
+    def nothing(cls, stem: str) -> InputFile:
+        """No input at all, of a command that makes something from nothing."""
+        return cls(name=stem)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to read, and nothing was to be read."""
+        return self.path is None and self.data is None and self.failure is None
+
     @property
     def stem(self) -> str:
         """The name without folder and suffix; `stdin` for standard input."""
+        if self.is_nothing:
+            return self.name
         return "stdin" if self.path is None else self.path.stem
 
     @property

@@ -1,0 +1,118 @@
+"""`perceiver-music continue`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perceiver_music.cli.generation import (
+    Ending,
+    GenerationCall,
+    LengthOption,
+    MinP,
+    Output,
+    Render,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    Variations,
+    run_generation,
+)
+from perceiver_music.cli.inputs import resolve_inputs
+from perceiver_music.cli.invocation import Invocation
+from perceiver_music.cli.lengths import parse_length, parse_moment
+from perceiver_music.cli.options import (
+    Checkpoint,
+    Context,
+    Device,
+    Force,
+    Latents,
+    MidiFiles,
+    SkipExisting,
+)
+from perceiver_music.cli.outputs import ExistingOutputs
+
+EXAMPLES = (
+    "perceiver-music continue primer.mid",
+    "perceiver-music continue primer.mid --last 30s -n 4 -o out/ --render",
+    "perceiver-music continue *.mid --to 1:30 --length 16bars -o '{stem}_{index}.mid'",
+    "perceiver-music continue - -o - < primer.mid > longer.mid",
+)
+PRIMER_PANEL = "The primer"
+
+
+def _moment(name: str, help_text: str) -> typer.models.OptionInfo:
+    return typer.Option(
+        name,
+        parser=parse_moment,
+        metavar="TIME",
+        help=help_text,
+        show_default=False,
+        rich_help_panel=PRIMER_PANEL,
+    )
+
+
+def continue_(
+    invocation: Invocation,
+    primer: MidiFiles,
+    from_: Annotated[
+        float | None, _moment("--from", "Begin at this moment: 12.5, 12.5s or 1:30.")
+    ] = None,
+    to: Annotated[float | None, _moment("--to", "Go on from this moment.")] = None,
+    last: Annotated[float | None, _moment("--last", "Use only so much of its end.")] = None,
+    no_primer: Annotated[
+        bool,
+        typer.Option(
+            "--no-primer", help="Write the new music alone.", rich_help_panel=PRIMER_PANEL
+        ),
+    ] = False,
+    length: LengthOption = parse_length("60s"),  # noqa: B008 (a frozen value)
+    variations: Variations = 1,
+    ending: Ending = False,
+    temperature: Temperature = 1.0,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    top_k: TopK = None,
+    seed: Seed = None,
+    checkpoint: Checkpoint = None,
+    context: Context = None,
+    latents: Latents = None,
+    device: Device = "auto",
+    output: Output = None,
+    render: Render = False,
+    force: Force = False,
+    skip_existing: SkipExisting = False,
+) -> int:
+    """Go on where a piece of yours ends.
+
+    Writes primer_continued_<seed>.mid into the current folder and prints its path. The primer
+    stays in it as it is, note for note; --length counts new music only.
+    """
+    call = GenerationCall(
+        inputs=resolve_inputs(primer),
+        default_name="{stem}_continued_{seed}.mid",
+        options={
+            "from_seconds": from_,
+            "to_seconds": to,
+            "last_seconds": last,
+            "include_primer": not no_primer,
+            "length": length,
+            "ending": ending,
+            "temperature": temperature,
+            "top_p": top_p,
+            "min_p": min_p,
+            "top_k": top_k,
+            "context": context,
+            "latents": latents,
+        },
+        checkpoint=checkpoint,
+        device=device,
+        seed=seed,
+        variations=variations,
+        output=output,
+        render=render,
+        existing=ExistingOutputs(force=force, skip=skip_existing),
+    )
+    return run_generation(invocation, call)
