@@ -131,6 +131,14 @@ def test_printable() -> None:
 
 def test_rates() -> None:
     steps = Progress(done=1200, total=2000, unit="steps")
-    assert progress_display.count_and_rate(steps, 400.0) == "1,200/2,000 steps, 3.0/s"
+    assert progress_display.count_and_rate(steps, 3.0) == "1,200/2,000 steps, 3.0/s"
     unknown = Progress(done=5_000_000, total=None, unit="bytes")
-    assert progress_display.count_and_rate(unknown, 2.0) == "5.0 MB, 2.5 MB/s"
+    assert progress_display.count_and_rate(unknown, 2.5e6) == "5.0 MB, 2.5 MB/s"
+
+
+def test_a_pace_counts_from_the_first_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 100.0, 104.0])
+    monkeypatch.setattr(progress_display.time, "perf_counter", lambda: next(clock))
+    pace = progress_display.Pace()
+    rates = [pace.of(Progress(done=done, total=None, unit="steps")) for done in (1000, 1000, 1002)]
+    assert rates == [None, None, 0.5]
