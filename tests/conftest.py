@@ -1,4 +1,4 @@
-"""A store of made-up music, small enough to train on in a test."""
+"""What several tests share: the data beside a checkout, and a store small enough to train on."""
 
 from pathlib import Path
 
@@ -9,6 +9,15 @@ from perceiver_music.dataset.token_store import EncodedPiece, TokenStore, write_
 from perceiver_music.music.performance import NOTE_DTYPE
 from perceiver_music.tokenizer import vocabulary
 from perceiver_music.tokenizer.performance_events import encode_notes
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Data sets beside the checkout, which not every machine has."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}")
+    return folder
 
 
 def made_up_piece(split: str, seed: int, num_notes: int) -> EncodedPiece:

@@ -152,9 +152,7 @@ def _beethoven_bagatelle() -> Score:
 
 def _mozart() -> Score:
     def alberti(*bars: str) -> str:
-        return " ".join(
-            " ".join(f"{bar.split()[i]}:0.5" for i in (0, 2, 1, 2)) for bar in bars
-        )
+        return " ".join(" ".join(f"{bar.split()[i]}:0.5" for i in (0, 2, 1, 2)) for bar in bars)
 
     tonic = "C4 E4 G4"
     scales = """A4:0.5 B4:0.25 C5 D5 E5 F5 G5 A5 G5 F5 E5 D5 C5 B4 A4
@@ -179,9 +177,7 @@ def _mozart() -> Score:
                 legato=0.9,
             ),
             Voice(
-                text=alberti(
-                    tonic, tonic, "D4 F4 G4", tonic, "C4 F4 A4", tonic, "B3 D4 G4", tonic
-                )
+                text=alberti(tonic, tonic, "D4 F4 G4", tonic, "C4 F4 A4", tonic, "B3 D4 G4", tonic)
                 + """ F3+A3:1 r:3 E3+G3:1 r:3 D3+F3:1 r:3 C3+E3:1 r:3 D3+F3:1 r:3 F3+A3:1 r:3
                     G3:0.5 B3 C4 E4 G3 B3 C4 E4 G3+B3:1 G2+G3 G2 r""",
                 loudness=49,

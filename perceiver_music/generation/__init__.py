@@ -1,0 +1,1 @@
+"""New music: options, sampling, grammar, continuation."""

@@ -1,0 +1,1 @@
+"""What commands do, one file a job: a request in, a frozen result out."""

@@ -1,0 +1,1 @@
+"""The networks and their checkpoints; they know no tokenizer and no data set."""

@@ -1,0 +1,1 @@
+"""Performances, and MIDI files to and from them; no torch."""

@@ -1,0 +1,1 @@
+"""Performances to token ids and back; no torch."""

@@ -1,0 +1,80 @@
+"""What the linters do not say about how the source is laid out."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGE = CHECKOUT / "perceiver_music"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES_OF_A_FILE = 300
+VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def test_every_module_says_what_lives_there() -> None:
+    silent = [
+        _name(path)
+        for path in SOURCES
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert silent == []
+
+
+def test_a_file_is_read_in_one_sitting() -> None:
+    lengths = {_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {name: n for name, n in lengths.items() if n > MAX_LINES_OF_A_FILE} == {}
+
+
+def test_a_name_says_something() -> None:
+    vague = [_name(p) for p in SOURCES if VAGUE_NAMES & {*p.relative_to(PACKAGE).parts, p.stem}]
+    assert vague == []
+
+
+def test_the_contracts_know_every_room() -> None:
+    """Import-linter refuses a room without a floor; optional floors must not go stale either."""
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    floors = next(contract for contract in contracts if contract["type"] == "layers")
+    rooms = {
+        room.strip()
+        for floor in floors["layers"]
+        for room in floor.replace("(", "").replace(")", "").split("|")
+    }
+    there = {
+        path.stem if path.suffix == ".py" else path.name
+        for path in PACKAGE.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    assert there - {"__init__", "__main__"} <= rooms
+    required = {
+        room.strip() for floor in floors["layers"] for room in floor.split("|") if "(" not in room
+    }
+    assert required <= there
+
+
+def test_the_lower_floors_run_without_torch() -> None:
+    """What import-linter reads from the source, seen to hold in an interpreter."""
+    modules = [
+        ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+        for room in ("music", "tokenizer")
+        for path in sorted((PACKAGE / room).glob("*.py"))
+        if path.stem != "__init__"
+    ]
+    modules += [
+        "perceiver_music.files",
+        "perceiver_music.errors",
+        "perceiver_music.training.config",
+    ]
+    script = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "sys.exit(' '.join({'torch', 'note_seq', 'numba', 'typer'} & set(sys.modules)) or 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,93 @@
+"""What is built carries what the program needs, and works away from the checkout."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BUNDLED = "perceiver_music/bundled_files"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist, built with the backend that is installed here."""
+    if find_spec("hatchling") is None:
+        pytest.skip("hatchling, the build backend, is not installed")
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--directory", folder],
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+def _files_of(folder: str, pattern: str) -> set[str]:
+    """Files of the checkout by their path beneath a folder of it."""
+    root = CHECKOUT / folder
+    return {path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file()}
+
+
+def test_the_wheel_carries_package_checkpoints_and_primers(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    modules = {f"perceiver_music/{name}" for name in _files_of("perceiver_music", "**/*.py")}
+    recipes = {f"perceiver_music/{name}" for name in _files_of("perceiver_music", "recipes/*.toml")}
+    checkpoints = {f"{BUNDLED}/checkpoints/{name}" for name in _files_of("checkpoints", "**/*")}
+    primers = {f"{BUNDLED}/primers/{name}" for name in _files_of("data/primers", "*.mid")}
+    assert recipes
+    assert primers
+    assert f"{BUNDLED}/checkpoints/LICENSE.md" in checkpoints
+    assert modules | recipes | checkpoints | primers | {"perceiver_music/py.typed"} <= names
+    strangers = {n for n in names if not n.startswith(("perceiver_music/", "perceiver_music-"))}
+    assert not strangers
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_the_sdist_carries_what_a_wheel_is_built_from(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("perceiver_music", "checkpoints", "data/primers", "data/primer_scores", "tests"):
+        wanted = {f"{folder}/{name}" for name in _files_of(folder, "**/*") if ".pyc" not in name}
+        assert wanted <= names
+    assert {"pyproject.toml", "LICENSE", "Makefile", "constraints.txt", "data/README.md"} <= names
+
+
+def test_a_wheel_finds_its_files_away_from_the_checkout(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    target = tmp_path / "a place with spaces"
+    install = "-m pip install --quiet --no-deps --no-index --disable-pip-version-check --target"
+    subprocess.run([sys.executable, *install.split(), target, wheel], check=True)
+    script = (
+        "import perceiver_music, sys; from perceiver_music.bundled import *; "
+        "print(perceiver_music.__file__); print(bundled_checkpoints()); print(bundled_primers())"
+    )
+    # Isolated from the checkout: neither the current folder nor its editable install comes first.
+    answer = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert [Path(line).is_relative_to(target) for line in answer] == [True, True, True]
+    assert {path.name for path in Path(answer[2]).iterdir()} == _files_of("data/primers", "*.mid")
+    version = subprocess.run(
+        [sys.executable, "-P", "-m", "perceiver_music", "--version"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert version.strip()
