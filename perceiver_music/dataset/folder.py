@@ -67,7 +67,7 @@ def _expand(name: str) -> list[Path]:
     """The path, or what a pattern stands for (shells of some systems leave patterns to us)."""
     if os.path.lexists(name) or not glob.has_magic(name):
         return [Path(name)]
-    found = sorted(glob.glob(name, recursive=True))
+    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - Path.glob wants a relative one
     if not found:
         raise StorageError(
             "no file has a name of this pattern", path=name, hint="Check the spelling of the path."

@@ -92,7 +92,8 @@ def _note_sequence_type() -> Any:
 def _read_message(
     message_type: Any, data: bytes, number: int | None, path: Path
 ) -> NoteSequenceRecord:
-    title, outcome = "", None
+    title = ""
+    outcome: Performance | PerceiverMusicError
     try:
         message = message_type.FromString(data)
         title = message.title

@@ -118,7 +118,9 @@ class _TrackWalk:
         last_delta_byte = np.where(high[:-3], 0, body_end[1:])
         successor = last_delta_byte
         for _ in range(3):
-            successor = np.where(high[: len(successor) - 1], successor[1:], last_delta_byte[: len(successor) - 1])
+            successor = np.where(
+                high[: len(successor) - 1], successor[1:], last_delta_byte[: len(successor) - 1]
+            )
         successor = successor[:size]
         # No event may pass the end of its track, and none starts there.
         near = self._ends[(self._ends >= base) & (self._ends < base + size + _LONGEST_FAST_EVENT)]
@@ -263,7 +265,10 @@ class _TrackWalk:
             channel_events=events[first < 0xF0],
             meta_events=tuple(
                 MetaEvent(
-                    track=in_track, tick=int(tick[row]), kind=kind, data=self._data[at : at + length]
+                    track=in_track,
+                    tick=int(tick[row]),
+                    kind=kind,
+                    data=self._data[at : at + length],
                 )
                 for in_track, row, kind, at, length in self._metas
             ),

@@ -14,9 +14,7 @@ import numpy.typing as npt
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
 
-NOTE_DTYPE = np.dtype(
-    [("start_us", "<i8"), ("end_us", "<i8"), ("pitch", "u1"), ("velocity", "u1")]
-)
+NOTE_DTYPE = np.dtype([("start_us", "<i8"), ("end_us", "<i8"), ("pitch", "u1"), ("velocity", "u1")])
 PEDAL_DTYPE = np.dtype([("time_us", "<i8"), ("value", "u1")])
 
 NoteArray = npt.NDArray[np.void]

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.performance import Performance, PedalArray
+from perceiver_music.music.performance import PedalArray, Performance
 
 PEDAL_DOWN_VALUE: Final = 64
 """The lowest value of controller 64 that means down."""

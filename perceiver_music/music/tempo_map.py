@@ -59,7 +59,7 @@ class TempoMap:
             if tick == last_tick:
                 table.pop()
             table.append((tick, tempo, start))
-        ticks, tempi, starts = (np.array(column, dtype=np.int64) for column in zip(*table))
+        ticks, tempi, starts = np.array(table, dtype=np.int64).T.copy()
         for column in (ticks, tempi, starts):
             column.flags.writeable = False
         return cls(

@@ -270,4 +270,5 @@ def _order_offsets_us(start_step: Steps, pitch: Indices) -> Steps:
     most = np.repeat(np.maximum.reduceat(falls, first), num_onsets)
     latest = _HALF_STEP - 1
     earliest = np.where(start_step > 0, -_HALF_STEP, 0)
-    return np.clip(falls - np.maximum(most - latest, 0), earliest, latest)
+    offsets: Indices = np.clip(falls - np.maximum(most - latest, 0), earliest, latest)
+    return offsets
