@@ -79,7 +79,7 @@ class _Course:
     def follow(self) -> TrainingReport:
         """Train until the end of the schedule, of the time, or a signal."""
         loop, run = self._loop, self._loop.config.run
-        first_step = loop.counts.step
+        saved_step = loop.counts.step
         last: TrainingReport | None = None
         while loop.counts.step < loop.config.schedule.max_steps:
             self._nats.append(loop.train_step())
@@ -102,7 +102,8 @@ class _Course:
                 self._report()
             if step % run.checkpoint_every == 0:
                 loop.save(self._seconds())
-        if loop.counts.step > first_step and not _is_saved(loop):
+                saved_step = step
+        if loop.counts.step > saved_step:
             loop.save(self._seconds())
         if last is not None and last.step == loop.counts.step:
             return last
@@ -163,10 +164,6 @@ class _Course:
             context=loop.config.windows.context_at(loop.counts.step),
             seconds=self._seconds(),
         )
-
-
-def _is_saved(loop: TrainingLoop) -> bool:
-    return loop.counts.step % loop.config.run.checkpoint_every == 0
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -156,7 +157,7 @@ def test_standard_output_is_full(start) -> None:
 
 
 def test_closed_streams_do_not_matter_to_help(start) -> None:
-    script = f"exec {sys.executable} -m perceiver_music --version"
+    script = f"exec {shlex.quote(sys.executable)} -m perceiver_music --version"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     for closing, code in ((">&-", 74), ("2>&-", 0), ("<&-", 0)):
         done = subprocess.run(

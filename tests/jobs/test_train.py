@@ -153,8 +153,17 @@ def test_a_signal_saves_and_stops(
     assert (run_folder / "steps" / f"step-{last:08d}" / "state.json").exists()
 
 
-def test_time_that_is_up_ends_a_run_in_good_order(tiny_store: TokenStore, tmp_path: Path) -> None:
-    request = request_for(tiny_store, tmp_path / "run", max_steps=10**6, max_minutes=0.01)
+@pytest.mark.parametrize("checkpoint_every", [1, 10**6])
+def test_time_that_is_up_ends_a_run_in_good_order(
+    tiny_store: TokenStore, tmp_path: Path, checkpoint_every: int
+) -> None:
+    request = request_for(
+        tiny_store,
+        tmp_path / "run",
+        settings=(*SMALL, f"run.checkpoint_every={checkpoint_every}"),
+        max_steps=10**6,
+        max_minutes=0.01,
+    )
     step = train.run(request).as_json()["step"]
     assert 0 < step < 10**6
     assert (tmp_path / "run" / "steps" / f"step-{step:08d}").is_dir()
