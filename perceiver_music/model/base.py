@@ -141,6 +141,11 @@ class SequenceModel(nn.Module, ABC):
         self._build(state)
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
     def num_parameters(self) -> int:
         """Number of trained numbers."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -1,0 +1,113 @@
+"""Which event may come next, so that whatever is drawn is music that a piano can play.
+
+The rules are those of our own encoder's output: a key is struck only when it is silent and
+released only when it sounds, at least one step later; a VELOCITY changes something and a NOTE_ON
+follows it; after a TIME_SHIFT of less than the longest comes no other. Two rules are our own: a
+key is released by its deadline, and time does not run on for long without an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.tokenizer import vocabulary as v
+
+MAX_HELD_STEPS: Final = 30 * 100
+"""A key sounds for half a minute at most; in MAESTRO hardly one in a million does longer."""
+MAX_REST_STEPS: Final = 4 * 100
+"""The longest time without an event while nothing sounds."""
+MAX_PAUSE_STEPS: Final = 10 * 100
+"""The longest time without an event while something sounds."""
+
+_LONGEST_SHIFT = v.MAX_SHIFT_STEPS
+_NUM_PITCHES = 128
+
+
+class Grammar:
+    """What is sounding now, and what may follow.
+
+    Args:
+        sounding: pitch -> the step by which it must be released, for keys that sound already;
+            steps count from where the new music begins.
+        end_step: where the new music ends; time does not run past it. None for no such end.
+        is_ending_allowed: whether EOS may be drawn, when nothing sounds.
+        velocity_bin: the one in force, or None.
+    """
+
+    def __init__(
+        self,
+        sounding: Mapping[int, int] | None = None,
+        *,
+        end_step: int | None = None,
+        is_ending_allowed: bool = False,
+        velocity_bin: int | None = None,
+    ) -> None:
+        self.step = 0
+        self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
+        self._deadline: dict[int, int] = dict(sounding or {})
+        self._end_step = end_step
+        self._is_ending_allowed = is_ending_allowed
+        self._velocity_bin = velocity_bin
+        self._needs_note = False
+        self._steps_since_event = 0
+        self._is_shift_over = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no key sounds."""
+        return not self.onset_step
+
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """Which ids may come next, `[vocabulary]`; never none."""
+        mask = np.zeros(v.VOCABULARY_SIZE, dtype=np.bool_)
+        due = [pitch for pitch, deadline in self._deadline.items() if deadline <= self.step]
+        if due and not self._needs_note:
+            mask[[v.NOTE_OFF + pitch for pitch in due]] = True
+            return mask
+        mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = True
+        for pitch in self.onset_step:
+            mask[v.NOTE_ON + pitch] = False
+        if self._needs_note:
+            return mask
+        for pitch, onset in self.onset_step.items():
+            mask[v.NOTE_OFF + pitch] = onset < self.step
+        mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
+        mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = True
+        if self._velocity_bin is not None:
+            mask[v.VELOCITY + self._velocity_bin] = False
+        mask[v.EOS] = self._is_ending_allowed and self.is_silent
+        return mask
+
+    def _longest_shift(self) -> int:
+        if self._is_shift_over:
+            return 0
+        limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
+        most = min(_LONGEST_SHIFT, limit - self._steps_since_event)
+        if self._deadline:
+            most = min(most, min(self._deadline.values()) - self.step)
+        if self._end_step is not None:
+            most = min(most, self._end_step - self.step)
+        return max(0, most)
+
+    def take(self, token: int) -> None:
+        """Go on by one allowed event."""
+        kind, value = v.describe(token)
+        self._needs_note = kind == "VELOCITY"
+        if kind == "TIME_SHIFT":
+            self.step += value
+            self._steps_since_event += value
+            self._is_shift_over = value < _LONGEST_SHIFT
+            return
+        self._steps_since_event = 0
+        self._is_shift_over = False
+        if kind == "NOTE_ON":
+            self.onset_step[value] = self.step
+            self._deadline[value] = self.step + MAX_HELD_STEPS
+        elif kind == "NOTE_OFF":
+            del self.onset_step[value], self._deadline[value]
+        elif kind == "VELOCITY":
+            self._velocity_bin = token - v.VELOCITY

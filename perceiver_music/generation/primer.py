@@ -1,0 +1,135 @@
+"""A part of a performance as the beginning that a model goes on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perceiver_music.errors import UsageError
+from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
+from perceiver_music.music.sustain import apply_sustain
+from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.performance_events import encode_notes
+
+_STEP_US = v.MICROSECONDS_PER_STEP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """The part of a primer that is kept, in microseconds of its file."""
+
+    from_us: int
+    to_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What the model sees before its first event.
+
+    Attributes:
+        tokens: BOS where the music begins, then the window's events up to its very end, without
+            the releases of what sounds on.
+        sounding: pitch -> steps after the window's end at which it is released at latest.
+        velocity_bin: the one in force, or None.
+    """
+
+    tokens: tuple[int, ...]
+    sounding: dict[int, int]
+    velocity_bin: int | None
+
+    @property
+    def num_events(self) -> int:
+        """Events of music among the tokens."""
+        return sum(token < v.NUM_EVENT_IDS for token in self.tokens)
+
+
+EMPTY_OPENING = Opening(tokens=(v.BOS,), sounding={}, velocity_bin=None)
+
+
+def choose_window(
+    performance: Performance,
+    *,
+    from_seconds: float | None = None,
+    to_seconds: float | None = None,
+    last_seconds: float | None = None,
+) -> Window:
+    """The window that the user asked for; without a word, all up to where the last note ends.
+
+    Raises:
+        UsageError: it is empty, or begins after the music has ended.
+    """
+    heard_end = int(apply_sustain(performance).end_us)
+    to_us = heard_end if to_seconds is None else round(to_seconds * MICROSECONDS)
+    to_us = min(to_us, heard_end)
+    from_us = 0 if from_seconds is None else round(from_seconds * MICROSECONDS)
+    if last_seconds is not None:
+        if from_seconds is not None:
+            raise UsageError("--from and --last both say where to begin", hint="Give one of them.")
+        from_us = max(0, to_us - round(last_seconds * MICROSECONDS))
+    if performance.num_notes and from_us >= to_us:
+        raise UsageError(
+            f"nothing lies between {from_us / MICROSECONDS:g} s and {to_us / MICROSECONDS:g} s",
+            hint=f"The music is {heard_end / MICROSECONDS:.1f} s long.",
+        )
+    return Window(from_us=from_us, to_us=to_us)
+
+
+def opening_of(performance: Performance, window: Window) -> Opening:
+    """The events of a window, open at its end."""
+    notes = _notes_within(apply_sustain(performance).notes, window)
+    seam_us = window.to_us - window.from_us
+    is_held = notes["end_us"] > seam_us
+    clipped = notes.copy()
+    clipped["end_us"] = np.minimum(notes["end_us"], seam_us)
+    ids = [int(token) for token in encode_notes(clipped)]
+    seam_step = (seam_us + _STEP_US // 2) // _STEP_US
+    held = notes[is_held]
+    # The encoder has to end a note somewhere: these releases, at the very end, are not true.
+    open_ids = _without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
+    gap = seam_step - _step_after(open_ids)
+    open_ids += _shifts(max(0, gap))
+    start = [v.BOS] if window.from_us == 0 else []
+    velocities = [token for token in open_ids if token >= v.VELOCITY]
+    sounding = {
+        int(note["pitch"]): max(1, int(note["end_us"] - seam_us) // _STEP_US) for note in held
+    }
+    return Opening(
+        tokens=tuple(start + open_ids) or (v.BOS,),
+        sounding=sounding,
+        velocity_bin=velocities[-1] - v.VELOCITY if velocities else None,
+    )
+
+
+def _notes_within(notes: NoteArray, window: Window) -> NoteArray:
+    """Notes that begin in the window, counted from its start."""
+    starts = notes["start_us"]
+    chosen = notes[(starts >= window.from_us) & (starts < window.to_us)].copy()
+    chosen["start_us"] -= window.from_us
+    chosen["end_us"] -= window.from_us
+    return chosen
+
+
+def _without_last_releases(ids: list[int], held: set[int]) -> list[int]:
+    """Remove the last NOTE_OFF of each held pitch."""
+    kept = list(ids)
+    for i in range(len(ids) - 1, -1, -1):
+        pitch = ids[i] - v.NOTE_OFF
+        if pitch in held:
+            held = held - {pitch}
+            del kept[i]
+    # Shifts that led to a removed release are led on from the last event that is left.
+    while kept and v.TIME_SHIFT <= kept[-1] < v.VELOCITY:
+        kept.pop()
+    return kept
+
+
+def _step_after(ids: list[int]) -> int:
+    return sum(t - v.TIME_SHIFT + 1 for t in ids if v.TIME_SHIFT <= t < v.VELOCITY)
+
+
+def _shifts(steps: int) -> list[int]:
+    """TIME_SHIFTs over so many steps, as the encoder writes them."""
+    whole, rest = divmod(steps, v.MAX_SHIFT_STEPS)
+    longest = v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1
+    return [longest] * whole + ([v.TIME_SHIFT + rest - 1] if rest else [])

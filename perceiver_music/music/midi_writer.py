@@ -1,0 +1,331 @@
+"""Performances as MIDI files, and a primer's own part copied exactly before new music.
+
+Everything is first a list of (tick, order, message) rows; mido writes the bytes. A primer's part
+is copied in ticks of its own tempo map, made finer so that new music fits in between, and loses
+nothing: notes, every controller, tempi, signatures and texts are those of the file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import mido
+import numpy as np
+
+from perceiver_music.music.midi_bytes import MetaEvent
+from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
+from perceiver_music.music.performance import Performance
+from perceiver_music.music.tempo_map import TempoMap
+
+SETTINGS_MARK: Final = "perceiver-music: "
+"""What the text event with the settings of a generated file begins with."""
+
+TICKS_PER_QUARTER: Final = 1_000
+"""Resolution of a file made from nothing: at its tempo of 120, half a millisecond a tick."""
+
+_TEXT, _TEMPO, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x01, 0x51, 0x58, 0x59
+_MOST_TICKS_PER_QUARTER = 32_767
+_WANTED_US_PER_TICK = 100
+_BANK_SELECT = (0, 32)
+_FIRST_CHANNEL_MODE = 120
+
+# At one tick: what ends, then pedals and other controls, then what begins, then what begins and
+# ends at once.
+_META, _END, _CONTROL, _BEGIN, _END_AT_ONCE = range(5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seam:
+    """What happens to the primer's sound after its window.
+
+    Attributes:
+        released_us: pitch -> when its key is released, in microseconds after the window's end.
+    """
+
+    released_us: Mapping[int, int] = field(default_factory=dict)
+
+
+class _Track:
+    """Rows in any order, then one track in order of time."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int, mido.Message]] = []
+
+    def add(self, tick: int, order: int, message: mido.Message) -> None:
+        self._rows.append((int(tick), order, len(self._rows), message))
+
+    def meta(self, tick: int, kind: int, data: bytes) -> None:
+        self.add(tick, _META, mido.UnknownMetaMessage(kind, list(data)))
+
+    def note(self, start: int, end: int, *, channel: int, pitch: int, velocity: int) -> None:
+        end = max(int(start), int(end))
+        on = mido.Message("note_on", channel=channel, note=pitch, velocity=velocity)
+        off = mido.Message("note_off", channel=channel, note=pitch, velocity=64)
+        self.add(start, _BEGIN, on)
+        self.add(end, _END_AT_ONCE if end == start else _END, off)
+
+    def control(self, tick: int, *, channel: int, number: int, value: int) -> None:
+        message = mido.Message("control_change", channel=channel, control=number, value=value)
+        self.add(tick, _CONTROL, message)
+
+    def file(self, ticks_per_quarter: int) -> bytes:
+        midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_quarter)
+        track = mido.MidiTrack()
+        midi.tracks.append(track)
+        now = 0
+        for tick, _, _, message in sorted(self._rows, key=lambda row: row[:3]):
+            track.append(message.copy(time=tick - now))
+            now = tick
+        track.append(mido.MetaMessage("end_of_track"))
+        buffer = io.BytesIO()
+        midi.save(file=buffer)
+        return buffer.getvalue()
+
+
+def performance_to_midi(performance: Performance, *, texts: Sequence[str] = ()) -> bytes:
+    """A MIDI file of format 0 with the notes and the pedal of a performance.
+
+    Args:
+        performance: at most six hours.
+        texts: text events at the start, in ASCII.
+    """
+    tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
+    track = _Track()
+    _add_texts(track, texts)
+    _add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
+    _add_performance(track, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
+    return track.file(TICKS_PER_QUARTER)
+
+
+def continued_midi(
+    primer: MidiFile,
+    *,
+    from_us: int,
+    to_us: int,
+    continuation: Performance,
+    seam: Seam,
+    include_primer: bool,
+    texts: Sequence[str] = (),
+) -> bytes:
+    """A window of a file, moved to time 0, and new music from the window's end on.
+
+    Args:
+        primer: the file.
+        from_us: start of the window; notes that began before it are left out.
+        to_us: end of the window. A note that sounds there ends when `seam` says, or when it did
+            in the file if that is sooner; the same for a pedal that is down.
+        continuation: new music, counted from the window's end.
+        seam: releases of what sounds at the window's end.
+        include_primer: False leaves the window out; the new music then begins at 0.
+        texts: text events at the start, in ASCII.
+    """
+    tempo_map, factor = _finer(primer.tempo_map)
+    seam_tick = int(tempo_map.us_to_ticks(to_us))
+    from_tick = int(tempo_map.us_to_ticks(from_us)) if include_primer else seam_tick
+    track = _Track()
+    _add_texts(track, texts)
+    _add_tempi(track, tempo_map, from_tick, seam_tick)
+    for metas in (primer.time_signatures, primer.key_signatures):
+        _add_signatures(track, metas, factor, from_tick, seam_tick)
+    if include_primer:
+        _add_primer_texts(track, primer.texts, factor, from_tick, seam_tick)
+        _add_primer_notes(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
+        _add_controls(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
+    _add_performance(
+        track,
+        continuation,
+        tempo_map,
+        channel=_main_channel(primer),
+        from_tick=from_tick,
+        shift_us=to_us,
+    )
+    return track.file(tempo_map.ticks_per_quarter)
+
+
+def _finer(tempo_map: TempoMap) -> tuple[TempoMap, float]:
+    """The same tempi over shorter ticks, and how many of them make one of the old."""
+    ticks_per_quarter = tempo_map.ticks_per_quarter
+    if ticks_per_quarter > _MOST_TICKS_PER_QUARTER:
+        # Only a rewritten SMPTE division is so fine; a header cannot say it, half a millisecond
+        # a tick can.
+        plain = TempoMap.from_changes(TICKS_PER_QUARTER)
+        us_per_tick = int(tempo_map.us_per_quarter[0]) / ticks_per_quarter
+        return plain, us_per_tick * TICKS_PER_QUARTER / int(plain.us_per_quarter[0])
+    slowest = int(tempo_map.us_per_quarter.max())
+    wanted = -(-slowest // (ticks_per_quarter * _WANTED_US_PER_TICK))
+    factor = max(1, min(wanted, _MOST_TICKS_PER_QUARTER // ticks_per_quarter))
+    changes = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
+    finer = TempoMap.from_changes(
+        ticks_per_quarter * factor, [(tick * factor, tempo) for tick, tempo in changes]
+    )
+    return finer, factor
+
+
+def _main_channel(primer: MidiFile) -> int:
+    """The channel of most of the primer's notes, so that its sound goes on."""
+    channels = primer.note_ticks["channel"]
+    return int(np.bincount(channels).argmax()) if len(channels) else 0
+
+
+def _add_texts(track: _Track, texts: Iterable[str]) -> None:
+    for text in texts:
+        track.meta(0, _TEXT, text.encode("ascii"))
+
+
+def _add_tempo(track: _Track, tick: int, us_per_quarter: int) -> None:
+    track.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
+
+
+def _add_tempi(track: _Track, tempo_map: TempoMap, from_tick: int, seam_tick: int) -> None:
+    """The tempo at the start, and the changes up to the seam; the last one then holds."""
+    rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
+    at_start = None
+    for tick, tempo in rows:
+        if tick <= from_tick:
+            at_start = tempo
+        elif tick <= seam_tick:
+            _add_tempo(track, tick - from_tick, tempo)
+    if at_start is not None:
+        _add_tempo(track, 0, at_start)
+
+
+def _add_signatures(
+    track: _Track, metas: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
+) -> None:
+    at_start = None
+    for meta in metas:
+        tick = round(meta.tick * factor)
+        if tick <= from_tick:
+            at_start = meta
+        elif tick <= seam_tick:
+            track.meta(tick - from_tick, meta.kind, meta.data)
+    if at_start is not None:
+        track.meta(0, at_start.kind, at_start.data)
+
+
+def _add_primer_texts(
+    track: _Track, texts: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
+) -> None:
+    """Titles and the like, but not the settings that made the primer: they made only that."""
+    for text in texts:
+        tick = round(text.tick * factor)
+        is_settings = text.data.startswith(SETTINGS_MARK.encode())
+        if not is_settings and (tick == 0 or from_tick <= tick <= seam_tick):
+            track.meta(max(0, tick - from_tick), text.kind, text.data)
+
+
+def _add_primer_notes(
+    track: _Track,
+    primer: MidiFile,
+    tempo_map: TempoMap,
+    factor: float,
+    from_tick: int,
+    seam_tick: int,
+    to_us: int,
+    seam: Seam,
+) -> None:
+    starts = np.rint(primer.note_ticks["start_tick"] * factor).astype(np.int64)
+    ends = np.rint(primer.note_ticks["end_tick"] * factor).astype(np.int64)
+    release_tick = {
+        pitch: int(tempo_map.us_to_ticks(to_us + us)) for pitch, us in seam.released_us.items()
+    }
+    for row in np.flatnonzero((starts >= from_tick) & (starts < seam_tick)):
+        note = primer.performance.notes[row]
+        end = int(ends[row])
+        if end > seam_tick:
+            end = min(end, release_tick.get(int(note["pitch"]), seam_tick))
+        track.note(
+            int(starts[row]) - from_tick,
+            end - from_tick,
+            channel=int(primer.note_ticks["channel"][row]),
+            pitch=int(note["pitch"]),
+            velocity=int(note["velocity"]),
+        )
+
+
+def _add_controls(
+    track: _Track,
+    primer: MidiFile,
+    tempo_map: TempoMap,
+    factor: float,
+    from_tick: int,
+    seam_tick: int,
+    to_us: int,
+    seam: Seam,
+) -> None:
+    """What was set when the window begins, all changes in it, and the pedals up after it."""
+    state: dict[tuple[int, int], int] = {}
+    is_begun = False
+    for control in primer.controls:
+        tick = round(int(control["tick"]) * factor)
+        key = (int(control["channel"]), int(control["number"]))
+        if key[1] >= _FIRST_CHANNEL_MODE or key[1] in _BANK_SELECT or tick >= seam_tick:
+            continue
+        if tick >= from_tick:
+            if not is_begun:
+                _set_all(track, state)
+                is_begun = True
+            value = int(control["value"])
+            track.control(tick - from_tick, channel=key[0], number=key[1], value=value)
+        state[key] = int(control["value"])
+    if not is_begun:
+        _set_all(track, state)
+    lift_tick = _lift_tick(primer, tempo_map, factor, seam_tick, to_us, seam)
+    for (channel, number), value in state.items():
+        if number in (SUSTAIN_PEDAL, 66, 67, 69) and value:
+            track.control(lift_tick - from_tick, channel=channel, number=number, value=0)
+
+
+def _set_all(track: _Track, state: Mapping[tuple[int, int], int]) -> None:
+    for (channel, number), value in state.items():
+        track.control(0, channel=channel, number=number, value=value)
+
+
+def _lift_tick(
+    primer: MidiFile,
+    tempo_map: TempoMap,
+    factor: float,
+    seam_tick: int,
+    to_us: int,
+    seam: Seam,
+) -> int:
+    """When the pedals come up: with the last release of the primer, or when they did in it."""
+    last_us = to_us + max(seam.released_us.values(), default=0)
+    lift = int(tempo_map.us_to_ticks(last_us))
+    ticks = np.rint(primer.controls["tick"] * factor).astype(np.int64)
+    is_lift = (
+        (primer.controls["number"] == SUSTAIN_PEDAL)
+        & (primer.controls["value"] < 64)
+        & (ticks >= seam_tick)
+    )
+    return min(lift, int(ticks[is_lift].min())) if is_lift.any() else lift
+
+
+def _add_performance(
+    track: _Track,
+    performance: Performance,
+    tempo_map: TempoMap,
+    *,
+    channel: int,
+    from_tick: int,
+    shift_us: int,
+) -> None:
+    """Notes and pedal, `shift_us` later, on ticks that count from `from_tick`."""
+    notes = performance.notes
+    starts = tempo_map.us_to_ticks(notes["start_us"] + shift_us) - from_tick
+    ends = tempo_map.us_to_ticks(notes["end_us"] + shift_us) - from_tick
+    for row, note in enumerate(notes):
+        track.note(
+            int(starts[row]),
+            int(ends[row]),
+            channel=channel,
+            pitch=int(note["pitch"]),
+            velocity=int(note["velocity"]),
+        )
+    ticks = tempo_map.us_to_ticks(performance.pedal["time_us"] + shift_us) - from_tick
+    for row, move in enumerate(performance.pedal):
+        value = int(move["value"])
+        track.control(int(ticks[row]), channel=channel, number=SUSTAIN_PEDAL, value=value)
