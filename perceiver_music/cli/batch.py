@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from perceiver_music.cli import failures
 from perceiver_music.cli.invocation import Invocation
@@ -16,13 +16,15 @@ class Item:
     """One piece of work.
 
     Attributes:
-        name: its input, as the user wrote it.
+        inputs: the files that it reads, as the user wrote them.
         work: does it and prints its result; gets the moment it began. Returns False when the
             item was left alone.
+        fields: what the JSON object of its failure says of it.
     """
 
-    name: str
+    inputs: Sequence[str]
     work: Callable[[float], bool]
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 def run_batch(invocation: Invocation, items: Iterable[Item], *, num_inputs: int) -> int:
@@ -44,7 +46,7 @@ def run_batch(invocation: Invocation, items: Iterable[Item], *, num_inputs: int)
                 num_skipped += 1
         except Exception as error:  # a bug too must not stop the others
             failure = failures.report(error, invocation.console)
-            invocation.emit_failure(failure, inputs=[item.name], since=started)
+            invocation.emit_failure(failure, inputs=item.inputs, since=started, **item.fields)
             codes.append(failure.exit_code)
     num_items = num_done + num_skipped + len(codes)
     if num_items > 1:

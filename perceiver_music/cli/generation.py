@@ -1,21 +1,19 @@
-"""What `continue` and `compose` share: their options, and the batch that they are."""
+"""What `continue` and `compose` share: the batch of variations that they are."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from perceiver_music.cli.batch import Item, run_batch
+from perceiver_music.cli.generation_options import LARGEST_SEED
 from perceiver_music.cli.inputs import InputFile
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.lengths import Length, parse_length
-from perceiver_music.cli.options import OUTPUT_PANEL, announce_device
+from perceiver_music.cli.lengths import Length
 from perceiver_music.cli.outputs import (
     ExistingOutputs,
     NameParts,
@@ -23,99 +21,15 @@ from perceiver_music.cli.outputs import (
     check_stdout,
     refuse_collisions,
 )
-from perceiver_music.errors import UsageError
+from perceiver_music.errors import OutputExistsError, UsageError
+from perceiver_music.generation.options import LengthOption as LengthOfMusic
+from perceiver_music.generation.options import SamplingOptions
 
-SAMPLING_PANEL = "Sampling"
-LARGEST_SEED = 2**31 - 1
+if TYPE_CHECKING:
+    from perceiver_music.jobs.continuation import Session
+
 AUDIO_SUFFIX = ".wav"
 MIDI_SUFFIXES = (".mid", ".midi")
-
-LengthOption = Annotated[
-    Length,
-    typer.Option(
-        "--length",
-        "-l",
-        parser=parse_length,
-        metavar="LENGTH",
-        help="How much new music: 4096 (events), 500notes, 60s, 1:30 or 16bars.",
-    ),
-]
-Variations = Annotated[
-    int,
-    typer.Option("--variations", "-n", metavar="N", min=1, help="So many different ones."),
-]
-Ending = Annotated[
-    bool, typer.Option("--ending", help="Stop where the model ends the piece, if that is sooner.")
-]
-Temperature = Annotated[
-    float,
-    typer.Option(
-        "--temperature",
-        metavar="T",
-        help="Below 1 safer, above 1 wilder; 0 always takes the likeliest event.",
-        rich_help_panel=SAMPLING_PANEL,
-    ),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        "--top-p",
-        metavar="P",
-        help="Only the likeliest events that make up P of the probability.",
-        show_default=False,
-        rich_help_panel=SAMPLING_PANEL,
-    ),
-]
-MinP = Annotated[
-    float | None,
-    typer.Option(
-        "--min-p",
-        metavar="P",
-        help="Only events at least P times as likely as the likeliest.",
-        show_default=False,
-        rich_help_panel=SAMPLING_PANEL,
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        "--top-k",
-        metavar="K",
-        help="Only the K likeliest events.",
-        show_default=False,
-        rich_help_panel=SAMPLING_PANEL,
-    ),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(
-        "--seed",
-        metavar="N",
-        min=0,
-        max=LARGEST_SEED,
-        help="The same seed, the same music.",
-        show_default="drawn, and shown",
-        rich_help_panel=SAMPLING_PANEL,
-    ),
-]
-Render = Annotated[
-    bool,
-    typer.Option(
-        "--render", help="Make the sound too, beside each MIDI file.", rich_help_panel=OUTPUT_PANEL
-    ),
-]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="OUT",
-        help="A file, a folder/, a template with {stem} {index} {seed} {checkpoint}, or - for "
-        "stdout.",
-        show_default=False,
-        rich_help_panel=OUTPUT_PANEL,
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +39,9 @@ class GenerationCall:
     Attributes:
         inputs: the primers; of `compose`, one input that is no file.
         default_name: template of the outputs when `-o` gives none.
-        options: fields of the job's request that are the same for every item.
-        checkpoint, device: as on the command line.
+        length, ending, sampling: how much new music, and of which kind.
+        window: fields of the job's request that say which part of a primer is used.
+        checkpoint, device, context, latents: what makes it.
         seed: None draws one.
         variations: items per input.
         output: the word after `-o`.
@@ -136,14 +51,19 @@ class GenerationCall:
 
     inputs: Sequence[InputFile]
     default_name: str
-    options: dict[str, Any]
+    length: Length
+    ending: bool
+    sampling: SamplingOptions
     checkpoint: str | None
     device: str
+    context: int | None
+    latents: int | None
     seed: int | None
     variations: int
     output: str | None
     render: bool
     existing: ExistingOutputs
+    window: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +75,10 @@ class _Variation:
     seed: int
     midi: Path | None
     audio: Path | None
+
+    @property
+    def input_names(self) -> list[str]:
+        return [] if self.source.is_nothing else [self.source.name]
 
     @property
     def outputs(self) -> list[Path]:
@@ -171,10 +95,17 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     refuse_collisions(
         [item.outputs for item in variations], inputs=[item.source.path for item in variations]
     )
-    announce_device(console, call.device)
+    session = None
+    if any(_needs_work(item, call.existing) for item in variations):
+        session = _open_session(call)
+        console.info(f"device: {session.device}")
     console.info(f"seed: {seed}")
     items = (
-        Item(name=item.source.name, work=partial(_make, invocation, call, item))
+        Item(
+            inputs=item.input_names,
+            work=partial(_make, invocation, call, session, item),
+            fields={"seed": item.seed, "index": item.index},
+        )
         for item in variations
     )
     return run_batch(invocation, items, num_inputs=len(call.inputs))
@@ -213,50 +144,91 @@ def _checkpoint_name(call: GenerationCall) -> str:
     return info(call.checkpoint).description.name
 
 
-def _make(invocation: Invocation, call: GenerationCall, item: _Variation, started: float) -> bool:
-    """Makes one variation and prints what it became; False when it was there already."""
-    source = _primer(item)
-    inputs = [] if source is None else [item.source.name]
-    if _is_there(item, call.existing):
-        assert item.midi is not None
-        invocation.skipped(item.midi, inputs=inputs, since=started)
-        return False
+def _open_session(call: GenerationCall) -> Session:
     from perceiver_music.jobs import continuation as job
 
-    request = job.ContinuationRequest(
-        primer=source,
-        primer_name=item.source.name,
+    return job.open_session(
+        call.checkpoint, device=call.device, context=call.context, latents=call.latents
+    )
+
+
+def _needs_work(item: _Variation, existing: ExistingOutputs) -> bool:
+    """Whether the item will want the model; its failures are told in its turn."""
+    try:
+        return item.source.failure is None and not _is_there(item, existing)
+    except OutputExistsError:
+        return False
+
+
+def _make(
+    invocation: Invocation,
+    call: GenerationCall,
+    session: Session | None,
+    item: _Variation,
+    started: float,
+) -> bool:
+    """Makes one variation and prints what it became; False when it was there already."""
+    primer = None if item.source.is_nothing else item.source.source
+    if _is_there(item, call.existing):
+        return _make_the_rest(invocation, call, item, started)
+    from perceiver_music.jobs import continuation as job
+
+    assert session is not None
+    request = job.ContinueRequest(
+        primer=primer,
+        primer_name=item.source.name if primer is not None else "",
         output=item.midi,
         overwrite=call.existing.force,
-        checkpoint=call.checkpoint,
-        device=call.device,
         seed=item.seed,
         index=item.index,
-        **call.options,
+        length=LengthOfMusic(amount=call.length.amount, unit=call.length.unit),
+        ending=call.ending,
+        sampling=call.sampling,
+        **call.window,
     )
     console = invocation.console
     with console.progress(item.source.stem) as on_progress:
-        result = job.run(request, on_progress, console.warning)
+        result = session.run(request, on_progress, console.warning)
     if item.midi is None:
         console.binary(result.midi)
         return True
-    fields: dict[str, Any] = result.as_json()
-    also = []
+    fields = result.as_json()
+    invocation.written(item.midi)
     if item.audio is not None:
         fields["audio"] = _make_audible(invocation, item, call.existing)
-        also.append(str(item.audio))
-    invocation.result_path(str(item.midi), fields, inputs=inputs, also=also, since=started)
+        invocation.written(item.audio)
+    invocation.emit(fields, inputs=item.input_names, outputs=item.outputs, since=started)
     return True
 
 
-def _primer(item: _Variation) -> Path | bytes | None:
-    return None if item.source.is_nothing else item.source.source
+def _make_the_rest(
+    invocation: Invocation,
+    call: GenerationCall,
+    item: _Variation,
+    started: float,
+) -> bool:
+    """Of an item whose MIDI file is to be left alone: the sound, if that is still wanted."""
+    assert item.midi is not None
+    if item.audio is None or call.existing.should_skip(item.audio):
+        invocation.skipped(item.outputs, inputs=item.input_names, since=started)
+        return False
+    audio = _make_audible(invocation, item, call.existing)
+    fields = {"output": item.midi, "skipped": True, "audio": audio}
+    invocation.written(item.audio)
+    invocation.emit(fields, inputs=item.input_names, outputs=item.outputs, since=started)
+    return True
 
 
 def _is_there(item: _Variation, existing: ExistingOutputs) -> bool:
-    """Whether all that the item makes is there and is to be left alone."""
-    there = [existing.should_skip(path) for path in item.outputs]
-    return bool(there) and all(there)
+    """Whether the MIDI file is there and is to be left alone.
+
+    Raises:
+        OutputExistsError: something is there, and is neither to be left alone nor replaced.
+    """
+    midi_is_there = item.midi is not None and existing.should_skip(item.midi)
+    if item.audio is not None and existing.should_skip(item.audio) and not midi_is_there:
+        raise OutputExistsError("exists already, without its MIDI file", path=item.audio)
+    return midi_is_there
 
 
 def _make_audible(

@@ -20,7 +20,7 @@ import typer
 from perceiver_music import __version__
 from perceiver_music.cli import failures
 from perceiver_music.cli.console import Console
-from perceiver_music.errors import PerceiverMusicError, UsageError
+from perceiver_music.errors import PerceiverMusicError, StorageError, UsageError
 
 PROGRAM = "perceiver-music"
 _PANEL = "On every command"
@@ -110,29 +110,21 @@ class Invocation:
             }
         )
 
-    def result_path(
-        self,
-        path: str,
-        fields: Mapping[str, object],
-        *,
-        inputs: Sequence[object] = (),
-        also: Sequence[str] = (),
-        since: float | None = None,
-    ) -> None:
-        """Prints the paths of what was written, or its JSON object."""
-        if self.console.as_json:
-            self.emit(fields, inputs=inputs, outputs=[path, *also], since=since)
-            return
-        for each in (path, *also):
-            self.console.path(each)
+    def written(self, path: str | os.PathLike[str]) -> None:
+        """Prints the path of a file that was written, unless a JSON object will name it."""
+        if not self.console.as_json:
+            self.console.path(path)
 
-    def skipped(self, path: Path, *, inputs: Sequence[object], since: float | None = None) -> None:
-        """Says that an output was there already and was left alone."""
-        self.console.info(f"{path}: exists, left alone")
+    def skipped(
+        self, paths: Sequence[Path], *, inputs: Sequence[object], since: float | None = None
+    ) -> None:
+        """Says that outputs were there already and were left alone."""
+        for path in paths:
+            self.console.info(f"{path}: exists, left alone")
         self.emit(
-            {"output": os.fspath(path), "skipped": True},
+            {"output": os.fspath(paths[0]), "skipped": True},
             inputs=inputs,
-            outputs=[path],
+            outputs=paths,
             since=since,
         )
 
@@ -142,9 +134,11 @@ class Invocation:
         *,
         inputs: Sequence[object] = (),
         since: float | None = None,
+        **fields: object,
     ) -> None:
         """Prints the JSON object of a failure, if JSON was asked for."""
-        self.emit({"error": failures.failure_fields(failure)}, inputs=inputs, since=since)
+        error = failures.failure_fields(failure)
+        self.emit({**fields, "error": error}, inputs=inputs, since=since)
 
 
 def command(function: Callable[..., int | None]) -> Callable[..., int]:
@@ -177,6 +171,7 @@ def command(function: Callable[..., int | None]) -> Callable[..., int]:
 
 def _begin(ctx: typer.Context, values: Mapping[str, Any]) -> Invocation:
     """The invocation, with the shared options as given before or after the command's name."""
+    _check_working_folder()
     flags = {name: _flag(ctx, name, values) for name in ("json", "quiet", "verbose", "debug")}
     quiet, verbose = flags["quiet"], flags["verbose"]
     if quiet == verbose == "flag":
@@ -190,6 +185,15 @@ def _begin(ctx: typer.Context, values: Mapping[str, Any]) -> Invocation:
             debug=bool(flags["debug"]),
         ),
     )
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise StorageError(
+            "the folder that this was started in is gone", hint="Change to another one."
+        ) from error
 
 
 def _flag(ctx: typer.Context, name: str, values: Mapping[str, Any]) -> str:

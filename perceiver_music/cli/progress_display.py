@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from perceiver_music.jobs.progress import Progress, ProgressCallback
@@ -108,5 +109,6 @@ class PlainLines:
         self._last_time = now
         line = count_and_rate(progress, rate)
         if progress.total is not None and rate and not finished:
-            line += f", {(progress.total - progress.done) / rate:.0f} s left"
+            left = timedelta(seconds=round((progress.total - progress.done) / rate))
+            line += f", {left} left"
         self._say(f"{line}, {progress.message}" if progress.message else line)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from perceiver_music.cli.generation import (
+from perceiver_music.cli.generation import GenerationCall, run_generation
+from perceiver_music.cli.generation_options import (
+    DEFAULT_LENGTH,
+    DEFAULT_SAMPLING,
     Ending,
-    GenerationCall,
     LengthOption,
     MinP,
     Output,
@@ -14,13 +16,12 @@ from perceiver_music.cli.generation import (
     TopK,
     TopP,
     Variations,
-    run_generation,
 )
 from perceiver_music.cli.inputs import InputFile
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.lengths import parse_length
 from perceiver_music.cli.options import Checkpoint, Context, Device, Force, Latents, SkipExisting
 from perceiver_music.cli.outputs import ExistingOutputs
+from perceiver_music.generation.options import SamplingOptions
 
 EXAMPLES = (
     "perceiver-music compose --render",
@@ -32,13 +33,13 @@ STEM = "composed"
 
 def compose(
     invocation: Invocation,
-    length: LengthOption = parse_length("60s"),  # noqa: B008 (a frozen value)
+    length: LengthOption = DEFAULT_LENGTH,
     variations: Variations = 1,
     ending: Ending = False,
-    temperature: Temperature = 1.0,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    top_k: TopK = None,
+    temperature: Temperature = DEFAULT_SAMPLING.temperature,
+    top_p: TopP = DEFAULT_SAMPLING.top_p,
+    min_p: MinP = DEFAULT_SAMPLING.min_p,
+    top_k: TopK = DEFAULT_SAMPLING.top_k,
     seed: Seed = None,
     checkpoint: Checkpoint = None,
     context: Context = None,
@@ -56,18 +57,13 @@ def compose(
     call = GenerationCall(
         inputs=(InputFile.nothing(STEM),),
         default_name="{stem}_{seed}.mid",
-        options={
-            "length": length,
-            "ending": ending,
-            "temperature": temperature,
-            "top_p": top_p,
-            "min_p": min_p,
-            "top_k": top_k,
-            "context": context,
-            "latents": latents,
-        },
+        length=length,
+        ending=ending,
+        sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
         checkpoint=checkpoint,
         device=device,
+        context=context,
+        latents=latents,
         seed=seed,
         variations=variations,
         output=output,

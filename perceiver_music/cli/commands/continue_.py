@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from perceiver_music.cli.generation import (
+from perceiver_music.cli.generation import GenerationCall, run_generation
+from perceiver_music.cli.generation_options import (
+    DEFAULT_LENGTH,
+    DEFAULT_SAMPLING,
     Ending,
-    GenerationCall,
     LengthOption,
     MinP,
     Output,
@@ -18,11 +20,10 @@ from perceiver_music.cli.generation import (
     TopK,
     TopP,
     Variations,
-    run_generation,
 )
 from perceiver_music.cli.inputs import resolve_inputs
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.lengths import parse_length, parse_moment
+from perceiver_music.cli.lengths import parse_moment
 from perceiver_music.cli.options import (
     Checkpoint,
     Context,
@@ -33,6 +34,7 @@ from perceiver_music.cli.options import (
     SkipExisting,
 )
 from perceiver_music.cli.outputs import ExistingOutputs
+from perceiver_music.generation.options import SamplingOptions
 
 EXAMPLES = (
     "perceiver-music continue primer.mid",
@@ -68,13 +70,13 @@ def continue_(
             "--no-primer", help="Write the new music alone.", rich_help_panel=PRIMER_PANEL
         ),
     ] = False,
-    length: LengthOption = parse_length("60s"),  # noqa: B008 (a frozen value)
+    length: LengthOption = DEFAULT_LENGTH,
     variations: Variations = 1,
     ending: Ending = False,
-    temperature: Temperature = 1.0,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    top_k: TopK = None,
+    temperature: Temperature = DEFAULT_SAMPLING.temperature,
+    top_p: TopP = DEFAULT_SAMPLING.top_p,
+    min_p: MinP = DEFAULT_SAMPLING.min_p,
+    top_k: TopK = DEFAULT_SAMPLING.top_k,
     seed: Seed = None,
     checkpoint: Checkpoint = None,
     context: Context = None,
@@ -93,22 +95,19 @@ def continue_(
     call = GenerationCall(
         inputs=resolve_inputs(primer),
         default_name="{stem}_continued_{seed}.mid",
-        options={
+        window={
             "from_seconds": from_,
             "to_seconds": to,
             "last_seconds": last,
             "include_primer": not no_primer,
-            "length": length,
-            "ending": ending,
-            "temperature": temperature,
-            "top_p": top_p,
-            "min_p": min_p,
-            "top_k": top_k,
-            "context": context,
-            "latents": latents,
         },
+        length=length,
+        ending=ending,
+        sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
         checkpoint=checkpoint,
         device=device,
+        context=context,
+        latents=latents,
         seed=seed,
         variations=variations,
         output=output,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,13 +67,14 @@ def preprocess(
         sources=listed_on_stdin(source), output=output, workers=workers, overwrite=force
     )
     if existing.should_skip(request.store_path):
-        invocation.skipped(request.store_path, inputs=request.sources)
+        invocation.skipped([request.store_path], inputs=request.sources)
         return 0
     console = invocation.console
     with console.progress("preprocess") as on_progress:
         result = job.run(request, on_progress, console.warning)
     _tell(console, result)
-    invocation.result_path(os.fspath(result.store), result.as_json(), inputs=request.sources)
+    invocation.written(result.store)
+    invocation.emit(result.as_json(), inputs=request.sources, outputs=[result.store])
     return 0
 
 

@@ -111,7 +111,10 @@ def render(
         inputs=[item.path for item in inputs],
     )
     work = (
-        Item(name=item.name, work=partial(_render_one, invocation, item, target, existing, options))
+        Item(
+            inputs=[item.name],
+            work=partial(_render_one, invocation, item, target, existing, options),
+        )
         for item, target in zip(inputs, targets, strict=True)
     )
     return run_batch(invocation, work, num_inputs=len(inputs))
@@ -127,7 +130,7 @@ def _render_one(
 ) -> bool:
     source = item.source
     if target is not None and existing.should_skip(target):
-        invocation.skipped(target, inputs=[item.name], since=started)
+        invocation.skipped([target], inputs=[item.name], since=started)
         return False
     from perceiver_music.jobs import render as job
 
@@ -144,5 +147,8 @@ def _render_one(
     if result.output is None:
         invocation.console.binary(result.audio or b"")
     else:
-        invocation.result_path(result.output, result.as_json(), inputs=[item.name], since=started)
+        invocation.written(result.output)
+        invocation.emit(
+            result.as_json(), inputs=[item.name], outputs=[result.output], since=started
+        )
     return True

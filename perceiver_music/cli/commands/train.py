@@ -125,5 +125,7 @@ def train(
         result = job.run(request, on_progress, console.warning)
     if result.is_first_rank:
         fields = result.as_json()
-        invocation.result_path(str(fields["run"]), fields, inputs=[] if data is None else [data])
+        run = str(fields["run"])
+        invocation.written(run)
+        invocation.emit(fields, inputs=[] if data is None else [data], outputs=[run])
     return 0

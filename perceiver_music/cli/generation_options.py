@@ -1,0 +1,102 @@
+"""The options of `continue` and `compose` that say what music is wanted and how it is drawn."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perceiver_music.cli.lengths import Length, parse_length
+from perceiver_music.cli.options import OUTPUT_PANEL
+from perceiver_music.generation.options import SamplingOptions
+
+SAMPLING_PANEL = "Sampling"
+DEFAULT_SAMPLING = SamplingOptions()
+DEFAULT_LENGTH = parse_length("60s")
+LARGEST_SEED = 2**31 - 1
+
+LengthOption = Annotated[
+    Length,
+    typer.Option(
+        "--length",
+        "-l",
+        parser=parse_length,
+        metavar="LENGTH",
+        help="How much new music: 4096 (events), 500notes, 60s, 1:30 or 16bars.",
+    ),
+]
+Variations = Annotated[
+    int,
+    typer.Option("--variations", "-n", metavar="N", min=1, help="So many different ones."),
+]
+Ending = Annotated[
+    bool, typer.Option("--ending", help="Stop where the model ends the piece, if that is sooner.")
+]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        "--temperature",
+        metavar="T",
+        help="Below 1 safer, above 1 wilder; 0 always takes the likeliest event.",
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        "--top-p",
+        metavar="P",
+        help="Only the likeliest events that make up P of the probability; 1 takes all.",
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+MinP = Annotated[
+    float | None,
+    typer.Option(
+        "--min-p",
+        metavar="P",
+        help="Only events at least P times as likely as the likeliest.",
+        show_default=False,
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        "--top-k",
+        metavar="K",
+        help="Only the K likeliest events.",
+        show_default=False,
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        max=LARGEST_SEED,
+        help="The same seed, the same music.",
+        show_default="drawn, and shown",
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+Render = Annotated[
+    bool,
+    typer.Option(
+        "--render", help="Make the sound too, beside each MIDI file.", rich_help_panel=OUTPUT_PANEL
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A file, a folder/, a template with {stem} {index} {seed} {checkpoint}, or - for "
+        "stdout.",
+        show_default=False,
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
