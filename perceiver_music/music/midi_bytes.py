@@ -118,9 +118,8 @@ class _TrackWalk:
         last_delta_byte = np.where(high[:-3], 0, body_end[1:])
         successor = last_delta_byte
         for _ in range(3):
-            successor = np.where(
-                high[: len(successor) - 1], successor[1:], last_delta_byte[: len(successor) - 1]
-            )
+            last = len(successor) - 1
+            successor = np.where(high[:last], successor[1:], last_delta_byte[:last])
         successor = successor[:size]
         # No event may pass the end of its track, and none starts there.
         near = self._ends[(self._ends >= base) & (self._ends < base + size + _LONGEST_FAST_EVENT)]
@@ -210,7 +209,9 @@ class _TrackWalk:
         if kind == _END_OF_TRACK:
             return end
         if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59):
-            self._metas.append((len(self._events_before) - 1, row, kind, position, length))
+            self._metas.append(
+                (len(self._events_before) - 1, row, kind, position, position + length)
+            )
         return position + length
 
     def _variable_length(self, position: int, end: int) -> tuple[int, int]:
@@ -264,13 +265,8 @@ class _TrackWalk:
             chunks=self._chunks,
             channel_events=events[first < 0xF0],
             meta_events=tuple(
-                MetaEvent(
-                    track=in_track,
-                    tick=int(tick[row]),
-                    kind=kind,
-                    data=self._data[at : at + length],
-                )
-                for in_track, row, kind, at, length in self._metas
+                MetaEvent(track=in_track, tick=int(tick[row]), kind=kind, data=self._data[at:end])
+                for in_track, row, kind, at, end in self._metas
             ),
             track_end_ticks=ends.astype(np.int64),
             warnings=tuple(self._warnings),
