@@ -26,6 +26,8 @@ SOUND_EVENT_DTYPE = np.dtype(
 
 PEDAL_CONTROLS = (64, 66, 67)
 """Sustain, sostenuto, soft. Other controllers belong to instruments that were merged into one."""
+PEDAL_DOWN = 64
+"""From this value on a pedal is down (MIDI 1.0, controllers 64 to 69 are switches)."""
 
 SHORTEST_NOTE_US = 1_000
 """A note of no length still has to be struck before it is let go."""
@@ -72,7 +74,7 @@ def sound_events(notes: NoteArray, controls: npt.NDArray[np.void]) -> SoundEvent
         )
     pitch = notes["pitch"]
     last = ~_still_held_by_another(start, end, pitch)
-    pedals = controls[np.isin(controls["number"], PEDAL_CONTROLS)]
+    pedals = _pedal_changes(controls)
     events = np.concatenate(
         [
             _rows(pedals["time_us"], CONTROL_CHANGE, pedals["number"], pedals["value"]),
@@ -81,11 +83,24 @@ def sound_events(notes: NoteArray, controls: npt.NDArray[np.void]) -> SoundEvent
         ]
     )
     rank = np.zeros(256, dtype=np.int8)
-    for kind, order in ORDER_AT_ONE_MOMENT.items():
-        rank[kind] = order
+    for kind, place in ORDER_AT_ONE_MOMENT.items():
+        rank[kind] = place
     # A stable sort keeps the file's order of pedal moves within a moment.
     order = np.lexsort((rank[events["kind"]], events["time_us"]))
     return SoundEvents(events=events[order], end_us=end_us)
+
+
+def _pedal_changes(controls: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The moves that press or release a pedal.
+
+    Recorded pedals report every millimetre; a synthesizer has switches, and hears each only once.
+    """
+    kept = []
+    for number in PEDAL_CONTROLS:
+        moves = controls[controls["number"] == number]
+        is_down = moves["value"] >= PEDAL_DOWN
+        kept.append(moves[np.diff(is_down, prepend=False)])
+    return np.concatenate(kept)
 
 
 def _rows(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from perceiver_music.errors import InvalidInputError, StorageError, UnavailableError
+from perceiver_music.files import reporting_storage_errors
 
 INSTALLED_FONTS = (
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
@@ -64,23 +65,12 @@ def inspect_soundfont(path: str | os.PathLike[str]) -> SoundFont:
     """Check that a file is a whole SoundFont and list its presets.
 
     Raises:
-        StorageError: the file is missing or cannot be read.
+        StorageError: the file is missing or cannot be read, or is a folder.
         InvalidInputError: it is something else (DLS among it), cut short, or has no preset.
     """
     path = Path(path)
-    try:
-        if path.is_dir():
-            raise InvalidInputError(
-                "is a folder, not a SoundFont", path=path, hint=NOT_A_SOUNDFONT_HINT
-            )
-        with path.open("rb") as file:
-            presets = _read_presets(file, path, path.stat().st_size)
-    except OSError as error:
-        raise StorageError(
-            f"cannot read the SoundFont: {error.strerror or error}",
-            path=path,
-            hint="Check the path given with --soundfont.",
-        ) from error
+    with reporting_storage_errors(path), path.open("rb") as file:
+        presets = _read_presets(file, path, os.fstat(file.fileno()).st_size)
     return SoundFont(path=path, presets=presets)
 
 
@@ -135,9 +125,7 @@ def _read_presets(file: BinaryIO, path: Path, size: int) -> tuple[tuple[int, int
     # The last record only marks the end (section 7.2).
     num_presets = len(preset_data) // PRESET_RECORD_BYTES - 1
     if num_presets < 1:
-        raise InvalidInputError(
-            "the SoundFont has no preset", path=path, hint=NOT_A_SOUNDFONT_HINT
-        )
+        raise InvalidInputError("the SoundFont has no preset", path=path, hint=NOT_A_SOUNDFONT_HINT)
     pairs = (
         struct.unpack_from("<HH", preset_data, index * PRESET_RECORD_BYTES + 20)
         for index in range(num_presets)
