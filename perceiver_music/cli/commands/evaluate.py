@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceiver_music.cli.inputs import resolve_inputs
+from perceiver_music.cli import failures
+from perceiver_music.cli.inputs import InputFile, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import Checkpoint, Context, Device, Latents, announce_device
+from perceiver_music.errors import InvalidInputError, PartialFailureError, PerceiverMusicError
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -73,9 +76,12 @@ def evaluate(
 
     console = invocation.console
     inputs = resolve_inputs(midi or ())
+    files, num_failed = _readable(invocation, inputs)
+    if num_failed and not files:
+        return PartialFailureError.exit_code
     request = job.EvaluateRequest(
         data=data,
-        files=tuple(item.file_path for item in inputs),
+        files=files,
         checkpoint=checkpoint,
         split=split,
         context=context,
@@ -89,11 +95,29 @@ def evaluate(
     with console.progress("evaluate") as on_progress:
         result = job.run(request, on_progress, console.warning)
     if console.as_json:
-        sources = [data] if data is not None else [item.name for item in inputs]
-        invocation.emit(result.as_json(), inputs=sources)
+        invocation.emit(result.as_json(), inputs=files if data is None else [data])
     else:
         _print(console, result)
-    return 0
+    return PartialFailureError.exit_code if num_failed else 0
+
+
+def _readable(invocation: Invocation, inputs: Sequence[InputFile]) -> tuple[tuple[Path, ...], int]:
+    """The files that can be scored, and how many cannot; of several, each failure is told."""
+    if len(inputs) < 2:
+        return tuple(item.file_path for item in inputs), 0
+    from perceiver_music.music.midi_file import read_midi
+
+    files: list[Path] = []
+    for item in inputs:
+        try:
+            path = item.file_path
+            if not read_midi(path).performance.num_notes:
+                raise InvalidInputError("has no piano notes", path=path)
+            files.append(path)
+        except PerceiverMusicError as error:
+            failures.report(error, invocation.console)
+            invocation.emit_failure(error, inputs=[item.name])
+    return tuple(files), len(inputs) - len(files)
 
 
 def _print(console: Console, result: EvaluateResult) -> None:

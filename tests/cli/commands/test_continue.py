@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,3 +230,21 @@ def test_a_folder_where_nothing_can_be_written(run: Run, write_midi: WriteMidi) 
     write_midi("p.mid")
     run("continue", "p.mid", *SHORT, "-o", "p.mid/x.mid").failed(74)
     run("continue", "p.mid", *SHORT, "-o", "x" * 300 + ".mid").failed(74)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing_half_done(start, number: int, code: int) -> None:
+    # A test runner may ignore SIGINT, and a child would inherit that.
+    with start(
+        *("compose", "--length", "1000000", "-n", "3"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        while not process.stderr.readline().startswith(b"seed: "):
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(60) == code
+        error, hint = process.stderr.read().splitlines()[-2:]
+        assert error.startswith(b"error: ")
+        assert hint.startswith(b"hint: ")
+        assert process.stdout.read() == b""
+    assert list(Path().iterdir()) == []

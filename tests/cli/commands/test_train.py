@@ -94,6 +94,18 @@ def test_evaluate_files(run: Run, write_midi: Callable[..., Path], checkpoint: P
     assert [piece["path"] for piece in fields["per_piece"]] == ["a.mid", "b.mid"]
 
 
+def test_a_bad_file_is_not_in_the_way(
+    run: Run, write_midi: Callable[..., Path], checkpoint: Path
+) -> None:
+    write_midi("a.mid", seed=1)
+    Path("bad.mid").write_bytes(b"junk")
+    arguments = ("evaluate", "bad.mid", "--checkpoint", checkpoint, "--json")
+    bad, good = run(*arguments, "a.mid").failed(3).objects
+    assert bad["error"]["path"] == "bad.mid"
+    assert [piece["path"] for piece in good["per_piece"]] == ["a.mid"]
+    run(*arguments, "gone.mid").failed(3)
+
+
 def test_wrong_evaluations(run: Run, write_midi: Callable[..., Path], checkpoint: Path) -> None:
     write_midi("a.mid")
     run("evaluate", "a.mid", "--data", "x.store", "--checkpoint", checkpoint).failed(2)

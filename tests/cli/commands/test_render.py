@@ -1,0 +1,95 @@
+"""`render`, and `--render`, from outside."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.cli.commands.conftest import small_midi
+from tests.cli.conftest import Run
+
+WriteMidi = Callable[..., Path]
+
+
+def test_with_no_other_word(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("elsewhere/x.mid", num_notes=4)
+    outcome = run("render", "elsewhere/x.mid").succeeded()
+    assert outcome.lines == ["x.wav"]
+    audio, rate = soundfile.read("x.wav")
+    assert rate == 44_100
+    assert abs(audio).max() > 0.01
+    assert "played by" in outcome.stderr
+
+
+def test_its_object(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("x.mid", num_notes=4)
+    words = ("--sample-rate", "48000", "-o", "new/", "--format", "flac", "--json")
+    fields = run("render", "x.mid", *words).succeeded().object
+    assert fields["schema"] == "render/1"
+    assert (fields["input"], fields["output"]) == ("x.mid", "new/x.flac")
+    assert fields["sample_rate"] == soundfile.info("new/x.flac").samplerate == 48_000
+    assert fields["seconds"] == pytest.approx(soundfile.info("new/x.flac").duration, abs=1e-3)
+    for name in ("synthesizer", "soundfont"):
+        assert fields[name]
+    assert fields["peak_dbfs"] <= 0
+
+
+def test_through_pipes(run: Run) -> None:
+    outcome = run("render", "-", "-o", "-", stdin=small_midi(num_notes=3)).succeeded()
+    audio, _ = soundfile.read(io.BytesIO(outcome.stdout))
+    assert abs(audio).max() > 0.01
+    run("render", "-", "-o", "-", stdin=small_midi(), stdout_is_terminal=True).failed(2)
+
+
+def test_a_batch_with_a_bad_file(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("f/a.mid", num_notes=3)
+    Path("f/bad.mid").write_bytes(b"junk")
+    outcome = run("render", "f", "-o", "{stem}.ogg").failed(3)
+    assert outcome.lines == ["a.ogg"]
+    run("render", "f/bad.mid").failed(65)
+    run("render", "gone.mid").failed(74)
+
+
+def test_nothing_is_overwritten_without_force(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("x.mid", num_notes=3)
+    Path("x.wav").write_bytes(b"mine")
+    run("render", "x.mid").failed(73)
+    assert run("render", "x.mid", "--skip-existing", "--json").succeeded().object["skipped"]
+    assert Path("x.wav").read_bytes() == b"mine"
+    run("render", "x.mid", "--force").succeeded()
+    assert Path("x.wav").read_bytes().startswith(b"RIFF")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--format", "aiff"),
+        ("-o", "x.aiff"),
+        ("--sample-rate", "fast"),
+        ("--gain", "loud"),
+        ("--bit-depth", "7"),
+        ("--synth", "kazoo"),
+        ("-o", "{seed}.wav"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_words(run: Run, write_midi: WriteMidi, words: tuple[str, ...]) -> None:
+    write_midi("x.mid", num_notes=3)
+    run("render", "x.mid", *words).failed(2)
+    assert [path.name for path in Path().iterdir()] == ["x.mid"]
+
+
+def test_compose_and_its_sound(run: Run, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERCEIVER_MUSIC_CHECKPOINT", str(checkpoint))
+    arguments = ("compose", "--length", "20", "--seed", "4", "--render", "--device", "cpu")
+    assert run(*arguments).succeeded().lines == ["composed_4.mid", "composed_4.wav"]
+    Path("composed_4.wav").unlink()
+    run(*arguments).failed(73)
+    fields = run(*arguments, "--skip-existing", "--json").succeeded().object
+    assert fields["outputs"] == ["composed_4.mid", "composed_4.wav"]
+    assert soundfile.info(fields["audio"]["output"]).frames > 0
+    assert "audio" not in run(*arguments, "--skip-existing", "--json").succeeded().object
