@@ -106,6 +106,10 @@ class Console:
         """Prints one line of a result."""
         self.binary(os.fsencode(text) + b"\n")
 
+    def lines(self, texts: Iterable[str]) -> None:
+        """Prints many lines of a result at once."""
+        self.binary(b"".join(os.fsencode(text) + b"\n" for text in texts))
+
     def path(self, path: str | os.PathLike[str]) -> None:
         """Prints a path that was written, byte for byte as the file system has it."""
         self.line(os.fspath(path))

@@ -192,6 +192,10 @@ def _make(
     if item.midi is None:
         console.binary(result.midi)
         return True
+    console.detail(
+        f"{result.events:,} events, {result.notes:,} notes, {result.seconds:.1f} s, ended by "
+        f"{result.ended}; {result.events_per_second:,.0f} events/s"
+    )
     fields = result.as_json()
     invocation.written(item.midi)
     if item.audio is not None:

@@ -165,12 +165,7 @@ def _from_folder(folder: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
 
 
 def _from_stdin(suffixes: frozenset[str]) -> Iterator[InputFile]:
-    if stream_is_terminal(sys.stdin):
-        raise UsageError(
-            "standard input is a terminal",
-            hint="Pipe a file into it ('perceiver-music ... - < primer.mid'), or name a file.",
-        )
-    data = _read_stdin()
+    data = read_stdin()
     if any(header in data[:_HEADER_SEARCH_BYTES] for header in _HEADERS):
         yield InputFile(name=STDIN, data=data)
         return
@@ -187,7 +182,19 @@ def _from_stdin(suffixes: frozenset[str]) -> Iterator[InputFile]:
         yield from _from_word(word, suffixes)
 
 
-def _read_stdin() -> bytes:
+def read_stdin() -> bytes:
+    """All of standard input.
+
+    Raises:
+        UsageError: it is a terminal.
+        StorageError: it is closed or cannot be read.
+        InvalidInputError: there is too much of it.
+    """
+    if stream_is_terminal(sys.stdin):
+        raise UsageError(
+            "standard input is a terminal",
+            hint="Pipe a file into it ('perceiver-music ... - < primer.mid'), or name a file.",
+        )
     if sys.stdin is None:
         raise StorageError("standard input is closed", hint="Pipe a file into it, or name one.")
     try:

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from perceiver_music import __version__, errors
 from perceiver_music.cli.failures import hint_of
 from perceiver_music.jobs import models as job
-from tests.cli.conftest import Outcome, Run
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Run
 
 EVERY_FAILURE = [
     kind("what is wrong", path="song.mid")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import typer
 
 from perceiver_music.cli.app import app
 from perceiver_music.cli.settings import bind_environment, user_settings_file
-from tests.cli.conftest import Run
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 MISSING = "missing.mid"
 

@@ -9,10 +9,8 @@ import mido
 import numpy as np
 import pytest
 
-Compose = Callable[..., bytes]
 
-
-def small_midi(seed: int = 0, num_notes: int = 12) -> bytes:
+def midi_bytes(seed: int = 0, num_notes: int = 12) -> bytes:
     """A MIDI file with a few notes and a pedal, as another program would write it."""
     import io
 
@@ -33,13 +31,19 @@ def small_midi(seed: int = 0, num_notes: int = 12) -> bytes:
 
 
 @pytest.fixture
+def small_midi() -> Callable[..., bytes]:
+    """Makes the bytes of a small MIDI file."""
+    return midi_bytes
+
+
+@pytest.fixture
 def write_midi(home: Path) -> Callable[..., Path]:
     """Writes a small MIDI file into the working folder."""
 
     def write(name: str, **options: int) -> Path:
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(small_midi(**options))
+        path.write_bytes(midi_bytes(**options))
         return path
 
     return write

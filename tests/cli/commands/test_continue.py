@@ -7,12 +7,13 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mido
 import pytest
 
-from tests.cli.commands.conftest import small_midi
-from tests.cli.conftest import Outcome, Run
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Run
 
 WriteMidi = Callable[..., Path]
 SHORT = ("--length", "24")
@@ -129,7 +130,7 @@ def test_one_input_fails_with_its_own_code(run: Run) -> None:
     run("continue", "none*.mid", *SHORT).failed(74)
 
 
-def test_a_file_through_pipes(run: Run) -> None:
+def test_a_file_through_pipes(run: Run, small_midi: Callable[..., bytes]) -> None:
     outcome = run("continue", "-", "-o", "-", *SHORT, "--seed", "3", stdin=small_midi()).succeeded()
     assert mido.MidiFile(file=io.BytesIO(outcome.stdout)).length > 0
     assert list(Path().iterdir()) == []

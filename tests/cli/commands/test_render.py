@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import soundfile
 
-from tests.cli.commands.conftest import small_midi
-from tests.cli.conftest import Run
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
 
 WriteMidi = Callable[..., Path]
 
@@ -38,7 +39,7 @@ def test_its_object(run: Run, write_midi: WriteMidi) -> None:
     assert fields["peak_dbfs"] <= 0
 
 
-def test_through_pipes(run: Run) -> None:
+def test_through_pipes(run: Run, small_midi: Callable[..., bytes]) -> None:
     outcome = run("render", "-", "-o", "-", stdin=small_midi(num_notes=3)).succeeded()
     audio, _ = soundfile.read(io.BytesIO(outcome.stdout))
     assert abs(audio).max() > 0.01
