@@ -1,9 +1,10 @@
 """Which event may come next, so that whatever is drawn is music that a piano can play.
 
 The rules are those of our own encoder's output: a key is struck only when it is silent and
-released only when it sounds, at least one step later; a VELOCITY changes something and a NOTE_ON
-follows it; after a TIME_SHIFT of less than the longest comes no other. Two rules are our own: a
-key is released by its deadline, and time does not run on for long without an event.
+released only when it sounds, at least one step later; a VELOCITY comes before the first NOTE_ON,
+changes something, and a NOTE_ON follows it; after a TIME_SHIFT of less than the longest comes no
+other. Two rules are our own: a key is released by its deadline, and time does not run on for long
+without an event.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Grammar:
         if due and not self._needs_note:
             mask[[v.NOTE_OFF + pitch for pitch in due]] = True
             return mask
-        mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = True
+        mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = self._velocity_bin is not None
         for pitch in self.onset_step:
             mask[v.NOTE_ON + pitch] = False
         if self._needs_note:
@@ -76,7 +77,8 @@ class Grammar:
         for pitch, onset in self.onset_step.items():
             mask[v.NOTE_OFF + pitch] = onset < self.step
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
-        mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = True
+        has_free_key = len(self.onset_step) < _NUM_PITCHES
+        mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = has_free_key
         if self._velocity_bin is not None:
             mask[v.VELOCITY + self._velocity_bin] = False
         mask[v.EOS] = self._is_ending_allowed and self.is_silent

@@ -7,17 +7,14 @@ on nothing but its own seed, index, primer, options and checkpoint.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music import __version__
 from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.files import read_bytes, sha256_of_bytes, write_bytes_atomically
-from perceiver_music.generation.options import LengthOption, SamplingOptions
+from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -25,6 +22,8 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+
+__all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
 if TYPE_CHECKING:
     from perceiver_music.generation.continuation import Continuation, Limits
@@ -35,110 +34,8 @@ if TYPE_CHECKING:
 
 SETTINGS_SCHEMA: Final = "perceiver-music-settings/1"
 _EVENTS_BETWEEN_REPORTS = 8
-_MAX_SECONDS = 6 * 3600.0
 
 EventCallback = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContinueRequest:
-    """One piece of new music.
-
-    Attributes:
-        primer: a MIDI file, its bytes, or None to compose from nothing.
-        primer_name: what the primer is called in messages and results.
-        output: the MIDI file; None gives the bytes in the result.
-        overwrite: whether an existing output is replaced.
-        seed: with `index`, decides every draw.
-        index: the number of this variation of this primer.
-        length: of the new music.
-        from_seconds: where the window of the primer begins.
-        to_seconds: where it ends.
-        last_seconds: its length, counted from its end.
-        include_primer: whether the window comes before the new music in the output.
-        ending: stop where the model ends the piece.
-        sampling: how events are drawn.
-    """
-
-    primer: Path | bytes | None = None
-    primer_name: str = ""
-    output: Path | None = None
-    overwrite: bool = False
-    seed: int = 0
-    index: int = 1
-    length: LengthOption = field(default_factory=LengthOption)
-    from_seconds: float | None = None
-    to_seconds: float | None = None
-    last_seconds: float | None = None
-    include_primer: bool = True
-    ending: bool = False
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
-
-    def __post_init__(self) -> None:
-        for name in ("from_seconds", "to_seconds", "last_seconds"):
-            value = getattr(self, name)
-            if value is not None and not 0.0 <= value <= _MAX_SECONDS:
-                flag = name.removesuffix("_seconds")
-                raise UsageError(f"--{flag} {value:g} is not within six hours of music")
-        if self.primer is None and self.length.unit == "bars":
-            raise UsageError(
-                "without a primer nobody can say how long a bar is", hint="Use seconds or notes."
-            )
-        if self.length.unit == "seconds" and self.length.amount > _MAX_SECONDS:
-            raise UsageError("more than six hours of music", hint="Choose a shorter --length.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContinueResult:
-    """One piece of new music that was made.
-
-    Attributes:
-        primer: the primer's name; None when there is none.
-        output: the file written; None when `midi` carries it.
-        events: events drawn.
-        notes: notes of the new music.
-        seconds: its length.
-        ended: `length` or `ending`.
-        events_per_second: how fast it was decoded, reading the primer included.
-        midi: the whole MIDI file.
-    """
-
-    primer: str | None
-    output: Path | None
-    index: int
-    seed: int
-    primer_events: int
-    events: int
-    notes: int
-    seconds: float
-    ended: str
-    checkpoint: str
-    checkpoint_sha256: str
-    sampling: SamplingOptions
-    context: int
-    latents: int
-    events_per_second: float
-    midi: bytes = field(repr=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields of `continue --json` and `compose --json`."""
-        return {
-            "primer": self.primer,
-            "output": None if self.output is None else os.fspath(self.output),
-            "index": self.index,
-            "seed": self.seed,
-            "primer_events": self.primer_events,
-            "events": self.events,
-            "notes": self.notes,
-            "seconds": self.seconds,
-            "ended": self.ended,
-            "checkpoint": self.checkpoint,
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "sampling": self.sampling.as_json(),
-            "context": self.context,
-            "latents": self.latents,
-            "events_per_second": round(self.events_per_second, 1),
-        }
 
 
 class Session:
@@ -180,6 +77,7 @@ class Session:
             OutputExistsError: the output exists and is not to be overwritten.
             StorageError: reading or writing failed.
         """
+        from perceiver_music.generation.length import limits_of
         from perceiver_music.generation.primer import (
             EMPTY_OPENING,
             Window,
@@ -199,7 +97,12 @@ class Session:
                 last_seconds=request.last_seconds,
             )
             opening = opening_of(midi.performance, window)
-        limits = _limits(request, midi, window)
+        limits = limits_of(
+            request.length,
+            is_ending_allowed=request.ending,
+            primer=midi,
+            seam_us=window.to_us,
+        )
         music = self._decode(request, opening, limits, on_progress, on_event)
         decode_seconds = time.perf_counter() - started
         settings = self._settings(request, primer_bytes)
@@ -214,7 +117,7 @@ class Session:
             primer_events=opening.num_events,
             events=len(music.ids),
             notes=music.num_notes,
-            seconds=_seconds_of(music),
+            seconds=_performance_of(music, None).seconds,
             ended=music.ended,
             checkpoint=self._loaded.name,
             checkpoint_sha256=self._loaded.sha256,
@@ -342,41 +245,6 @@ def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> Midi
     return midi
 
 
-def _limits(request: ContinueRequest, midi: MidiFile | None, window: Window) -> Limits:
-    from perceiver_music.generation.continuation import Limits
-    from perceiver_music.tokenizer.vocabulary import STEPS_PER_SECOND
-
-    amount, unit = request.length.amount, request.length.unit
-    if unit == "events":
-        return Limits(num_events=int(amount), is_ending_allowed=request.ending)
-    if unit == "notes":
-        return Limits(num_notes=int(amount), is_ending_allowed=request.ending)
-    seconds = amount if unit == "seconds" else amount * _bar_seconds(midi, window, request)
-    end_step = max(1, round(seconds * STEPS_PER_SECOND))
-    return Limits(end_step=end_step, is_ending_allowed=request.ending)
-
-
-def _bar_seconds(midi: MidiFile | None, window: Window, request: ContinueRequest) -> float:
-    """Length of a bar where the window ends.
-
-    Raises:
-        UsageError: the file says neither tempo nor meter, so its bars would be made up.
-    """
-    assert midi is not None, "the request refuses bars without a primer"
-    tick = int(midi.tempo_map.us_to_ticks(window.to_us))
-    meters = [meta.data for meta in midi.time_signatures if meta.tick <= tick]
-    if not meters:
-        raise UsageError(
-            "the primer names no meter, so a bar has no length",
-            hint="Give --length in seconds, notes or events.",
-        )
-    numerator, power = meters[-1][0], meters[-1][1]
-    quarters = numerator * 4 / 2**power
-    if quarters <= 0:
-        raise UsageError("the primer's meter has no beats", hint="Give --length in seconds.")
-    return float(quarters * midi.tempo_map.quarter_at(window.to_us) / 1e6)
-
-
 def _progress(music: Continuation, limits: Limits) -> Progress:
     if limits.num_events is not None:
         return Progress(done=len(music.ids), total=limits.num_events, unit="events")
@@ -384,10 +252,6 @@ def _progress(music: Continuation, limits: Limits) -> Progress:
         return Progress(done=music.num_notes, total=limits.num_notes, unit="notes")
     total = None if limits.end_step is None else limits.end_step / 100
     return Progress(done=music.step / 100, total=total, unit="seconds")
-
-
-def _seconds_of(music: Continuation) -> float:
-    return _performance_of(music, None).seconds
 
 
 def _performance_of(music: Continuation, velocity_bin: int | None) -> Performance:

@@ -24,7 +24,13 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.training.run_file import RUN_FILE, read_run_file, write_run_file
+from perceiver_music.training.run_file import (
+    RUN_FILE,
+    fresh_run_folder,
+    newest_run,
+    read_run_file,
+    write_run_file,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -128,9 +134,9 @@ def run(
     """
     from perceiver_music.dataset.token_store import TokenStore
     from perceiver_music.model.device import choose_device
-    from perceiver_music.training.distributed import process_group
+    from perceiver_music.training.distributed import own_device, process_group
 
-    device = _own_device(choose_device(request.device))
+    device = own_device(choose_device(request.device))
     run_folder = _run_folder(request, device)
     config, init_model = _configuration(request, run_folder, device)
     store = TokenStore.open(request.data or _data_of(request, run_folder))
@@ -144,17 +150,6 @@ def run(
     return TrainResult(report=report, is_first_rank=ranks.is_first)
 
 
-def _own_device(device: torch.device) -> torch.device:
-    """Under `torchrun`, each process takes the GPU of its local rank."""
-    import torch
-
-    if device.type != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return device
-    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    torch.cuda.set_device(own)
-    return own
-
-
 def _default_recipe(device: torch.device) -> str:
     return "gpu" if device.type == "cuda" else "laptop"
 
@@ -162,9 +157,9 @@ def _default_recipe(device: torch.device) -> str:
 def _run_folder(request: TrainRequest, device: torch.device) -> Path:
     folder = request.output
     if folder is None and request.resume:
-        folder = _newest_run()
+        folder = newest_run(RUNS_FOLDER)
     elif folder is None:
-        folder = _fresh_folder(Path(request.recipe or _default_recipe(device)).stem)
+        folder = fresh_run_folder(RUNS_FOLDER, Path(request.recipe or _default_recipe(device)).stem)
     has_run = (folder / RUN_FILE).exists()
     if has_run and not request.resume:
         raise OutputExistsError(
@@ -177,20 +172,6 @@ def _run_folder(request: TrainRequest, device: torch.device) -> Path:
     return folder
 
 
-def _newest_run() -> Path:
-    runs = [path.parent for path in RUNS_FOLDER.glob(f"*/{RUN_FILE}")]
-    if not runs:
-        raise UsageError("there is no run to resume under runs/", hint="Give --output RUN.")
-    return max(runs, key=lambda folder: (folder / RUN_FILE).stat().st_mtime)
-
-
-def _fresh_folder(recipe: str) -> Path:
-    number = 1
-    while (folder := RUNS_FOLDER / f"{recipe}-{number}").exists():
-        number += 1
-    return folder
-
-
 def _data_of(request: TrainRequest, run_folder: Path) -> Path:
     """The store of a run, or the only one in `data/`."""
     if request.resume:
@@ -198,9 +179,8 @@ def _data_of(request: TrainRequest, run_folder: Path) -> Path:
     stores = sorted(DATA_FOLDER.glob("*.store"))
     if len(stores) == 1:
         return stores[0]
-    what = "no token store" if not stores else f"{len(stores)} token stores"
     raise UsageError(
-        f"there is {what} in data/ to choose from",
+        f"there are {len(stores)} token stores in data/, not one",
         hint="Name one with --data; `perceiver-music preprocess` makes them.",
     )
 

@@ -7,16 +7,15 @@ nothing: notes, every controller, tempi, signatures and texts are those of the f
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import mido
 import numpy as np
 
 from perceiver_music.music.midi_bytes import MetaEvent
 from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
+from perceiver_music.music.midi_track import Track
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.tempo_map import TempoMap
 
@@ -26,15 +25,11 @@ SETTINGS_MARK: Final = "perceiver-music: "
 TICKS_PER_QUARTER: Final = 1_000
 """Resolution of a file made from nothing: at its tempo of 120, half a millisecond a tick."""
 
-_TEXT, _TEMPO, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x01, 0x51, 0x58, 0x59
+_TEXT, _TEMPO = 0x01, 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
 _WANTED_US_PER_TICK = 100
 _BANK_SELECT = (0, 32)
 _FIRST_CHANNEL_MODE = 120
-
-# At one tick: what ends, then pedals and other controls, then what begins, then what begins and
-# ends at once.
-_META, _END, _CONTROL, _BEGIN, _END_AT_ONCE = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,43 +43,6 @@ class Seam:
     released_us: Mapping[int, int] = field(default_factory=dict)
 
 
-class _Track:
-    """Rows in any order, then one track in order of time."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int, mido.Message]] = []
-
-    def add(self, tick: int, order: int, message: mido.Message) -> None:
-        self._rows.append((int(tick), order, len(self._rows), message))
-
-    def meta(self, tick: int, kind: int, data: bytes) -> None:
-        self.add(tick, _META, mido.UnknownMetaMessage(kind, list(data)))
-
-    def note(self, start: int, end: int, *, channel: int, pitch: int, velocity: int) -> None:
-        end = max(int(start), int(end))
-        on = mido.Message("note_on", channel=channel, note=pitch, velocity=velocity)
-        off = mido.Message("note_off", channel=channel, note=pitch, velocity=64)
-        self.add(start, _BEGIN, on)
-        self.add(end, _END_AT_ONCE if end == start else _END, off)
-
-    def control(self, tick: int, *, channel: int, number: int, value: int) -> None:
-        message = mido.Message("control_change", channel=channel, control=number, value=value)
-        self.add(tick, _CONTROL, message)
-
-    def file(self, ticks_per_quarter: int) -> bytes:
-        midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_quarter)
-        track = mido.MidiTrack()
-        midi.tracks.append(track)
-        now = 0
-        for tick, _, _, message in sorted(self._rows, key=lambda row: row[:3]):
-            track.append(message.copy(time=tick - now))
-            now = tick
-        track.append(mido.MetaMessage("end_of_track"))
-        buffer = io.BytesIO()
-        midi.save(file=buffer)
-        return buffer.getvalue()
-
-
 def performance_to_midi(performance: Performance, *, texts: Sequence[str] = ()) -> bytes:
     """A MIDI file of format 0 with the notes and the pedal of a performance.
 
@@ -93,7 +51,7 @@ def performance_to_midi(performance: Performance, *, texts: Sequence[str] = ()) 
         texts: text events at the start, in ASCII.
     """
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
-    track = _Track()
+    track = Track()
     _add_texts(track, texts)
     _add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
     _add_performance(track, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
@@ -125,7 +83,7 @@ def continued_midi(
     tempo_map, factor = _finer(primer.tempo_map)
     seam_tick = int(tempo_map.us_to_ticks(to_us))
     from_tick = int(tempo_map.us_to_ticks(from_us)) if include_primer else seam_tick
-    track = _Track()
+    track = Track()
     _add_texts(track, texts)
     _add_tempi(track, tempo_map, from_tick, seam_tick)
     for metas in (primer.time_signatures, primer.key_signatures):
@@ -170,16 +128,16 @@ def _main_channel(primer: MidiFile) -> int:
     return int(np.bincount(channels).argmax()) if len(channels) else 0
 
 
-def _add_texts(track: _Track, texts: Iterable[str]) -> None:
+def _add_texts(track: Track, texts: Iterable[str]) -> None:
     for text in texts:
         track.meta(0, _TEXT, text.encode("ascii"))
 
 
-def _add_tempo(track: _Track, tick: int, us_per_quarter: int) -> None:
+def _add_tempo(track: Track, tick: int, us_per_quarter: int) -> None:
     track.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
 
 
-def _add_tempi(track: _Track, tempo_map: TempoMap, from_tick: int, seam_tick: int) -> None:
+def _add_tempi(track: Track, tempo_map: TempoMap, from_tick: int, seam_tick: int) -> None:
     """The tempo at the start, and the changes up to the seam; the last one then holds."""
     rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     at_start = None
@@ -193,7 +151,7 @@ def _add_tempi(track: _Track, tempo_map: TempoMap, from_tick: int, seam_tick: in
 
 
 def _add_signatures(
-    track: _Track, metas: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
+    track: Track, metas: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
 ) -> None:
     at_start = None
     for meta in metas:
@@ -207,7 +165,7 @@ def _add_signatures(
 
 
 def _add_primer_texts(
-    track: _Track, texts: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
+    track: Track, texts: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
 ) -> None:
     """Titles and the like, but not the settings that made the primer: they made only that."""
     for text in texts:
@@ -218,7 +176,7 @@ def _add_primer_texts(
 
 
 def _add_primer_notes(
-    track: _Track,
+    track: Track,
     primer: MidiFile,
     tempo_map: TempoMap,
     factor: float,
@@ -247,7 +205,7 @@ def _add_primer_notes(
 
 
 def _add_controls(
-    track: _Track,
+    track: Track,
     primer: MidiFile,
     tempo_map: TempoMap,
     factor: float,
@@ -279,7 +237,7 @@ def _add_controls(
             track.control(lift_tick - from_tick, channel=channel, number=number, value=0)
 
 
-def _set_all(track: _Track, state: Mapping[tuple[int, int], int]) -> None:
+def _set_all(track: Track, state: Mapping[tuple[int, int], int]) -> None:
     for (channel, number), value in state.items():
         track.control(0, channel=channel, number=number, value=value)
 
@@ -305,7 +263,7 @@ def _lift_tick(
 
 
 def _add_performance(
-    track: _Track,
+    track: Track,
     performance: Performance,
     tempo_map: TempoMap,
     *,

@@ -50,6 +50,15 @@ class Ranks:
         return tensor.tolist()
 
 
+def own_device(device: torch.device) -> torch.device:
+    """The device of this process: under `torchrun`, the GPU of its local rank."""
+    if device.type != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(own)
+    return own
+
+
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
     """Join the processes that `torchrun` started, if it did; leave them at the end."""

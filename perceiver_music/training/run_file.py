@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music import __version__
-from perceiver_music.errors import InvalidInputError
+from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.files import read_bytes, reporting_storage_errors, write_bytes_atomically
 
 if TYPE_CHECKING:
@@ -63,3 +63,23 @@ def write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) 
     }
     data = json.dumps(document, indent=2).encode() + b"\n"
     write_bytes_atomically(run_folder / RUN_FILE, data, overwrite=True)
+
+
+def newest_run(folder: Path) -> Path:
+    """The run folder in `folder` that was begun or resumed last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    runs = [path.parent for path in folder.glob(f"*/{RUN_FILE}")]
+    if not runs:
+        raise UsageError(f"there is no run to resume under {folder}/", hint="Give --output RUN.")
+    return max(runs, key=lambda run: (run / RUN_FILE).stat().st_mtime)
+
+
+def fresh_run_folder(folder: Path, recipe: str) -> Path:
+    """The first `<recipe>-<number>` in `folder` that is not there yet."""
+    number = 1
+    while (run := folder / f"{recipe}-{number}").exists():
+        number += 1
+    return run

@@ -248,5 +248,5 @@ def test_without_data_the_only_store_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="no token store"):
+    with pytest.raises(UsageError, match="0 token stores"):
         train.run(TrainRequest(recipe="smoke", device="cpu"))

@@ -1,0 +1,114 @@
+"""What `continue` and `compose` ask for and give back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from perceiver_music.errors import UsageError
+from perceiver_music.generation.options import LengthOption, SamplingOptions
+
+MAX_SECONDS: Final = 6 * 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinueRequest:
+    """One piece of new music.
+
+    Attributes:
+        primer: a MIDI file, its bytes, or None to compose from nothing.
+        primer_name: what the primer is called in messages and results.
+        output: the MIDI file; None gives the bytes in the result.
+        overwrite: whether an existing output is replaced.
+        seed: with `index`, decides every draw.
+        index: the number of this variation of this primer.
+        length: of the new music.
+        from_seconds: where the window of the primer begins.
+        to_seconds: where it ends.
+        last_seconds: its length, counted from its end.
+        include_primer: whether the window comes before the new music in the output.
+        ending: stop where the model ends the piece.
+        sampling: how events are drawn.
+    """
+
+    primer: Path | bytes | None = None
+    primer_name: str = ""
+    output: Path | None = None
+    overwrite: bool = False
+    seed: int = 0
+    index: int = 1
+    length: LengthOption = field(default_factory=LengthOption)
+    from_seconds: float | None = None
+    to_seconds: float | None = None
+    last_seconds: float | None = None
+    include_primer: bool = True
+    ending: bool = False
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("from_seconds", "to_seconds", "last_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value <= MAX_SECONDS:
+                flag = name.removesuffix("_seconds")
+                raise UsageError(f"--{flag} {value:g} is not within six hours of music")
+        if self.primer is None and self.length.unit == "bars":
+            raise UsageError(
+                "without a primer nobody can say how long a bar is", hint="Use seconds or notes."
+            )
+        if self.length.unit == "seconds" and self.length.amount > MAX_SECONDS:
+            raise UsageError("more than six hours of music", hint="Choose a shorter --length.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinueResult:
+    """One piece of new music that was made.
+
+    Attributes:
+        primer: the primer's name; None when there is none.
+        output: the file written; None when `midi` carries it.
+        events: events drawn.
+        notes: notes of the new music.
+        seconds: its length.
+        ended: `length` or `ending`.
+        events_per_second: how fast it was decoded, reading the primer included.
+        midi: the whole MIDI file.
+    """
+
+    primer: str | None
+    output: Path | None
+    index: int
+    seed: int
+    primer_events: int
+    events: int
+    notes: int
+    seconds: float
+    ended: str
+    checkpoint: str
+    checkpoint_sha256: str
+    sampling: SamplingOptions
+    context: int
+    latents: int
+    events_per_second: float
+    midi: bytes = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of `continue --json` and `compose --json`."""
+        return {
+            "primer": self.primer,
+            "output": None if self.output is None else os.fspath(self.output),
+            "index": self.index,
+            "seed": self.seed,
+            "primer_events": self.primer_events,
+            "events": self.events,
+            "notes": self.notes,
+            "seconds": self.seconds,
+            "ended": self.ended,
+            "checkpoint": self.checkpoint,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "sampling": self.sampling.as_json(),
+            "context": self.context,
+            "latents": self.latents,
+            "events_per_second": round(self.events_per_second, 1),
+        }

@@ -1,0 +1,52 @@
+"""A MIDI track as rows in any order, written by mido in order of time."""
+
+from __future__ import annotations
+
+import io
+
+import mido
+
+# At one tick: what ends, then pedals and other controls, then what begins, then what begins and
+# ends at once.
+_META, _END, _CONTROL, _BEGIN, _END_AT_ONCE = range(5)
+
+
+class Track:
+    """Meta events, notes and controls; the file has them in order of time."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, int, int, mido.Message]] = []
+
+    def _add(self, tick: int, order: int, message: mido.Message) -> None:
+        self._rows.append((int(tick), order, len(self._rows), message))
+
+    def meta(self, tick: int, kind: int, data: bytes) -> None:
+        """Add a meta event by its kind byte and content."""
+        self._add(tick, _META, mido.UnknownMetaMessage(kind, list(data)))
+
+    def note(self, start: int, end: int, *, channel: int, pitch: int, velocity: int) -> None:
+        """Add both ends of a note."""
+        end = max(int(start), int(end))
+        on = mido.Message("note_on", channel=channel, note=pitch, velocity=velocity)
+        off = mido.Message("note_off", channel=channel, note=pitch, velocity=64)
+        self._add(start, _BEGIN, on)
+        self._add(end, _END_AT_ONCE if end == start else _END, off)
+
+    def control(self, tick: int, *, channel: int, number: int, value: int) -> None:
+        """Add a control change."""
+        message = mido.Message("control_change", channel=channel, control=number, value=value)
+        self._add(tick, _CONTROL, message)
+
+    def file(self, ticks_per_quarter: int) -> bytes:
+        """The bytes of a MIDI file of format 0 with this one track."""
+        midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_quarter)
+        track = mido.MidiTrack()
+        midi.tracks.append(track)
+        now = 0
+        for tick, _, _, message in sorted(self._rows, key=lambda row: row[:3]):
+            track.append(message.copy(time=tick - now))
+            now = tick
+        track.append(mido.MetaMessage("end_of_track"))
+        buffer = io.BytesIO()
+        midi.save(file=buffer)
+        return buffer.getvalue()

@@ -1,0 +1,139 @@
+"""Whatever is drawn within the grammar is music that a piano can play."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perceiver_music.generation.grammar import (
+    MAX_HELD_STEPS,
+    MAX_PAUSE_STEPS,
+    MAX_REST_STEPS,
+    Grammar,
+)
+from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.performance_events import decode, encode
+
+
+def ids(*events: tuple[str, int]) -> list[int]:
+    return [v.token_id(name, value) for name, value in events]
+
+
+def after(*events: tuple[str, int], **options: object) -> Grammar:
+    grammar = Grammar(**{"velocity_bin": 5, **options})
+    for token in ids(*events):
+        assert grammar.allowed()[token], v.describe(token)
+        grammar.take(token)
+    return grammar
+
+
+def is_allowed(grammar: Grammar, name: str, value: int = 0) -> bool:
+    return bool(grammar.allowed()[v.token_id(name, value)])
+
+
+def test_a_silent_key_cannot_be_released_nor_a_sounding_one_struck() -> None:
+    grammar = after(("VELOCITY", 20), ("NOTE_ON", 60), ("TIME_SHIFT", 10))
+    assert is_allowed(grammar, "NOTE_OFF", 60)
+    assert not is_allowed(grammar, "NOTE_OFF", 61)
+    assert not is_allowed(grammar, "NOTE_ON", 60)
+    assert is_allowed(grammar, "NOTE_ON", 61)
+
+
+def test_a_note_lasts_at_least_a_step() -> None:
+    assert not is_allowed(after(("NOTE_ON", 60)), "NOTE_OFF", 60)
+
+
+def test_a_velocity_changes_something_and_is_used() -> None:
+    grammar = after(("VELOCITY", 20))
+    assert not is_allowed(grammar, "TIME_SHIFT", 1)
+    assert not is_allowed(grammar, "VELOCITY", 21)
+    grammar.take(v.token_id("NOTE_ON", 60))
+    assert not is_allowed(grammar, "VELOCITY", 20)
+    assert is_allowed(grammar, "VELOCITY", 21)
+
+
+def test_only_the_longest_shift_is_followed_by_another() -> None:
+    assert not is_allowed(after(("NOTE_ON", 60), ("TIME_SHIFT", 99)), "TIME_SHIFT", 1)
+    assert is_allowed(after(("NOTE_ON", 60), ("TIME_SHIFT", 100)), "TIME_SHIFT", 1)
+
+
+def test_time_does_not_run_on_for_ever() -> None:
+    silent = after(*[("TIME_SHIFT", 100)] * (MAX_REST_STEPS // 100))
+    assert not silent.allowed()[v.TIME_SHIFT : v.VELOCITY].any()
+    held = after(("NOTE_ON", 60), *[("TIME_SHIFT", 100)] * (MAX_PAUSE_STEPS // 100))
+    assert not held.allowed()[v.TIME_SHIFT : v.VELOCITY].any()
+
+
+def test_a_deadline_is_kept_and_nothing_else_happens_before_it_is() -> None:
+    grammar = Grammar({60: 30})
+    assert is_allowed(grammar, "TIME_SHIFT", 30)
+    assert not is_allowed(grammar, "TIME_SHIFT", 31)
+    grammar.take(v.token_id("TIME_SHIFT", 30))
+    assert np.flatnonzero(grammar.allowed()).tolist() == ids(("NOTE_OFF", 60))
+
+
+def test_specials_never_come_and_the_end_only_in_silence() -> None:
+    grammar = after(("NOTE_ON", 60), ("TIME_SHIFT", 1), is_ending_allowed=True)
+    assert not grammar.allowed()[v.NUM_EVENT_IDS :].any()
+    grammar.take(v.token_id("NOTE_OFF", 60))
+    assert np.flatnonzero(grammar.allowed()[v.NUM_EVENT_IDS :]).tolist() == [v.EOS - v.PAD]
+    assert not after(("NOTE_ON", 60), ("TIME_SHIFT", 1)).allowed()[v.EOS]
+
+
+def test_music_stops_where_it_is_to_end() -> None:
+    grammar = after(("NOTE_ON", 60), ("TIME_SHIFT", 40), end_step=50)
+    assert not is_allowed(grammar, "TIME_SHIFT", 11)
+    grammar = after(("NOTE_ON", 60), ("TIME_SHIFT", 50), end_step=50)
+    assert not grammar.allowed()[v.TIME_SHIFT : v.VELOCITY].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    sounding=st.dictionaries(st.integers(0, 127), st.integers(1, 300), max_size=5),
+    shift_bias=st.floats(0.0, 6.0),
+)
+def test_any_walk_through_the_grammar_is_encodable_music(
+    seed: int, sounding: dict[int, int], shift_bias: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    grammar = Grammar(sounding)
+    drawn: list[int] = []
+    open_keys = dict(sounding)
+    for _ in range(200):
+        allowed = grammar.allowed()
+        assert allowed.any()
+        logits = rng.normal(size=v.VOCABULARY_SIZE)
+        logits[v.TIME_SHIFT : v.VELOCITY] += shift_bias
+        token = int(np.where(allowed, logits, -np.inf).argmax())
+        grammar.take(token)
+        drawn.append(token)
+        open_keys.pop(token - v.NOTE_OFF, None)
+        assert all(grammar.step <= deadline for deadline in open_keys.values())
+        assert all(grammar.step - onset <= MAX_HELD_STEPS for onset in grammar.onset_step.values())
+    notes = decode(np.array(drawn, dtype=np.uint16)).notes
+    assert (notes["end_us"] > notes["start_us"]).all()
+    for pitch in np.unique(notes["pitch"]):
+        own = np.sort(notes[notes["pitch"] == pitch], order="start_us")
+        assert (own["start_us"][1:] >= own["end_us"][:-1]).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_walk_from_silence_is_what_the_encoder_would_write(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    grammar = Grammar()
+    drawn: list[int] = []
+    assert not grammar.allowed()[v.NOTE_ON : v.NOTE_OFF].any()
+    while len(drawn) < 300 or not grammar.is_silent:
+        allowed = grammar.allowed()
+        if len(drawn) >= 300:  # let everything go
+            allowed[v.NOTE_ON : v.NOTE_OFF] = False
+            allowed[v.VELOCITY :] = False
+            allowed = allowed if allowed.any() else grammar.allowed()
+        token = int(rng.choice(np.flatnonzero(allowed)))
+        grammar.take(token)
+        drawn.append(token)
+    while drawn[-1] >= v.TIME_SHIFT:  # nothing is written after the last release
+        drawn.pop()
+    again = encode(decode(np.array(drawn, dtype=np.uint16))).tolist()
+    assert sorted(again) == sorted(drawn)

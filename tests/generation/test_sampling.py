@@ -1,0 +1,89 @@
+"""Temperature, cuts and the draw, on distributions that a person can check."""
+
+import numpy as np
+import pytest
+
+from perceiver_music.errors import NonFiniteError, UsageError
+from perceiver_music.generation.options import LengthOption, SamplingOptions
+from perceiver_music.generation.sampling import draw, probabilities, variation_rng
+
+LOGITS = np.log([0.5, 0.25, 0.15, 0.1])
+ALL = np.ones(4, dtype=np.bool_)
+
+
+def chosen(**options: object) -> list[float]:
+    values = {"temperature": 1.0, "top_p": None, **options}
+    return probabilities(LOGITS, ALL, SamplingOptions(**values)).round(6).tolist()
+
+
+def test_each_cut() -> None:
+    assert chosen() == [0.5, 0.25, 0.15, 0.1]
+    assert chosen(top_k=1) == [1, 0, 0, 0]
+    assert chosen(top_k=2) == [0.666667, 0.333333, 0, 0]
+    assert chosen(top_p=0.5) == [1, 0, 0, 0]
+    assert chosen(top_p=0.51) == [0.666667, 0.333333, 0, 0]
+    assert chosen(min_p=0.5) == [0.666667, 0.333333, 0, 0]
+    assert chosen(min_p=0.51) == [1, 0, 0, 0]
+    assert chosen(top_p=0.76, min_p=0.4) == [0.666667, 0.333333, 0, 0]
+
+
+def test_temperature_comes_before_the_cuts() -> None:
+    assert chosen(temperature=0.0) == [1, 0, 0, 0]
+    cold = chosen(temperature=0.5)
+    assert cold == pytest.approx([0.724638, 0.181159, 0.065217, 0.028986], abs=1e-5)
+    # At half the temperature the first event alone makes up seven tenths.
+    assert chosen(temperature=0.5, top_p=0.7) == [1, 0, 0, 0]
+    assert chosen(temperature=1.0, top_p=0.7) == [0.666667, 0.333333, 0, 0]
+
+
+def test_what_is_not_allowed_has_no_chance() -> None:
+    allowed = np.array([False, True, False, True])
+    options = SamplingOptions(top_p=None)
+    expected = [0, 0.714286, 0, 0.285714]
+    assert probabilities(LOGITS, allowed, options).round(6).tolist() == expected
+    greedy = SamplingOptions(temperature=0.0)
+    assert probabilities(LOGITS, allowed, greedy).tolist() == [0, 1, 0, 0]
+
+
+def test_draws_follow_the_distribution() -> None:
+    rng = variation_rng(5, 1)
+    distribution = np.array([0.5, 0.0, 0.3, 0.2])
+    counts = np.bincount([draw(distribution, rng) for _ in range(4_000)], minlength=4) / 4_000
+    assert counts[1] == 0
+    assert counts == pytest.approx(distribution, abs=0.03)
+
+
+def test_variations_differ_and_repeat() -> None:
+    first = variation_rng(5, 1).random(3).tolist()
+    assert variation_rng(5, 1).random(3).tolist() == first
+    assert variation_rng(5, 2).random(3).tolist() != first
+    assert variation_rng(6, 1).random(3).tolist() != first
+
+
+def test_predictions_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(NonFiniteError):
+        probabilities(np.array([0.0, np.nan]), np.ones(2, dtype=np.bool_), SamplingOptions())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1.0},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"min_p": -0.1},
+    ],
+)
+def test_options_out_of_range_are_usage_errors(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        SamplingOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit"), [(0.0, "seconds"), (1.5, "notes"), (float("inf"), "seconds"), (1, "pages")]
+)
+def test_lengths_that_are_none_are_usage_errors(amount: float, unit: str) -> None:
+    with pytest.raises(UsageError):
+        LengthOption(amount=amount, unit=unit)
