@@ -194,12 +194,13 @@ class _Collector:
     def _is_new(self, reading: Reading) -> bool:
         path = reading.piece.path
         self._warnings += [f"{path}: {warning}" for warning in reading.warnings]
-        first = self._path_of.setdefault(reading.identity, path)
+        first = self._path_of.get(reading.identity)
         # An official list of pieces is taken at its word, repeats and all.
-        if first == path or reading.is_official:
-            return True
-        self.duplicates.append((path, first))
-        return False
+        if first is not None and not reading.is_official:
+            self.duplicates.append((path, first))
+            return False
+        self._path_of.setdefault(reading.identity, path)
+        return True
 
     def _nothing_read(self) -> InvalidInputError | UnavailableError:
         first = self.rejected[0]
