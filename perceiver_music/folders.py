@@ -37,7 +37,7 @@ def write_folder_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path
         with reporting_storage_errors(target):
             temporary.mkdir(parents=True)
             yield temporary
-            for file in temporary.iterdir():
+            for file in temporary.rglob("*"):
                 _sync(file)
             _sync(temporary)
             _publish(temporary, target)
