@@ -14,6 +14,7 @@ from perceiver_music.cli import failures, help_text, settings
 from perceiver_music.cli.commands import (
     compose,
     continue_,
+    data,
     evaluate,
     models,
     preprocess,
@@ -73,6 +74,12 @@ models_group = typer.Typer(
     help="The checkpoints at hand: list, info, verify.", rich_markup_mode=None, cls=GroupedCommands
 )
 
+data_group = typer.Typer(
+    help="Data sets by name: list, info, verify, download.",
+    rich_markup_mode=None,
+    cls=GroupedCommands,
+)
+
 _add(app, "continue", continue_.continue_, continue_.EXAMPLES)
 _add(app, "compose", compose.compose, compose.EXAMPLES)
 _add(app, "render", render.render, render.EXAMPLES)
@@ -83,6 +90,11 @@ app.add_typer(models_group, name="models")
 _add(models_group, "list", models.list_models, models.LIST_EXAMPLES)
 _add(models_group, "info", models.info, models.INFO_EXAMPLES)
 _add(models_group, "verify", models.verify, models.VERIFY_EXAMPLES)
+app.add_typer(data_group, name="data")
+_add(data_group, "list", data.list_data_sets, data.LIST_EXAMPLES)
+_add(data_group, "info", data.info, data.INFO_EXAMPLES)
+_add(data_group, "verify", data.verify, data.VERIFY_EXAMPLES)
+_add(data_group, "download", data.download, data.DOWNLOAD_EXAMPLES)
 
 
 def main() -> None:

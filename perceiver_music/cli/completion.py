@@ -28,3 +28,10 @@ def complete_recipe(incomplete: str) -> list[str]:
     names = sorted(entry.name for entry in files("perceiver_music").joinpath("recipes").iterdir())
     recipes = [name.removesuffix(".toml") for name in names if name.endswith(".toml")]
     return [name for name in recipes if name.startswith(incomplete)]
+
+
+def complete_data_set(incomplete: str) -> list[str]:
+    """Names of data sets that begin as typed."""
+    from perceiver_music.dataset.catalog import DATA_SETS
+
+    return [each.name for each in DATA_SETS if each.name.startswith(incomplete)]
