@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class DownloadRequest:
     name: str
     output: Path | None = None
     overwrite: bool = False
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def folder(self) -> Path:
