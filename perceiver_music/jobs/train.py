@@ -111,11 +111,12 @@ class TrainResult:
     """The last report of the run; `is_first_rank` tells who among several is to speak."""
 
     report: TrainingReport
+    seed: int
     is_first_rank: bool
 
     def as_json(self) -> dict[str, Any]:
-        """The fields of `train --json`, those of `metrics.jsonl`."""
-        return self.report.as_json()
+        """The fields of `train --json`: those of `metrics.jsonl`, and the seed."""
+        return {**self.report.as_json(), "seed": self.seed}
 
 
 def run(
@@ -147,7 +148,7 @@ def run(
             write_run_file(run_folder, config, store)
         loop = _prepare(request, run_folder, config, store, init_model, device, ranks, warn)
         report = _train(loop, config, store, on_progress, warn)
-    return TrainResult(report=report, is_first_rank=ranks.is_first)
+    return TrainResult(report=report, seed=config.run.seed, is_first_rank=ranks.is_first)
 
 
 def _default_recipe(device: torch.device) -> str:
