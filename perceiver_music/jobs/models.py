@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from perceiver_music.model.checkpoint import CheckpointDescription
+    from perceiver_music.model.checkpoint_description import CheckpointDescription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ class ModelInfoResult:
 def list_models() -> ModelsListResult:
     """Every checkpoint at hand, damaged ones with what is wrong with them."""
     from perceiver_music.errors import PerceiverMusicError
-    from perceiver_music.model.checkpoint import read_description
     from perceiver_music.model.checkpoint_catalog import DEFAULT_NAME, list_checkpoints
+    from perceiver_music.model.checkpoint_description import read_description
 
     rows = []
     for place in list_checkpoints():
@@ -97,8 +97,8 @@ def info(name_or_path: str | None = None) -> ModelInfoResult:
         InvalidInputError: there is no such checkpoint, or it is damaged.
         UnavailableError: none was named and none is bundled.
     """
-    from perceiver_music.model.checkpoint import read_description
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+    from perceiver_music.model.checkpoint_description import read_description
 
     description = read_description(resolve_checkpoint(name_or_path))
     return ModelInfoResult(description=description, is_verified=False)

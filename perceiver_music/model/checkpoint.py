@@ -13,49 +13,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from perceiver_music.errors import InvalidInputError
-from perceiver_music.files import PathLike, read_bytes, sha256_of_bytes
-from perceiver_music.folders import check_file_table, file_table, write_folder_atomically
+from perceiver_music.files import PathLike, sha256_of_bytes
+from perceiver_music.folders import file_table, write_folder_atomically
 from perceiver_music.model.base import SequenceModel
+from perceiver_music.model.checkpoint_description import (
+    CARD_FILE,
+    DESCRIPTION_FILE,
+    FORMAT,
+    WEIGHTS_FILE,
+    CheckpointDescription,
+    refused,
+    verify_checkpoint,
+)
 from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
 from perceiver_music.tokenizer import vocabulary
 
-FORMAT: Final = "perceiver-music-checkpoint/1"
-DESCRIPTION_FILE: Final = "checkpoint.json"
-WEIGHTS_FILE: Final = "model.safetensors"
-CARD_FILE: Final = "MODEL_CARD.md"
-
-_MAX_DESCRIPTION_BYTES = 1 << 20
 _NO_FIT = "its weights do not fit its configuration"
-_FETCH_AGAIN = "Use another checkpoint; `perceiver-music models list` shows those at hand."
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointDescription:
-    """What `checkpoint.json` says, and its own checksum."""
-
-    name: str
-    path: Path
-    sha256: str
-    fields: Mapping[str, Any]
-
-    @property
-    def tokenizer_name(self) -> str:
-        """Name of the tokenizer whose ids the model speaks."""
-        return str(self.fields["tokenizer"]["name"])
-
-    @property
-    def metrics(self) -> Mapping[str, Any]:
-        """What was measured, such as `validation_nats_per_event`."""
-        return self.fields["metrics"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,57 +118,6 @@ def save_checkpoint(
     return sha256_of_bytes(data)
 
 
-def read_description(path: PathLike) -> CheckpointDescription:
-    """What a checkpoint says of itself, without its weights.
-
-    Raises:
-        InvalidInputError: it is no checkpoint, or one that this version cannot use.
-        StorageError: it cannot be read.
-    """
-    folder = Path(path)
-    data = read_bytes(folder / DESCRIPTION_FILE, limit=_MAX_DESCRIPTION_BYTES)
-    try:
-        fields = json.loads(data)
-    except (ValueError, RecursionError):
-        raise _refused(folder, f"its {DESCRIPTION_FILE} is not JSON") from None
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        raise _refused(folder, f"is not a checkpoint of the format {FORMAT}")
-    expected = {
-        "name": str,
-        "architecture": str,
-        "config": dict,
-        "tokenizer": dict,
-        "metrics": dict,
-        "licence": str,
-        "files": dict,
-    }
-    for key, kind in expected.items():
-        if not isinstance(fields.get(key), kind):
-            raise _refused(folder, f"its {DESCRIPTION_FILE} has no proper {key!r}")
-    if fields["tokenizer"].get("fingerprint") != vocabulary.FINGERPRINT:
-        raise _refused(folder, "was trained with another vocabulary than this version's")
-    if WEIGHTS_FILE not in fields["files"]:
-        raise _refused(folder, f"does not say what its {WEIGHTS_FILE} should be")
-    return CheckpointDescription(
-        name=fields["name"], path=folder, sha256=sha256_of_bytes(data), fields=fields
-    )
-
-
-def verify_checkpoint(path: PathLike) -> CheckpointDescription:
-    """Prove that every file of a checkpoint is the one that was written.
-
-    Raises:
-        InvalidInputError: it is no checkpoint, or a file is missing or damaged.
-        StorageError: it cannot be read.
-    """
-    description = read_description(path)
-    table = description.fields["files"]
-    if not all(isinstance(entry, dict) for entry in table.values()):
-        raise _refused(description.path, "its table of files is damaged")
-    check_file_table(description.path, table)
-    return description
-
-
 def load_checkpoint(
     path: PathLike, device: torch.device | str = "cpu", *, dtype: torch.dtype = torch.float32
 ) -> LoadedCheckpoint:
@@ -202,14 +131,14 @@ def load_checkpoint(
     try:
         tensors = safetensors.torch.load_file(description.path / WEIGHTS_FILE)
     except safetensors.SafetensorError:
-        raise _refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
+        raise refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
     model = _network_for(description, tensors)
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
-        raise _refused(description.path, _NO_FIT) from None
+        raise refused(description.path, _NO_FIT) from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise _refused(description.path, "its weights are not all finite numbers")
+        raise refused(description.path, "its weights are not all finite numbers")
     model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LoadedCheckpoint(model=model, description=description)
 
@@ -221,15 +150,11 @@ def _network_for(
     architecture, config = description.fields["architecture"], description.fields["config"]
     layers = config.get("num_layers")
     if isinstance(layers, int) and layers > len(tensors):
-        raise _refused(description.path, _NO_FIT)
+        raise refused(description.path, _NO_FIT)
     with torch.device("meta"):  # shapes without memory: a configuration may ask for any amount
         outline = build_from_config(architecture, config)
     if outline.vocabulary_size != vocabulary.VOCABULARY_SIZE:
-        raise _refused(description.path, "its model has another number of ids than its vocabulary")
+        raise refused(description.path, "its model has another number of ids than its vocabulary")
     if outline.num_parameters > sum(tensor.numel() for tensor in tensors.values()):
-        raise _refused(description.path, _NO_FIT)
+        raise refused(description.path, _NO_FIT)
     return build_from_config(architecture, config)
-
-
-def _refused(folder: Path, why: str) -> InvalidInputError:
-    return InvalidInputError(why, path=folder, hint=_FETCH_AGAIN)

@@ -8,7 +8,8 @@ from typing import Final
 from perceiver_music import __version__
 from perceiver_music.dataset.store_index import SPLITS
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.model.checkpoint import DESCRIPTION_FILE, read_description, save_checkpoint
+from perceiver_music.model.checkpoint import save_checkpoint
+from perceiver_music.model.checkpoint_description import DESCRIPTION_FILE, read_description
 from perceiver_music.model.model_card import model_card
 from perceiver_music.training.loop import TrainingLoop
 from perceiver_music.training.metrics import TrainingReport

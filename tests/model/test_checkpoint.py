@@ -11,10 +11,9 @@ from perceiver_music.model import checkpoint_catalog
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.checkpoint import (
     load_checkpoint,
-    read_description,
     save_checkpoint,
-    verify_checkpoint,
 )
+from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
 

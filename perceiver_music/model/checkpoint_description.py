@@ -1,0 +1,98 @@
+"""What `checkpoint.json` says; read and verified without torch, which takes seconds to import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.files import PathLike, read_bytes, sha256_of_bytes
+from perceiver_music.folders import check_file_table
+from perceiver_music.tokenizer import vocabulary
+
+FORMAT: Final = "perceiver-music-checkpoint/1"
+DESCRIPTION_FILE: Final = "checkpoint.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+CARD_FILE: Final = "MODEL_CARD.md"
+
+_MAX_DESCRIPTION_BYTES = 1 << 20
+_FETCH_AGAIN = "Use another checkpoint; `perceiver-music models list` shows those at hand."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointDescription:
+    """What `checkpoint.json` says, and its own checksum."""
+
+    name: str
+    path: Path
+    sha256: str
+    fields: Mapping[str, Any]
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name of the tokenizer whose ids the model speaks."""
+        return str(self.fields["tokenizer"]["name"])
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What was measured, such as `validation_nats_per_event`."""
+        return self.fields["metrics"]
+
+
+def read_description(path: PathLike) -> CheckpointDescription:
+    """What a checkpoint says of itself, without its weights.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, or one that this version cannot use.
+        StorageError: it cannot be read.
+    """
+    folder = Path(path)
+    data = read_bytes(folder / DESCRIPTION_FILE, limit=_MAX_DESCRIPTION_BYTES)
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        raise refused(folder, f"its {DESCRIPTION_FILE} is not JSON") from None
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        raise refused(folder, f"is not a checkpoint of the format {FORMAT}")
+    expected = {
+        "name": str,
+        "architecture": str,
+        "config": dict,
+        "tokenizer": dict,
+        "metrics": dict,
+        "licence": str,
+        "files": dict,
+    }
+    for key, kind in expected.items():
+        if not isinstance(fields.get(key), kind):
+            raise refused(folder, f"its {DESCRIPTION_FILE} has no proper {key!r}")
+    if fields["tokenizer"].get("fingerprint") != vocabulary.FINGERPRINT:
+        raise refused(folder, "was trained with another vocabulary than this version's")
+    if WEIGHTS_FILE not in fields["files"]:
+        raise refused(folder, f"does not say what its {WEIGHTS_FILE} should be")
+    return CheckpointDescription(
+        name=fields["name"], path=folder, sha256=sha256_of_bytes(data), fields=fields
+    )
+
+
+def verify_checkpoint(path: PathLike) -> CheckpointDescription:
+    """Prove that every file of a checkpoint is the one that was written.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, or a file is missing or damaged.
+        StorageError: it cannot be read.
+    """
+    description = read_description(path)
+    table = description.fields["files"]
+    if not all(isinstance(entry, dict) for entry in table.values()):
+        raise refused(description.path, "its table of files is damaged")
+    check_file_table(description.path, table)
+    return description
+
+
+def refused(folder: Path, why: str) -> InvalidInputError:
+    """Why a checkpoint cannot be used, with a way out."""
+    return InvalidInputError(why, path=folder, hint=_FETCH_AGAIN)
