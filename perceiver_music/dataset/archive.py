@@ -27,7 +27,14 @@ OnBytes = Callable[[int, int], None]
 
 _CHUNK_BYTES = 1 << 18
 _ENCRYPTED = 0x1
-_NOT_A_ZIP = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError)
+_NOT_A_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    RuntimeError,  # a version or an encryption that zipfile does not know
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
