@@ -5,7 +5,7 @@
                         metrics, licence, and size and sha256 of every other file
     MODEL_CARD.md       the same for people
 
-The sha256 of `checkpoint.json` names the checkpoint, weights included. Nothing is unpickled.
+Its sha256 is that of all that decides what it computes (`identity_of`). Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from perceiver_music.files import PathLike, sha256_of_bytes
+from perceiver_music.files import PathLike
 from perceiver_music.folders import file_table, write_folder_atomically
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.checkpoint_description import (
@@ -29,6 +29,7 @@ from perceiver_music.model.checkpoint_description import (
     FORMAT,
     WEIGHTS_FILE,
     CheckpointDescription,
+    identity_of,
     refused,
     verify_checkpoint,
 )
@@ -115,7 +116,7 @@ def save_checkpoint(
         }
         data = json.dumps(description, indent=2, ensure_ascii=False).encode() + b"\n"
         (folder / DESCRIPTION_FILE).write_bytes(data)
-    return sha256_of_bytes(data)
+    return identity_of(description)
 
 
 def load_checkpoint(

@@ -71,10 +71,11 @@ def read_description(path: PathLike) -> CheckpointDescription:
             raise refused(folder, f"its {DESCRIPTION_FILE} has no proper {key!r}")
     if fields["tokenizer"].get("fingerprint") != vocabulary.FINGERPRINT:
         raise refused(folder, "was trained with another vocabulary than this version's")
-    if WEIGHTS_FILE not in fields["files"]:
+    weights = fields["files"].get(WEIGHTS_FILE)
+    if not isinstance(weights, dict) or "sha256" not in weights:
         raise refused(folder, f"does not say what its {WEIGHTS_FILE} should be")
     return CheckpointDescription(
-        name=fields["name"], path=folder, sha256=sha256_of_bytes(data), fields=fields
+        name=fields["name"], path=folder, sha256=identity_of(fields), fields=fields
     )
 
 
@@ -91,6 +92,16 @@ def verify_checkpoint(path: PathLike) -> CheckpointDescription:
         raise refused(description.path, "its table of files is damaged")
     check_file_table(description.path, table)
     return description
+
+
+def identity_of(fields: Mapping[str, Any]) -> str:
+    """The sha256 that names a checkpoint: of all that decides what it computes.
+
+    Name, metrics and card are not in it, so that measuring a checkpoint does not make it another.
+    """
+    deciding = {key: fields[key] for key in ("architecture", "config", "tokenizer")}
+    deciding["weights"] = fields["files"][WEIGHTS_FILE]["sha256"]
+    return sha256_of_bytes(json.dumps(deciding, sort_keys=True).encode())
 
 
 def refused(folder: Path, why: str) -> InvalidInputError:

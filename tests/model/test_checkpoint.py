@@ -62,6 +62,17 @@ def test_a_checkpoint_comes_back(tmp_path: Path, architecture: str) -> None:
         assert torch.equal(loaded.model.state_dict()[name], tensor.bfloat16().float())
 
 
+def test_measuring_a_checkpoint_does_not_make_it_another(saved: Path) -> None:
+    path = saved / "checkpoint.json"
+    before = read_description(saved).sha256
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps({**fields, "name": "known", "metrics": {"test": 2.0}}))
+    assert read_description(saved).sha256 == before
+    fields["config"]["logit_soft_cap"] = 30.0
+    path.write_text(json.dumps(fields))
+    assert read_description(saved).sha256 != before
+
+
 def test_the_files_are_those_promised(saved: Path) -> None:
     assert {file.name for file in saved.iterdir()} == {
         "model.safetensors",
