@@ -1,9 +1,9 @@
 """Bundle a run's checkpoint with what was measured of it.
 
-    python checkpoints/publish.py runs/mine/checkpoint
+    python benchmarks/likelihood/publish.py runs/mine/checkpoint
 
 The weights stay as they are; name, metrics and model card are made from the checkpoint and from
-`benchmarks/likelihood/results.json`, which must be of these very weights.
+`results.json` beside this file, which must be of these very weights.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from perceiver_music.model.checkpoint import load_checkpoint, save_checkpoint
 from perceiver_music.model.checkpoint_catalog import DEFAULT_NAME
 from perceiver_music.model.registry import name_of
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "benchmarks" / "likelihood" / "results.json"
+RESULTS = Path(__file__).resolve().with_name("results.json")
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 KEPT = ("recipe", "data", "licence", "version")
 
 CARD = """# {name}
@@ -33,7 +33,7 @@ what it makes as a pianist's.
   velocities; the pedal as longer notes.
 - **Data** MAESTRO v3.0.0, official split `train` ({train_events:,} events), no augmentation. Store
   sha256 `{data_sha256}`.
-- **Training** recipe `{recipe}`, {step:,} steps, {loss_tokens:,} scored events (less than one pass
+- **Training** recipe `{recipe}`, {step:,} steps, {loss_tokens:,} scored events ({passes:.2f} passes
   over the data), {hours:.1f} hours on two CPU cores in bf16.
 - **Licence** {licence}, after the data; the code is Apache-2.0.
 
@@ -54,8 +54,7 @@ By context, {by_context_title}:
 
 ## Limits
 
-It was trained for an afternoon and has not seen all its data once: harmony holds for a phrase,
-form does not. It knows the classical competition repertoire of MAESTRO, from Bach to the twentieth
+Its training was short, as the figures above say: harmony holds for a phrase, form does not. It knows the classical competition repertoire of MAESTRO, from Bach to the twentieth
 century, and little else. Whether an output repeats a training piece was not checked.
 """
 
@@ -90,6 +89,7 @@ def publish(source: Path) -> Path:
         recipe=fields["recipe"]["name"],
         step=metrics["step"],
         loss_tokens=metrics["loss_tokens"],
+        passes=metrics["loss_tokens"] / fields["data"]["events"]["train"],
         hours=metrics["train_seconds"] / 3600,
         licence=fields["licence"],
         stride=scores[0]["stride"],
@@ -101,7 +101,7 @@ def publish(source: Path) -> Path:
         by_context_title=by_context_title.removesuffix(", by context"),
         context_rows="\n".join(f"| {row['context']:,} | {_scores(row)} |" for row in by_context),
     )
-    target = HERE / DEFAULT_NAME
+    target = CHECKPOINTS / DEFAULT_NAME
     save_checkpoint(
         target,
         loaded.model,
