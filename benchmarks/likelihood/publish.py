@@ -54,8 +54,9 @@ By context, {by_context_title}:
 
 ## Limits
 
-Its training was short, as the figures above say: harmony holds for a phrase, form does not. It knows the classical competition repertoire of MAESTRO, from Bach to the twentieth
-century, and little else. Whether an output repeats a training piece was not checked.
+Its training was short, as the figures above say: harmony holds for a phrase, form does not. It
+knows the competition repertoire of MAESTRO, from Bach to the twentieth century, and little else.
+Whether an output repeats a training piece was not checked.
 """
 
 
