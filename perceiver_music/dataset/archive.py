@@ -119,6 +119,8 @@ def _why_not(info: zipfile.ZipInfo, root: str) -> str | None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device"
+    if info.header_offset < 0:
+        return "begins before the archive does"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if info.compress_type not in _METHODS:

@@ -1,0 +1,288 @@
+"""Files that are either old or new, checksums and locks."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perceiver_music import files
+from perceiver_music.errors import (
+    BusyError,
+    InvalidInputError,
+    OutputExistsError,
+    StorageError,
+)
+
+OLD, NEW = b"old and whole", b"new and whole"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "file.bin"
+
+
+# Writing
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_new_file(tmp_path: Path, overwrite: bool) -> None:
+    target = tmp_path / "new" / "folders" / "file.bin"
+    files.write_bytes_atomically(target, NEW, overwrite=overwrite)
+    assert target.read_bytes() == NEW
+    assert names(target.parent) == ["file.bin"]
+
+
+def test_its_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    with files.write_atomically(tmp_path / "ours", overwrite=False) as temporary:
+        temporary.write_bytes(b"")
+        temporary.chmod(0o600)  # as writers do that make their own temporary file
+    assert (tmp_path / "ours").stat().st_mode == plain.stat().st_mode
+
+
+def test_overwriting(target: Path) -> None:
+    target.write_bytes(OLD)
+    with files.write_atomically(target, overwrite=True) as temporary:
+        assert temporary.parent == target.parent
+        assert temporary.suffix == target.suffix
+        temporary.write_bytes(NEW)
+        assert target.read_bytes() == OLD
+    assert target.read_bytes() == NEW
+    assert names(target.parent) == [target.name]
+
+
+def test_overwriting_is_forbidden(target: Path) -> None:
+    target.write_bytes(OLD)
+    with pytest.raises(OutputExistsError) as failure:
+        files.write_bytes_atomically(target, NEW, overwrite=False)
+    assert failure.value.exit_code == 73
+    assert failure.value.path == str(target)
+    assert target.read_bytes() == OLD
+    assert names(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_another_writer_was_quicker(
+    target: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    if not has_links:
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+
+    def write_too_late() -> None:
+        with files.write_atomically(target, overwrite=False) as temporary:
+            temporary.write_bytes(NEW)
+            target.write_bytes(OLD)
+
+    with pytest.raises(OutputExistsError):
+        write_too_late()
+    assert target.read_bytes() == OLD
+    assert names(target.parent) == [target.name]
+
+
+def test_of_many_writers_one_wins(target: Path) -> None:
+    script = (
+        "import sys\n"
+        "from perceiver_music.files import write_bytes_atomically\n"
+        "from perceiver_music.errors import OutputExistsError\n"
+        "sys.stdin.read(1)\n"
+        "try: write_bytes_atomically(sys.argv[1], sys.argv[2].encode() * 9999, overwrite=False)\n"
+        "except OutputExistsError: sys.exit(73)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, target, str(number)],
+            stdin=subprocess.PIPE,
+            env=environment,
+        )
+        for number in range(4)
+    ]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.close()
+    codes = [writer.wait(60) for writer in writers]
+    assert sorted(codes) == [0, 73, 73, 73]
+    assert target.read_bytes() == str(codes.index(0)).encode() * 9999
+    assert names(target.parent) == [target.name]
+
+
+def test_file_systems_without_links(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "link", failing(errno.EOPNOTSUPP))
+    files.write_bytes_atomically(target, NEW, overwrite=False)
+    assert target.read_bytes() == NEW
+    assert names(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_writer_that_fails(target: Path, failure: type[BaseException]) -> None:
+    def write_a_part() -> None:
+        with files.write_atomically(target, overwrite=True) as temporary:
+            temporary.write_bytes(NEW[:3])
+            raise failure
+
+    target.write_bytes(OLD)
+    with pytest.raises(failure):
+        write_a_part()
+    assert target.read_bytes() == OLD
+    assert names(target.parent) == [target.name]
+
+
+def failing(code: int) -> object:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+STEPS = ["os.open", "os.fsync", "os.link", "pathlib.Path.replace", "pathlib.Path.write_bytes"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_that_can_fail(
+    target: Path, monkeypatch: pytest.MonkeyPatch, step: str, overwrite: bool, code: int
+) -> None:
+    if (step, overwrite) in {("os.link", True), ("pathlib.Path.replace", False)}:
+        pytest.skip("this step is not taken")
+    if overwrite:
+        target.write_bytes(OLD)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, failing(code))
+        with pytest.raises(StorageError) as failure:
+            files.write_bytes_atomically(target, NEW, overwrite=overwrite)
+    assert failure.value.exit_code == 74
+    assert failure.value.path == str(target)
+    assert failure.value.hint
+    assert names(target.parent) == ([target.name] if overwrite else [])
+    if overwrite:
+        assert target.read_bytes() == OLD
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    folder, pipe = tmp_path / "folder", tmp_path / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe)
+    for path in (folder, pipe, Path("/dev/null"), tmp_path / ("x" * 300)):
+        with pytest.raises(StorageError):
+            files.write_bytes_atomically(path, NEW, overwrite=True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == ["folder", "pipe"]
+
+
+def test_a_part_of_the_path_is_a_file(target: Path) -> None:
+    target.write_bytes(OLD)
+    with pytest.raises(StorageError):
+        files.write_bytes_atomically(target / "below", NEW, overwrite=True)
+
+
+def test_a_dangling_link_is_something(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputExistsError):
+        files.write_bytes_atomically(tmp_path / "link", NEW, overwrite=False)
+    assert names(tmp_path) == ["link"]
+
+
+def test_long_names(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".mid", "." + "ü" * 120, "a." + "b" * 200):
+        files.write_bytes_atomically(tmp_path / name, NEW, overwrite=False)
+        assert (tmp_path / name).read_bytes() == NEW
+
+
+# Reading
+
+
+def test_reading(target: Path) -> None:
+    target.write_bytes(NEW)
+    assert files.read_bytes(target) == NEW
+    assert files.read_bytes(target, limit=len(NEW)) == NEW
+    with pytest.raises(InvalidInputError) as failure:
+        files.read_bytes(target, limit=len(NEW) - 1)
+    assert failure.value.exit_code == 65
+
+
+def test_reading_what_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        for read in (files.read_bytes, files.sha256_of_file):
+            with pytest.raises(StorageError) as failure:
+                read(path)
+            assert failure.value.path == str(path)
+            assert failure.value.hint
+
+
+def test_an_endless_file_is_read_no_further_than_its_limit() -> None:
+    with pytest.raises(InvalidInputError):
+        files.read_bytes("/dev/zero", limit=1_000)
+
+
+def test_checksums(target: Path) -> None:
+    data = bytes(range(256)) * 5_000
+    target.write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert files.sha256_of_file(target) == files.sha256_of_bytes(data) == expected
+
+
+# Locks
+
+HOLDER = """
+import sys
+from perceiver_music.files import exclusive_lock
+with exclusive_lock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_is_held_once(target: Path) -> None:
+    with files.exclusive_lock(target):
+        with pytest.raises(BusyError) as failure, files.exclusive_lock(target):
+            pass
+        assert failure.value.exit_code == 75
+        with files.exclusive_lock(target.with_name("another")):
+            pass
+    with files.exclusive_lock(target):
+        pass
+    assert names(target.parent) == []
+
+
+def test_a_lock_ends_with_a_failure(target: Path) -> None:
+    with pytest.raises(ValueError, match="ours"), files.exclusive_lock(target):
+        raise ValueError("ours")
+    with files.exclusive_lock(target):
+        pass
+
+
+def test_a_holder_that_is_killed_leaves_no_lock(target: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, target],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(BusyError), files.exclusive_lock(target):
+            pass
+        holder.kill()
+    with files.exclusive_lock(target):
+        pass
+    assert names(target.parent) == []
+
+
+def test_a_lock_that_cannot_be_made(target: Path) -> None:
+    target.write_bytes(OLD)
+    with pytest.raises(StorageError), files.exclusive_lock(target / "below"):
+        pass

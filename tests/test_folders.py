@@ -1,0 +1,134 @@
+"""Folders that are either whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perceiver_music.errors import InvalidInputError, OutputExistsError, StorageError
+from perceiver_music.files import sha256_of_bytes
+from perceiver_music.folders import check_file_table, file_table, write_folder_atomically
+
+
+def write(target: Path, text: str, *, overwrite: bool = False) -> None:
+    with write_folder_atomically(target, overwrite=overwrite) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "a").write_text(text)
+        (folder / "b").write_text(text)
+
+
+def content(target: Path) -> str:
+    assert sorted(path.name for path in target.rglob("*")) == ["a", "b", "deep"]
+    texts = {(target / "deep" / "a").read_text(), (target / "b").read_text()}
+    assert len(texts) == 1
+    return texts.pop()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_new_folder(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "target"
+    write(target, "one")
+    assert content(target) == "one"
+    assert names(target.parent) == ["target"]
+
+
+def test_overwriting(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    write(target, "one")
+    with pytest.raises(OutputExistsError):
+        write(target, "two")
+    assert content(target) == "one"
+    write(target, "two", overwrite=True)
+    assert content(target) == "two"
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_writer_that_fails(tmp_path: Path, failure: type[BaseException]) -> None:
+    target = tmp_path / "target"
+
+    def write_a_part() -> None:
+        with write_folder_atomically(target, overwrite=True) as folder:
+            (folder / "a").write_text("half")
+            raise failure
+
+    write(target, "one")
+    with pytest.raises(failure):
+        write_a_part()
+    assert content(target) == "one"
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("nth_rename", [1, 2])
+@pytest.mark.parametrize("has_old", [True, False])
+def test_a_rename_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth_rename: int, has_old: bool
+) -> None:
+    target = tmp_path / "target"
+    if has_old:
+        write(target, "one")
+    elif nth_rename == 2:
+        pytest.skip("a new folder is renamed once")
+    real, calls = Path.rename, 0
+
+    def rename(self: Path, to: Any) -> Path:
+        nonlocal calls
+        calls += 1
+        if calls == nth_rename:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(StorageError):
+        write(target, "two", overwrite=True)
+    if has_old:
+        assert content(target) == "one"
+    assert names(tmp_path) == (["target"] if has_old else [])
+
+
+def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError) as failure:
+        write(tmp_path / "target", "one")
+    assert failure.value.exit_code == 74
+    assert names(tmp_path) == []
+
+
+def test_a_table_of_files(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"aaa")
+    (tmp_path / "b").write_bytes(b"")
+    table = file_table(tmp_path)
+    assert {name: entry["bytes"] for name, entry in table.items()} == {"a": 3, "b": 0}
+    check_file_table(tmp_path, table)
+
+
+@pytest.mark.parametrize("damage", [b"aab", b"aaaa", b"", None])
+def test_damage_is_told_from_the_table(tmp_path: Path, damage: bytes | None) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(b"aaa")
+    table = file_table(tmp_path)
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage)
+    with pytest.raises(InvalidInputError, match="'a'"):
+        check_file_table(tmp_path, table)
+
+
+def test_a_table_that_names_a_file_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    table = {"../a": {"bytes": 3, "sha256": sha256_of_bytes(b"aaa")}}
+    (tmp_path / "a").write_bytes(b"aaa")
+    with pytest.raises(InvalidInputError):
+        check_file_table(folder, table)
