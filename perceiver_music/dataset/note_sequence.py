@@ -92,15 +92,17 @@ def _note_sequence_type() -> Any:
 def _read_message(
     message_type: Any, data: bytes, number: int | None, path: Path
 ) -> NoteSequenceRecord:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
     title = ""
     outcome: Performance | PerceiverMusicError
     try:
         message = message_type.FromString(data)
-        title = message.title
+        title = message.sequence_metadata.title
         outcome = _performance(message)
     except PerceiverMusicError as error:
         outcome = error
-    except Exception:  # protobuf raises its own DecodeError, which cannot be named without it
+    except DecodeError:
         outcome = InvalidInputError("is not a NoteSequence", path=path)
     sha256 = hashlib.sha256(data).hexdigest()
     return NoteSequenceRecord(number=number, title=title, sha256=sha256, outcome=outcome)
