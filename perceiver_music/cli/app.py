@@ -19,6 +19,7 @@ from perceiver_music.cli.commands import (
     models,
     preprocess,
     render,
+    tokens,
     train,
 )
 from perceiver_music.cli.console import Console, ReaderGone, abandon_stdout
@@ -86,6 +87,7 @@ _add(app, "render", render.render, render.EXAMPLES)
 _add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)
 _add(app, "train", train.train, train.EXAMPLES)
 _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
+_add(app, "tokens", tokens.tokens, tokens.EXAMPLES)
 app.add_typer(models_group, name="models")
 _add(models_group, "list", models.list_models, models.LIST_EXAMPLES)
 _add(models_group, "info", models.info, models.INFO_EXAMPLES)

@@ -27,10 +27,10 @@ from perceiver_music.jobs.progress import (
     no_warning,
 )
 from perceiver_music.tokenizer import vocabulary
+from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER
 
 STORE_FOLDER = Path("data")
 STORE_SUFFIX = ".store"
-TOKENIZER_NAME = "maestro-performance-400"
 
 Outcomes = Iterator[list[Reading | Rejection]]
 _FILES_AT_A_TIME = 4
@@ -146,7 +146,7 @@ def run(
             sha256 = write_token_store(
                 path,
                 pieces,
-                tokenizer_name=TOKENIZER_NAME,
+                tokenizer_name=DEFAULT_TOKENIZER,
                 fingerprint=vocabulary.FINGERPRINT,
                 overwrite=request.overwrite,
             )
@@ -155,7 +155,7 @@ def run(
     return PreprocessResult(
         store=path,
         sha256=sha256,
-        tokenizer=TOKENIZER_NAME,
+        tokenizer=DEFAULT_TOKENIZER,
         splits=splits,
         duplicates=tuple(collector.duplicates),
         rejected=tuple(collector.rejected),
