@@ -88,6 +88,8 @@ def download(
 ) -> None:
     """Fetch a file to `target`, going on with what an earlier call left in `<target>.part`.
 
+    A `target` that is the file already is left alone; any other one is replaced.
+
     Raises:
         UnavailableError: the network is forbidden, or the server cannot be reached, has no such
             file, or breaks off again and again. What has arrived is kept.
@@ -97,6 +99,8 @@ def download(
     fetch = _Fetch(remote, target, on_bytes or (lambda done, total: None), patience or Patience())
     with reporting_storage_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
+    if fetch.is_published():
+        return
     if not fetch.is_right():
         if is_offline():
             raise UnavailableError(
@@ -135,6 +139,10 @@ class _Fetch:
         """Bytes that are here."""
         with reporting_storage_errors(self._part):
             return self._part.stat().st_size if self._part.exists() else 0
+
+    def is_published(self) -> bool:
+        """Whether the file has its name already."""
+        return self._target.is_file() and sha256_of_file(self._target) == self._remote.sha256
 
     def is_right(self) -> bool:
         """Whether what is here is the file."""

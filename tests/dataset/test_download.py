@@ -258,6 +258,16 @@ def test_a_whole_part_needs_no_network(
     assert server.requests == []
 
 
+def test_what_is_here_is_not_fetched_again(server: Server, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    download(server.remote(), target)
+    assert server.requests == []
+    target.write_bytes(OTHER)
+    download(server.remote(), target)
+    assert_done(target)
+
+
 def test_a_length_that_is_too_long(server: Server, target: Path) -> None:
     server.said_too_much = 1_000
     download(server.remote(), target, patience=IMPATIENT)
