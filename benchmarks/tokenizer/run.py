@@ -1,0 +1,122 @@
+"""Compare our events with note-seq's on MAESTRO, and how fast both are made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from oracle import compare, reference_ids, reference_sequence
+
+from perceiver_music import __version__
+from perceiver_music.music.midi_file import read_midi
+from perceiver_music.music.sustain import apply_sustain
+from perceiver_music.tokenizer.performance_events import encode, encode_notes
+
+RESULTS = Path(__file__).with_name("results.json")
+SPEED_PIECES, SPEED_ROUNDS = 24, 3
+
+
+def events_of(files: list[Path]) -> dict[str, Any]:
+    """Counts of equal files and of each kind of difference."""
+    kinds: Counter[str] = Counter()
+    pieces_by_kind: Counter[str] = Counter()
+    unexplained: list[str] = []
+    equal = round_trips = moments = 0
+    for done, path in enumerate(files, start=1):
+        found = compare(path)
+        equal += found.is_equal
+        round_trips += found.is_round_trip
+        moments += found.num_moments
+        kinds += found.moments
+        pieces_by_kind.update(kind for kind, count in found.moments.items() if count)
+        if found.unexplained:
+            unexplained.append(f"{path.name}: {found.unexplained}")
+        if done % 50 == 0:
+            sys.stderr.write(
+                f"{done} of {len(files)}, {equal} equal, {len(unexplained)} unexplained\n"
+            )
+    return {
+        "pieces": len(files),
+        "equal": equal,
+        "round_trips": round_trips,
+        "moments_compared": moments,
+        "moments_that_differ": dict(sorted(kinds.items())),
+        "pieces_with_each": dict(sorted(pieces_by_kind.items())),
+        "unexplained": unexplained,
+    }
+
+
+def seconds(work: Callable[..., Any], *arguments: Any) -> float:
+    """How long one call takes."""
+    started = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - started
+
+
+def ids_of_file(path: Path) -> Any:
+    """A file to ids, as we do it."""
+    return encode(read_midi(path).performance)
+
+
+def reference_ids_of_file(path: Path) -> Any:
+    """A file to ids, as note-seq does it."""
+    return reference_ids(reference_sequence(path))
+
+
+def speed_of(files: list[Path]) -> dict[str, Any]:
+    """Our time and note-seq's on the same pieces in turn; medians of the ratios."""
+    parts: dict[str, list[tuple[float, float]]] = {"from notes to ids": [], "from file to ids": []}
+    for path in np.random.default_rng(0).choice(np.array(files), SPEED_PIECES, replace=False):
+        notes, sequence = apply_sustain(read_midi(path).performance).notes, reference_sequence(path)
+        for _ in range(SPEED_ROUNDS):
+            ours, theirs = seconds(encode_notes, notes), seconds(reference_ids, sequence)
+            parts["from notes to ids"].append((ours, theirs))
+        ours, theirs = seconds(ids_of_file, path), seconds(reference_ids_of_file, path)
+        parts["from file to ids"].append((ours, theirs))
+    return {
+        name: {
+            "ours_seconds": round(statistics.median(ours for ours, _ in rows), 6),
+            "note_seq_seconds": round(statistics.median(theirs for _, theirs in rows), 6),
+            "ratio": round(statistics.median(theirs / ours for ours, theirs in rows), 1),
+            "measurements": len(rows),
+        }
+        for name, rows in parts.items()
+    }
+
+
+def main() -> None:
+    """Run one part or both, and keep the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="MAESTRO v3, unpacked")
+    parser.add_argument("--only", choices=("events", "speed"))
+    arguments = parser.parse_args()
+    files = sorted(arguments.folder.glob("*/*.mid*"))
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if arguments.only != "speed":
+        results["events"] = events_of(files)
+    if arguments.only != "events":
+        results["speed"] = speed_of(files)
+    results["made_with"] = {
+        "command": "python benchmarks/tokenizer/run.py maestro-v3.0.0",
+        "perceiver_music": __version__,
+        "note_seq": version("note-seq"),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
