@@ -18,8 +18,8 @@ class DataSet:
         url: of a zip archive.
         sha256: of that archive.
         megabytes: its size, about.
-        most_megabytes: more than this is never fetched, whatever the server says.
-        most_unpacked_megabytes: nor is more than this unpacked.
+        most_bytes: more than this is never fetched, whatever the server says.
+        most_unpacked_bytes: nor is more than this unpacked.
         root: the only folder at the top of the archive, whose contents are the data set.
         licence: of the data.
         num_pieces: files of music in it.
@@ -31,8 +31,8 @@ class DataSet:
     url: str
     sha256: str
     megabytes: int
-    most_megabytes: int
-    most_unpacked_megabytes: int
+    most_bytes: int
+    most_unpacked_bytes: int
     root: str
     licence: str
     num_pieces: int
@@ -45,8 +45,8 @@ MAESTRO_V3: Final = DataSet(
     url="https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0-midi.zip",
     sha256="70470ee253295c8d2c71e6d9d4a815189e35c89624b76d22fce5a019d5dde12c",
     megabytes=56,
-    most_megabytes=100,
-    most_unpacked_megabytes=200,
+    most_bytes=100_000_000,
+    most_unpacked_bytes=200_000_000,
     root="maestro-v3.0.0",
     licence="CC BY-NC-SA 4.0",
     num_pieces=1_276,

@@ -15,7 +15,12 @@ from perceiver_music.dataset.download import Patience, Remote, download
 from perceiver_music.dataset.folder import MIDI_SUFFIXES
 from perceiver_music.dataset.maestro import find_maestro_csv, read_maestro_csv
 from perceiver_music.dataset.source import MAX_MIDI_BYTES, Rejection
-from perceiver_music.errors import InvalidInputError, PerceiverMusicError, StorageError
+from perceiver_music.errors import (
+    InvalidInputError,
+    OutputExistsError,
+    PerceiverMusicError,
+    StorageError,
+)
 from perceiver_music.files import (
     exclusive_lock,
     output_exists,
@@ -28,8 +33,6 @@ from perceiver_music.jobs.progress import Progress, ProgressCallback, no_progres
 from perceiver_music.music.midi_file import parse_midi
 
 DATA_FOLDER = Path("data")
-
-_BYTES_IN_A_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,21 +174,16 @@ def fetch(request: DownloadRequest, on_progress: ProgressCallback = no_progress)
     Raises:
         InvalidInputError: there is no such data set, or what came is not it.
         UnavailableError: the network is forbidden or fails; the next call goes on from there.
-        OutputExistsError: the folder exists and is not to be replaced.
+        OutputExistsError: the folder exists and is not to be replaced, or holds other things.
         BusyError: another process is fetching the same.
         StorageError: it cannot be written.
     """
     data_set, folder = get_data_set(request.name), request.folder
-    if not request.overwrite and os.path.lexists(folder):
-        raise output_exists(folder)
+    _refuse_what_is_there(folder, overwrite=request.overwrite)
     archive = folder.absolute().with_name(f".{data_set.sha256[:16]}.zip")
     with exclusive_lock(archive):
         download(
-            Remote(
-                url=data_set.url,
-                sha256=data_set.sha256,
-                most_bytes=data_set.most_megabytes * _BYTES_IN_A_MEGABYTE,
-            ),
+            Remote(url=data_set.url, sha256=data_set.sha256, most_bytes=data_set.most_bytes),
             archive,
             on_bytes=_report(on_progress, "downloading"),
             patience=request.patience,
@@ -195,13 +193,28 @@ def fetch(request: DownloadRequest, on_progress: ProgressCallback = no_progress)
                 archive,
                 temporary,
                 root=data_set.root,
-                most_bytes=data_set.most_unpacked_megabytes * _BYTES_IN_A_MEGABYTE,
+                most_bytes=data_set.most_unpacked_bytes,
                 on_bytes=_report(on_progress, "unpacking"),
             )
             write_checksums(temporary, checksums)
         with reporting_storage_errors(archive):
             archive.unlink()
     return DownloadResult(data_set=data_set, folder=folder, files=len(checksums))
+
+
+def _refuse_what_is_there(folder: Path, *, overwrite: bool) -> None:
+    if not os.path.lexists(folder):
+        return
+    if not overwrite:
+        raise output_exists(folder)
+    # Replacing a folder removes all that is in it, which must never be somebody's own files.
+    with reporting_storage_errors(folder):
+        if folder.is_symlink() or (any(folder.iterdir()) and not (folder / LIST_NAME).is_file()):
+            raise OutputExistsError(
+                "holds other things than a data set that was downloaded",
+                path=folder,
+                hint="Choose another folder with -o, or remove this one yourself.",
+            )
 
 
 def verify(name_or_folder: str, on_progress: ProgressCallback = no_progress) -> VerifyResult:

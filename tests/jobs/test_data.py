@@ -88,8 +88,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, url: str, content: bytes) -> DataSet:
         url=url,
         sha256=sha256_of_bytes(content),
         megabytes=1,
-        most_megabytes=1,
-        most_unpacked_megabytes=1,
+        most_bytes=1_000_000,
+        most_unpacked_bytes=1_000_000,
         root="tiny-v1",
         licence="CC0-1.0",
         num_pieces=2,
@@ -193,15 +193,43 @@ def test_a_folder_of_ones_own(served: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in target.parent.iterdir()) == ["music"]
 
 
-def test_a_folder_that_is_there(served: Path) -> None:
-    Path("data/tiny").mkdir(parents=True)
-    Path("data/tiny/mine").write_bytes(b"mine")
+def test_a_data_set_that_is_there(served: Path) -> None:
+    folder = fetch().folder
+    (folder / "LICENSE").unlink()
     with pytest.raises(OutputExistsError):
         fetch()
-    assert names(Path("data/tiny")) == ["mine"]
+    assert not job.verify("tiny").is_whole
     fetch(overwrite=True)
     assert job.verify("tiny").is_whole
     assert [path.name for path in Path("data").iterdir()] == ["tiny"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_folder_of_other_things_is_never_removed(served: Path, overwrite: bool) -> None:
+    Path("data/tiny").mkdir(parents=True)
+    Path("data/tiny/mine").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError):
+        fetch(overwrite=overwrite)
+    assert names(Path("data")) == ["tiny", "tiny/mine"]
+
+
+def test_what_is_no_folder_is_never_removed(served: Path) -> None:
+    Path("data").mkdir()
+    Path("data/mine").mkdir()
+    Path("data/tiny").symlink_to("mine")
+    with pytest.raises(OutputExistsError):
+        fetch(overwrite=True)
+    Path("file").write_bytes(b"mine")
+    with pytest.raises(StorageError):
+        fetch(overwrite=True, output=Path("file"))
+    assert Path("file").read_bytes() == b"mine"
+    assert Path("data/tiny").is_symlink()
+
+
+def test_an_empty_folder_may_be_filled(served: Path) -> None:
+    Path("data/tiny").mkdir(parents=True)
+    fetch(overwrite=True)
+    assert job.verify("tiny").is_whole
 
 
 def test_another_archive(served: Path) -> None:
@@ -264,7 +292,7 @@ def test_the_table() -> None:
     for data_set in DATA_SETS:
         assert data_set.url.startswith("https://")
         assert len(bytes.fromhex(data_set.sha256)) == 32
-        assert data_set.megabytes < data_set.most_megabytes
+        assert data_set.megabytes * 1_000_000 < data_set.most_bytes
         row = job.info(data_set.name).as_json()
         assert row["licence"]
         assert row in job.list_data_sets().as_json()["data_sets"]
