@@ -1,0 +1,58 @@
+"""`tokens`, from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+WriteMidi = Callable[..., Path]
+
+
+def test_events_one_a_line(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid")
+    outcome = run("tokens", "a.mid").succeeded()
+    for line in outcome.lines:
+        moment, token, name, value = line.split()
+        assert float(moment) >= 0
+        assert 0 <= int(token) < 388
+        assert name in {"NOTE_ON", "NOTE_OFF", "TIME_SHIFT", "VELOCITY"}
+        assert int(value) >= 0
+
+
+def test_there_and_back(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid")
+    said = run("tokens", "a.mid", "--json").succeeded()
+    fields = said.object
+    assert fields["schema"] == "tokens/1"
+    assert fields["events"] == len(fields["ids"])
+    Path("a.json").write_bytes(said.stdout)
+    assert run("tokens", "--decode", "a.json", "-o", "b.mid").succeeded().lines == ["b.mid"]
+    assert run("tokens", "b.mid", "--json").succeeded().object["ids"] == fields["ids"]
+    run("tokens", "--decode", "a.json", "-o", "b.mid").failed(73)
+    assert run("tokens", "--decode", "a.json", "-o", "-").succeeded().stdout[:4] == b"MThd"
+
+
+def test_several_files_one_of_them_bad(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid")
+    Path("bad.mid").write_bytes(b"nothing")
+    outcome = run("tokens", "a.mid", "bad.mid", "--json").failed(3)
+    good, bad = outcome.objects
+    assert good["input"] == "a.mid"
+    assert bad["error"]["code"] == 65
+    run("tokens", "bad.mid").failed(65)
+
+
+def test_words_that_do_not_fit_together(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid")
+    Path("ids.json").write_text(json.dumps([1, 2]))
+    run("tokens").failed(2)
+    run("tokens", "a.mid", "--decode", "ids.json").failed(2)
+    run("tokens", "a.mid", "-o", "x.mid").failed(2)
+    run("tokens", "a.mid", "--tokenizer", "remi").failed(2)
+    Path("ids.json").write_text("[400]")
+    run("tokens", "--decode", "ids.json").failed(65)

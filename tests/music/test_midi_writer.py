@@ -1,0 +1,120 @@
+"""Files written are read back as they were meant, by us and by others."""
+
+import io
+
+import mido
+import numpy as np
+import pretty_midi
+import pytest
+
+from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.music.midi_writer import Seam, continued_midi, performance_to_midi
+from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
+
+NOTHING = Performance(notes=np.empty(0, dtype=NOTE_DTYPE))
+
+
+def music(*rows: tuple[int, int, int, int], pedal: tuple[tuple[int, int], ...] = ()) -> Performance:
+    return Performance(
+        notes=np.array(list(rows), dtype=NOTE_DTYPE),
+        pedal=np.array(list(pedal), dtype=PEDAL_DTYPE),
+    )
+
+
+def smpte_file(frames: int, per_frame: int) -> bytes:
+    track = (
+        b"\x00\x90\x3c\x40\x83\x60\x80\x3c\x00\x00\x90\x40\x41\x83\x60\x80\x40\x00\x00\xff\x2f\x00"
+    )
+    header = b"\x00\x00\x00\x01" + bytes((256 - frames, per_frame))
+    return b"MThd\0\0\0\6" + header + b"MTrk" + len(track).to_bytes(4, "big") + track
+
+
+def test_a_performance_comes_back() -> None:
+    rng = np.random.default_rng(0)
+    starts = np.cumsum(rng.integers(0, 300_000, 200))
+    rows = [(int(s), int(s) + 90_000, 30 + i % 60, 1 + i % 127) for i, s in enumerate(starts)]
+    given = music(*rows, pedal=((0, 127), (500_000, 30), (900_000, 0)))
+    data = performance_to_midi(given, texts=("hello",))
+    read = parse_midi(data, name="x")
+    order = np.lexsort((given.notes["pitch"], given.notes["start_us"]))
+    for column in ("pitch", "velocity"):
+        assert (read.performance.notes[column] == given.notes[order][column]).all()
+    for column in ("start_us", "end_us"):
+        difference = read.performance.notes[column] - given.notes[order][column]
+        assert np.abs(difference).max() <= 250
+    assert read.performance.pedal["value"].tolist() == [127, 30, 0]
+    assert [text.data for text in read.texts] == [b"hello"]
+    assert len(list(mido.MidiFile(file=io.BytesIO(data)))) > 400
+    others = pretty_midi.PrettyMIDI(io.BytesIO(data)).instruments[0].notes
+    assert [note.pitch for note in others] == read.performance.notes["pitch"].tolist()
+
+
+def test_a_key_struck_again_at_once_is_released_first() -> None:
+    data = performance_to_midi(music((0, 100_000, 60, 64), (100_000, 200_000, 60, 70)))
+    kinds = [(m.type, m.velocity) for m in mido.MidiFile(file=io.BytesIO(data)) if "note" in m.type]
+    assert kinds == [("note_on", 64), ("note_off", 64), ("note_on", 70), ("note_off", 64)]
+
+
+def test_a_note_without_length_is_struck_and_released() -> None:
+    data = performance_to_midi(music((100_000, 100_000, 60, 64)))
+    kinds = [m.type for m in mido.MidiFile(file=io.BytesIO(data)) if "note" in m.type]
+    assert kinds == ["note_on", "note_off"]
+
+
+@pytest.mark.parametrize(("frames", "per_frame"), [(25, 40), (29, 100), (30, 80), (24, 8)])
+def test_primers_timed_by_frames_are_copied_too(frames: int, per_frame: int) -> None:
+    primer = parse_midi(smpte_file(frames, per_frame), name="x")
+    end = int(primer.performance.end_us)
+    data = continued_midi(
+        primer, from_us=0, to_us=end, continuation=NOTHING, seam=Seam(), include_primer=True
+    )
+    copied = parse_midi(data, name="y").performance.notes
+    for column in ("start_us", "end_us"):
+        difference = copied[column] - primer.performance.notes[column]
+        assert np.abs(difference).max() <= 1_000
+    assert copied["velocity"].tolist() == [64, 65]
+
+
+def test_held_notes_end_when_told_at_latest_when_they_did() -> None:
+    primer = parse_midi(
+        performance_to_midi(music((0, 900_000, 60, 64), (0, 300_000, 64, 64))), name="x"
+    )
+
+    def end_of_c(released_us: dict[int, int]) -> int:
+        data = continued_midi(
+            primer,
+            from_us=0,
+            to_us=500_000,
+            continuation=music((100_000, 200_000, 67, 64)),
+            seam=Seam(released_us=released_us),
+            include_primer=True,
+        )
+        notes = parse_midi(data, name="y").performance.notes
+        assert notes[notes["pitch"] == 67]["start_us"].tolist() == [600_000]
+        return int(notes[notes["pitch"] == 60]["end_us"][0])
+
+    assert end_of_c({60: 150_000}) == pytest.approx(650_000, abs=250)
+    assert end_of_c({60: 5_000_000}) == pytest.approx(900_000, abs=250)
+    assert end_of_c({}) == pytest.approx(500_000, abs=250)
+
+
+def test_a_pedal_that_is_down_at_the_seam_comes_up_with_the_last_release() -> None:
+    given = music((0, 300_000, 60, 64), pedal=((0, 127), (2_000_000, 0)))
+    primer = parse_midi(performance_to_midi(given), name="x")
+
+    def lift(released_us: dict[int, int]) -> int:
+        data = continued_midi(
+            primer,
+            from_us=0,
+            to_us=500_000,
+            continuation=NOTHING,
+            seam=Seam(released_us=released_us),
+            include_primer=True,
+        )
+        pedal = parse_midi(data, name="y").performance.pedal
+        assert pedal["value"].tolist() == [127, 0]
+        return int(pedal["time_us"][-1])
+
+    assert lift({60: 700_000}) == pytest.approx(1_200_000, abs=250)
+    assert lift({60: 9_000_000}) == pytest.approx(2_000_000, abs=250)
+    assert lift({}) == pytest.approx(500_000, abs=250)
