@@ -138,6 +138,19 @@ def write_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def probe_output(path: PathLike, *, overwrite: bool) -> None:
+    """Fail as writing `path` would for its folder or name, before work is done for it.
+
+    Raises: as `write_atomically`.
+    """
+    target = Path(path)
+    with reporting_storage_errors(target):
+        _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary, _ = _create_temporary(target)
+        temporary.unlink()
+
+
 def write_bytes_atomically(path: PathLike, data: bytes, *, overwrite: bool) -> None:
     """Write a whole file at once.
 

@@ -61,7 +61,7 @@ def sound_events(notes: NoteArray, controls: npt.NDArray[np.void]) -> SoundEvent
     """
     if len(notes) == 0:
         raise InvalidInputError(
-            "there is no note to play", hint="Drums alone are left out; give a file with piano."
+            "there is no note to play", hint="Give a file with piano notes; drums are left out."
         )
     start = notes["start_us"].astype(np.int64)
     end = np.maximum(notes["end_us"].astype(np.int64), start + SHORTEST_NOTE_US)

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from perceiver_music.tokenizer import vocabulary as v
 
-MAX_HELD_STEPS: Final = 30 * 100
-"""A key sounds for half a minute at most; in MAESTRO hardly one in a million does longer."""
+MAX_HELD_STEPS: Final = 8 * 100
+"""A key sounds for eight seconds at most, pedal included: of MAESTRO's notes fewer than one in
+five hundred does longer, and a model that forgets a note would hold it for ever."""
 MAX_REST_STEPS: Final = 4 * 100
 """The longest time without an event while nothing sounds."""
-MAX_PAUSE_STEPS: Final = 10 * 100
+MAX_PAUSE_STEPS: Final = 6 * 100
 """The longest time without an event while something sounds."""
 
 _LONGEST_SHIFT = v.MAX_SHIFT_STEPS

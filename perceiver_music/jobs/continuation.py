@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music import __version__
 from perceiver_music.errors import InvalidInputError, UsageError
-from perceiver_music.files import read_bytes, sha256_of_bytes, write_bytes_atomically
+from perceiver_music.files import probe_output, read_bytes, sha256_of_bytes, write_bytes_atomically
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
     Progress,
@@ -97,6 +97,8 @@ class Session:
                 last_seconds=request.last_seconds,
             )
             opening = opening_of(midi.performance, window)
+        if request.output is not None:
+            probe_output(request.output, overwrite=request.overwrite)
         limits = limits_of(
             request.length,
             is_ending_allowed=request.ending,

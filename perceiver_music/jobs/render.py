@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from perceiver_music.files import read_bytes, reporting_storage_errors, write_atomically
+from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.files import (
+    probe_output,
+    read_bytes,
+    reporting_storage_errors,
+    write_atomically,
+)
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     Block = npt.NDArray[np.float32]
 
 _BLOCK_SECONDS = 10
+_MAX_GAIN_DB = 60.0
 _BYTES_PER_FRAME = 8
 
 
@@ -65,6 +72,13 @@ class RenderRequest:
     reverb: bool = True
     soundfont: Path | None = None
     synthesizer: str | None = None
+
+    def __post_init__(self) -> None:
+        if not -_MAX_GAIN_DB <= self.gain_db <= _MAX_GAIN_DB:
+            raise UsageError(
+                f"a gain of {self.gain_db:g} dB is out of range",
+                hint=f"Use -{_MAX_GAIN_DB:g} to {_MAX_GAIN_DB:g} dB.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +156,13 @@ def run(
         sample_rate=request.sample_rate,
     )
     midi = _read(request, warn)
-    sound = sound_events(midi.performance.notes, midi.controls)
+    try:
+        sound = sound_events(midi.performance.notes, midi.controls)
+    except InvalidInputError as error:
+        path = request.input_name or None
+        raise InvalidInputError(error.message, path=path, hint=error.hint) from None
+    if request.output is not None:
+        probe_output(request.output, overwrite=request.overwrite)
     music_seconds = sound.end_us / MICROSECONDS
     encoding.refuse_too_long(round(music_seconds * request.sample_rate))
     library = load_fluidsynth(request.synthesizer)

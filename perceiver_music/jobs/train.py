@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from perceiver_music.training.distributed import Ranks
     from perceiver_music.training.loop import TrainingLoop
     from perceiver_music.training.metrics import TrainingReport
-    from perceiver_music.training.run_state import SavedState
 
 RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
@@ -112,11 +111,13 @@ class TrainResult:
 
     report: TrainingReport
     seed: int
+    checkpoint_sha256: str | None
     is_first_rank: bool
 
     def as_json(self) -> dict[str, Any]:
-        """The fields of `train --json`: those of `metrics.jsonl`, and the seed."""
-        return {**self.report.as_json(), "seed": self.seed}
+        """The fields of `train --json`: those of `metrics.jsonl`, seed and checkpoint's hash."""
+        more = {"seed": self.seed, "checkpoint_sha256": self.checkpoint_sha256}
+        return {**self.report.as_json(), **more}
 
 
 def run(
@@ -134,6 +135,7 @@ def run(
         StoppedBySignalError: SIGINT or SIGTERM; the run is saved.
     """
     from perceiver_music.dataset.token_store import TokenStore
+    from perceiver_music.model.checkpoint_description import read_description
     from perceiver_music.model.device import choose_device
     from perceiver_music.training.distributed import own_device, process_group
 
@@ -148,7 +150,12 @@ def run(
             write_run_file(run_folder, config, store)
         loop = _prepare(request, run_folder, config, store, init_model, device, ranks, warn)
         report = _train(loop, config, store, on_progress, warn)
-    return TrainResult(report=report, seed=config.run.seed, is_first_rank=ranks.is_first)
+    return TrainResult(
+        report=report,
+        seed=config.run.seed,
+        checkpoint_sha256=read_description(report.checkpoint).sha256 if report.checkpoint else None,
+        is_first_rank=ranks.is_first,
+    )
 
 
 def _default_recipe(device: torch.device) -> str:
@@ -224,12 +231,13 @@ def _prepare(
     from perceiver_music.model.registry import build_from_preset
     from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
     from perceiver_music.training.loop import LoopSetting, TrainingLoop
+    from perceiver_music.training.resuming import check_resumed
     from perceiver_music.training.run_state import load_newest
 
     saved = load_newest(run_folder, warn) if request.resume else None
     precision: str = config.run.precision
     if saved is not None:
-        _check_resumed(saved, store, ranks, run_folder, warn)
+        check_resumed(saved, config, store, ranks, run_folder, warn)
         torch.set_num_threads(saved.counts.num_threads)
         precision = saved.counts.precision if precision == "auto" else precision
     torch.manual_seed(config.run.seed)
@@ -243,22 +251,6 @@ def _prepare(
         max_minutes=request.max_minutes,
     )
     return TrainingLoop(model.to(device), store, config, setting, saved)
-
-
-def _check_resumed(
-    saved: SavedState, store: TokenStore, ranks: Ranks, run_folder: Path, warn: WarningCallback
-) -> None:
-    if saved.counts.data_sha256 != store.sha256:
-        raise InvalidInputError(
-            "is not the store that this run was trained on",
-            path=store.path,
-            hint=f"Give the one of {run_folder}, or start a new run with --init.",
-        )
-    if saved.counts.world_size != ranks.world_size:
-        warn(
-            f"the run was trained by {saved.counts.world_size} processes and goes on with "
-            f"{ranks.world_size}: equal in mathematics, not bit for bit"
-        )
 
 
 def _train(

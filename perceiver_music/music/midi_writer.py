@@ -22,8 +22,9 @@ from perceiver_music.music.tempo_map import TempoMap
 SETTINGS_MARK: Final = "perceiver-music: "
 """What the text event with the settings of a generated file begins with."""
 
-TICKS_PER_QUARTER: Final = 1_000
-"""Resolution of a file made from nothing: at its tempo of 120, half a millisecond a tick."""
+TICKS_PER_QUARTER: Final = 5_000
+"""Resolution of a file made from nothing: at its tempo of 120, a tenth of a millisecond a tick,
+which keeps the order in which notes of one step are struck (`performance_events.decode`)."""
 
 _TEXT, _TEMPO = 0x01, 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
@@ -107,8 +108,7 @@ def _finer(tempo_map: TempoMap) -> tuple[TempoMap, float]:
     """The same tempi over shorter ticks, and how many of them make one of the old."""
     ticks_per_quarter = tempo_map.ticks_per_quarter
     if ticks_per_quarter > _MOST_TICKS_PER_QUARTER:
-        # Only a rewritten SMPTE division is so fine; a header cannot say it, half a millisecond
-        # a tick can.
+        # Only a rewritten SMPTE division is so fine that no header can say it.
         plain = TempoMap.from_changes(TICKS_PER_QUARTER)
         us_per_tick = int(tempo_map.us_per_quarter[0]) / ticks_per_quarter
         return plain, us_per_tick * TICKS_PER_QUARTER / int(plain.us_per_quarter[0])
@@ -220,7 +220,7 @@ def _add_controls(
     for control in primer.controls:
         tick = round(int(control["tick"]) * factor)
         key = (int(control["channel"]), int(control["number"]))
-        if key[1] >= _FIRST_CHANNEL_MODE or key[1] in _BANK_SELECT or tick >= seam_tick:
+        if key[1] >= _FIRST_CHANNEL_MODE or key[1] in _BANK_SELECT or tick > seam_tick:
             continue
         if tick >= from_tick:
             if not is_begun:

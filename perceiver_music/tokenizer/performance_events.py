@@ -27,6 +27,7 @@ DEFAULT_VELOCITY: Final = 64
 
 _HALF_STEP: Final = v.MICROSECONDS_PER_STEP // 2
 _VELOCITIES_PER_BIN: Final = 128 // v.NUM_VELOCITY_BINS
+_ORDER_SPACING_US: Final = 100
 _KEY_BITS: Final = 63
 
 
@@ -132,8 +133,9 @@ def decode(ids: npt.ArrayLike) -> Performance:
 
     Any sequence of ids has a meaning. Specials are passed over; a NOTE_OFF ends the note of its
     pitch that has sounded longest, or nothing; notes still sounding at the end of the ids end
-    there; every note lasts at least one step. Onsets of one step are set a microsecond apart
-    where their order is not that of pitch, so that encoding again gives the same ids.
+    there; every note lasts at least one step. Onsets of one step are set a tenth of a millisecond
+    apart where their order is not that of pitch (a microsecond, where they are too many), so that
+    encoding again, from a MIDI file too, gives the same ids.
 
     Raises:
         InvalidInputError: something is not an id of the vocabulary.
@@ -254,7 +256,7 @@ def _ranks(position: Indices) -> Indices:
 
 
 def _order_offsets_us(start_step: Steps, pitch: Indices) -> Steps:
-    """Microseconds that keep the onsets of each step in their order.
+    """Microseconds that keep the onsets of each step in their order, also in a MIDI file's ticks.
 
     Equal times are read in order of pitch, so only a fall in pitch needs a later moment. A step
     reaches from half a step before its mark to just before half a step after it, from its mark on
@@ -270,5 +272,5 @@ def _order_offsets_us(start_step: Steps, pitch: Indices) -> Steps:
     most = np.repeat(np.maximum.reduceat(falls, first), num_onsets)
     latest = _HALF_STEP - 1
     earliest = np.where(start_step > 0, -_HALF_STEP, 0)
-    offsets: Indices = np.clip(falls - np.maximum(most - latest, 0), earliest, latest)
-    return offsets
+    close: Indices = np.clip(falls - np.maximum(most - latest, 0), earliest, latest)
+    return np.where(most * _ORDER_SPACING_US <= latest, falls * _ORDER_SPACING_US, close)

@@ -160,7 +160,7 @@ class _Course:
             train_nats_per_event=train,
             validation_nats_per_event=validation,
             loss_tokens_per_second=rate if self._nats else 0.0,
-            learning_rate=loop.config.schedule.rate_at(loop.counts.step),
+            rate_factor=loop.config.schedule.rate_at(loop.counts.step),
             context=loop.config.windows.context_at(loop.counts.step),
             seconds=self._seconds(),
         )

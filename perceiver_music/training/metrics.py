@@ -24,7 +24,7 @@ class TrainingReport:
         train_nats_per_event: mean over the steps since the last report; None right after resuming.
         validation_nats_per_event: on the validation pieces; None where none was measured.
         loss_tokens_per_second: since the last report.
-        learning_rate: factor on all rates.
+        rate_factor: of the schedule, on all learning rates.
         context: window length now.
         seconds: time spent training.
         checkpoint: where the weights of this step are, if they were exported.
@@ -36,7 +36,7 @@ class TrainingReport:
     train_nats_per_event: float | None
     validation_nats_per_event: float | None
     loss_tokens_per_second: float
-    learning_rate: float
+    rate_factor: float
     context: int
     seconds: float
     checkpoint: str | None = None
@@ -72,7 +72,7 @@ class MetricsWriter:
             "nats_per_event/train": report.train_nats_per_event,
             "nats_per_event/validation": report.validation_nats_per_event,
             "loss_tokens_per_second": report.loss_tokens_per_second,
-            "learning_rate": report.learning_rate,
+            "rate_factor": report.rate_factor,
         }
         for name, value in scalars.items():
             if value is not None:

@@ -10,7 +10,12 @@ import pretty_midi
 import pytest
 import torch
 
-from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
+from perceiver_music.errors import (
+    InvalidInputError,
+    OutputExistsError,
+    StorageError,
+    UsageError,
+)
 from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.generation.primer import choose_window, opening_of
 from perceiver_music.jobs.continuation import (
@@ -233,6 +238,17 @@ def test_the_settings_are_in_the_file(session: Session) -> None:
     again = make(session, result.midi, length=length(20))
     texts = [meta.data.decode() for meta in parse_midi(again.midi, name="x").texts]
     assert sum(text.startswith(SETTINGS_MARK) for text in texts) == 1
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session._loaded.model, "begin", pytest.fail)
+    (tmp_path / "file").write_bytes(b"")
+    for output in (tmp_path / "file" / "x.mid", tmp_path / ("x" * 300)):
+        with pytest.raises(StorageError):
+            make(session, primer_midi(), length=length(20), output=output)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_files_are_written_whole_and_never_over_others(session: Session, tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_an_existing_file_is_kept(tmp_path: Path) -> None:
         {"output": Path("x.mp3"), "bit_depth": "24"},
         {"output": Path("x.wav"), "sample_rate": 12_345},
         {"output": Path("x.wav"), "synthesizer": "moog"},
+        {"output": Path("x.wav"), "gain_db": float("nan")},
+        {"output": Path("x.wav"), "gain_db": 1e9},
     ],
 )
 def test_what_cannot_be_made_is_a_usage_error(fields: dict[str, object]) -> None:

@@ -55,7 +55,10 @@ def test_a_run_leaves_what_it_promises(tiny_store: TokenStore, tmp_path: Path) -
     assert fields["checkpoint"] == str(run_folder / "checkpoint")
     assert load_checkpoint(run_folder / "checkpoint").model.context == 64
     assert [line["step"] for line in metrics_of(run_folder)] == [2, 4, 6, 8, 10]
-    assert {**metrics_of(run_folder)[-1], "seed": 1} == fields
+    assert fields.pop("seed") == 1
+    sha256 = load_checkpoint(run_folder / "checkpoint").sha256
+    assert fields.pop("checkpoint_sha256") == sha256
+    assert metrics_of(run_folder)[-1] == fields
     assert [path.name for path in sorted((run_folder / "steps").iterdir())] == [
         "step-00000008",
         "step-00000010",
@@ -242,6 +245,12 @@ def test_the_model_cannot_change_in_a_run_that_goes_on(
     change = ("model.settings.width=32",)
     with pytest.raises(UsageError, match="cannot change"):
         train.run(TrainRequest(output=tmp_path / "run", resume=True, settings=change))
+
+
+def test_a_run_that_is_done_is_not_resumed(tiny_store: TokenStore, tmp_path: Path) -> None:
+    train.run(request_for(tiny_store, tmp_path / "run", max_steps=2))
+    with pytest.raises(UsageError, match="at step 2 already"):
+        train.run(TrainRequest(output=tmp_path / "run", resume=True))
 
 
 def test_without_data_the_only_store_is_taken(

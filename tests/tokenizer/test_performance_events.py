@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.performance_events import decode, encode, encode_notes
@@ -129,6 +131,14 @@ def test_what_the_encoder_writes_is_read_back_as_written(
     table = [(start, start + length, pitch, velocity) for start, length, pitch, velocity in rows]
     ids = encode_notes(np.array(table, dtype=NOTE_DTYPE))
     assert encode(decode(ids)).tolist() == ids.tolist()
+
+
+def test_the_order_of_a_step_survives_a_midi_file() -> None:
+    events = [("VELOCITY", 20), ("NOTE_ON", 72), ("NOTE_ON", 60), ("VELOCITY", 9), ("NOTE_ON", 50)]
+    events += [("TIME_SHIFT", 30), ("NOTE_OFF", 72), ("NOTE_OFF", 60), ("NOTE_OFF", 50)]
+    ids = [v.token_id(name, value) for name, value in events]
+    file = performance_to_midi(decode(ids))
+    assert encode(parse_midi(file, name="x").performance).tolist() == ids
 
 
 @settings(max_examples=150, deadline=None)

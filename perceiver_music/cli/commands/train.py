@@ -15,7 +15,7 @@ from perceiver_music.cli.options import OUTPUT_PANEL, Device, announce_device
 EXAMPLES = (
     "perceiver-music train --data data/maestro.store --recipe laptop --max-minutes 60",
     "perceiver-music train --resume --output runs/laptop-1",
-    "perceiver-music train --init maestro --data mine.store --set optimizer.learning_rate=1e-4",
+    "perceiver-music train --init maestro --data mine.store --set optimizer.matrix_rate=0.005",
     "torchrun --nproc-per-node 4 -m perceiver_music train --output runs/big",
 )
 
