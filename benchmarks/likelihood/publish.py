@@ -46,13 +46,7 @@ context {context:,}. Decisions were made on validation; test was scored for this
 |---|---|---|---|---|---|
 {split_rows}
 
-By context, {by_context_title}:
-
-| Context | Nats per event | per note | per second |
-|---|---|---|---|
-{context_rows}
-
-## Limits
+{by_context}## Limits
 
 Its training was short, as the figures above say: harmony holds for a phrase, form does not. It
 knows the competition repertoire of MAESTRO, from Bach to the twentieth century, and little else.
@@ -66,9 +60,8 @@ def publish(source: Path) -> Path:
     fields = loaded.description.fields
     results = json.loads(RESULTS.read_text())
     scores = [entry for entry in results.values() if "rows" not in entry]
-    (by_context_title,) = [name for name, entry in results.items() if "rows" in entry]
-    by_context = results[by_context_title]["rows"]
-    for entry in [*scores, *by_context]:
+    by_context = {name: entry["rows"] for name, entry in results.items() if "rows" in entry}
+    for entry in [*scores, *(row for rows in by_context.values() for row in rows)]:
         if entry["checkpoint_sha256"] != loaded.sha256:
             sys.exit(f"{RESULTS} is of {entry['checkpoint']}, not of {source}: measure it first")
     metrics: dict[str, Any] = dict(fields["metrics"])
@@ -95,12 +88,9 @@ def publish(source: Path) -> Path:
         licence=fields["licence"],
         stride=scores[0]["stride"],
         split_rows="\n".join(
-            _row(split, results[split])
-            for split in sorted(results)
-            if split in ("test", "validation")
+            _row(name, entry) for name, entry in sorted(results.items()) if "rows" not in entry
         ),
-        by_context_title=by_context_title.removesuffix(", by context"),
-        context_rows="\n".join(f"| {row['context']:,} | {_scores(row)} |" for row in by_context),
+        by_context="".join(_context_table(name, rows) for name, rows in by_context.items()),
     )
     target = CHECKPOINTS / DEFAULT_NAME
     save_checkpoint(
@@ -113,6 +103,14 @@ def publish(source: Path) -> Path:
         overwrite=True,
     )
     return target
+
+
+def _context_table(name: str, rows: list[dict[str, Any]]) -> str:
+    lines = [f"| {row['context']:,} | {_scores(row)} |" for row in rows]
+    head = (
+        f"On {name}:\n\n| Context | Nats per event | per note | per second |\n|---|---|---|---|\n"
+    )
+    return head + "\n".join(lines) + "\n\n"
 
 
 def _row(split: str, entry: dict[str, Any]) -> str:

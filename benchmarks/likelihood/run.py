@@ -54,11 +54,15 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--split", default="test")
     parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--max-pieces", type=int, default=None, help="the split's first so many")
     parser.add_argument("--by-context", type=int, metavar="PIECES", default=None)
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if arguments.by_context is None:
-        name, entry = arguments.split, score(arguments)
+        name = arguments.split
+        if arguments.max_pieces is not None:
+            name += f", first {arguments.max_pieces} pieces"
+        entry = score(arguments, max_pieces=arguments.max_pieces)
     else:
         name = f"{arguments.split}, first {arguments.by_context} pieces, by context"
         rows = [
