@@ -37,7 +37,11 @@ def write_folder_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path
         with reporting_storage_errors(target):
             temporary.mkdir(parents=True)
             yield temporary
+            # Some writers make files that only their owner may read; the folder's mode is ours.
+            readable = temporary.stat().st_mode & 0o666
             for file in temporary.rglob("*"):
+                if file.is_file():
+                    file.chmod(readable)
                 _sync(file)
             _sync(temporary)
             _publish(temporary, target)

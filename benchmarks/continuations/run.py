@@ -87,7 +87,7 @@ def main() -> None:
         "note_rate_within_a_factor_of_two": sum(0.5 <= ratio <= 2.0 for ratio in ratios),
         "median_note_rate_ratio": round(statistics.median(ratios), 3),
         "made_with": {
-            "command": "python benchmarks/continuations/run.py " + " ".join(sys.argv[1:]),
+            "command": "python benchmarks/continuations/run.py " + " ".join(Path(word).name for word in sys.argv[1:]),
             "perceiver_music": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),

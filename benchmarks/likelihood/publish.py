@@ -40,7 +40,7 @@ what it makes as a pianist's.
 ## Likelihood
 
 Whole pieces, every event scored once (EOS too, BOS not), raw softmax, a stride of {stride} events,
-context {context:,}. Decisions were made on validation; test was scored for this table only.
+context {context:,}. Decisions were made on validation; test, where it is listed, was scored once.
 
 | Split | Pieces | Events | Nats per event | per note | per second of music |
 |---|---|---|---|---|---|

@@ -71,7 +71,7 @@ def main() -> None:
         ]
         entry = {"rows": rows}
     entry["made_with"] = {
-        "command": "python benchmarks/likelihood/run.py " + " ".join(map(os.fspath, sys.argv[1:])),
+        "command": "python benchmarks/likelihood/run.py " + " ".join(Path(word).name for word in sys.argv[1:]),
         "perceiver_music": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -79,6 +79,7 @@ def test_the_files_are_those_promised(saved: Path) -> None:
         "checkpoint.json",
         "MODEL_CARD.md",
     }
+    assert len({file.stat().st_mode for file in saved.iterdir()}) == 1
     fields = json.loads((saved / "checkpoint.json").read_text())
     assert set(fields["files"]) == {"model.safetensors", "MODEL_CARD.md"}
 
