@@ -6,8 +6,6 @@ import argparse
 import csv
 import io
 import json
-import os
-import platform
 import statistics
 import sys
 import time
@@ -16,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import pretty_midi
-import torch
 
-from perceiver_music import __version__
+from benchmarks.provenance import torch_made_with
 from perceiver_music.generation.options import LengthOption
 from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
 from perceiver_music.music.midi_file import parse_midi, read_midi
@@ -86,14 +83,7 @@ def main() -> None:
         "one_repeated_note": sum(row["pitches"] == 1 for row in rows),
         "note_rate_within_a_factor_of_two": sum(0.5 <= ratio <= 2.0 for ratio in ratios),
         "median_note_rate_ratio": round(statistics.median(ratios), 3),
-        "made_with": {
-            "command": "python benchmarks/continuations/run.py " + " ".join(Path(word).name for word in sys.argv[1:]),
-            "perceiver_music": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "threads": torch.get_num_threads(),
-            "cores": os.cpu_count(),
-        },
+        "made_with": torch_made_with(),
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(summary, indent=2) + "\n")

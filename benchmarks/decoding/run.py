@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from perceiver_music import __version__
+from benchmarks.provenance import torch_made_with
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.sampling import draw, probabilities, variation_rng
@@ -89,15 +87,7 @@ def main() -> None:
         "events_per_second_uncached": round(slow, 2),
         "ratio": round(fast / slow, 1),
         "rounds": ROUNDS,
-        "made_with": {
-            "command": "OMP_NUM_THREADS=1 python benchmarks/decoding/run.py",
-            "perceiver_music": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "kernel": torch.backends.cpu.get_cpu_capability(),
-            "threads": torch.get_num_threads(),
-            "cores": os.cpu_count(),
-        },
+        "made_with": torch_made_with(),
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -1,6 +1,6 @@
 """Bundle a run's checkpoint with what was measured of it.
 
-    python benchmarks/likelihood/publish.py runs/mine/checkpoint
+    python -m benchmarks.likelihood.publish runs/mine/checkpoint
 
 The weights stay as they are; name, metrics and model card are made from the checkpoint and from
 `results.json` beside this file, which must be of these very weights.

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from perceiver_music import __version__
+from benchmarks.provenance import torch_made_with
 from perceiver_music.jobs import evaluate
 from perceiver_music.jobs.evaluate import EvaluateRequest
 
@@ -70,15 +66,7 @@ def main() -> None:
             for context in CONTEXTS
         ]
         entry = {"rows": rows}
-    entry["made_with"] = {
-        "command": "python benchmarks/likelihood/run.py " + " ".join(Path(word).name for word in sys.argv[1:]),
-        "perceiver_music": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "processor": platform.machine(),
-        "kernel": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-    }
+    entry["made_with"] = torch_made_with()
     results[name] = entry
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 

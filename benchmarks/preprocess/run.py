@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -13,9 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from perceiver_music import __version__
+from benchmarks.provenance import made_with
 
 RESULTS = Path(__file__).with_name("results.json")
 WORKERS = (1, 2)
@@ -70,34 +67,14 @@ def main() -> None:
             store.unlink()
             sys.stderr.write(json.dumps(rows[-1]) + "\n")
     results = {
-        "command": f"python benchmarks/preprocess/run.py {arguments.folder.name}",
         "goal_seconds_with_two_workers": GOAL_SECONDS,
         "rows": rows,
-        "hardware": {
-            "processor": processor_name(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(terse=True),
-        },
-        "versions": {
-            "perceiver_music": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        "made_with": made_with(),
     }
     wrong = check(rows)
     if wrong:
         sys.exit("; ".join(wrong))
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-
-
-def processor_name() -> str:
-    """As the system calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from oracle import compare, reference_ids, reference_sequence
 
-from perceiver_music import __version__
+from benchmarks.provenance import made_with
+from benchmarks.tokenizer.oracle import compare, reference_ids, reference_sequence
 from perceiver_music.music.midi_file import read_midi
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer.performance_events import encode, encode_notes
@@ -107,14 +104,7 @@ def main() -> None:
         results["events"] = events_of(files)
     if arguments.only != "events":
         results["speed"] = speed_of(files)
-    results["made_with"] = {
-        "command": "python benchmarks/tokenizer/run.py maestro-v3.0.0",
-        "perceiver_music": __version__,
-        "note_seq": version("note-seq"),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-    }
+    results["made_with"] = made_with("note-seq")
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
