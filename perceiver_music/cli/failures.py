@@ -72,7 +72,7 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
         )
     if isinstance(error, OSError):
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-        return storage_error(error, name or "a file")
+        return storage_error(error, name or "standard output")
     return Bug(f"this is a bug of ours: {type(error).__name__}: {error}")
 
 

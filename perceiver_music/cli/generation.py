@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceiver_music.cli.batch import Item, run_batch
-from perceiver_music.cli.generation_options import LARGEST_SEED
 from perceiver_music.cli.inputs import InputFile
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.lengths import Length
@@ -22,8 +21,8 @@ from perceiver_music.cli.outputs import (
     refuse_collisions,
 )
 from perceiver_music.errors import OutputExistsError, UsageError
+from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
 from perceiver_music.generation.options import LengthOption as LengthOfMusic
-from perceiver_music.generation.options import SamplingOptions
 
 if TYPE_CHECKING:
     from perceiver_music.jobs.continuation import Session
@@ -75,6 +74,12 @@ class _Variation:
     seed: int
     midi: Path | None
     audio: Path | None
+    checkpoint: Mapping[str, str]
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """What every JSON object of this item says, however it ends."""
+        return {"seed": self.seed, "index": self.index, **self.checkpoint}
 
     @property
     def input_names(self) -> list[str]:
@@ -104,7 +109,7 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         Item(
             inputs=item.input_names,
             work=partial(_make, invocation, call, session, item),
-            fields={"seed": item.seed, "index": item.index},
+            fields=item.fields,
         )
         for item in variations
     )
@@ -126,22 +131,20 @@ def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> 
 
 
 def _variations(call: GenerationCall, names: OutputNames, seed: int) -> Iterator[_Variation]:
-    checkpoint = _checkpoint_name(call) if "{checkpoint" in names.template else None
-    for source in call.inputs:
-        if source.failure is not None:  # said once, not once a variation
-            yield _Variation(source=source, index=1, seed=seed, midi=None, audio=None)
-            continue
-        for index in range(1, call.variations + 1):
-            parts = NameParts(stem=source.stem, index=index, seed=seed, checkpoint=checkpoint)
-            midi = None if names.to_stdout else names.path(parts)
-            audio = midi.with_suffix(AUDIO_SUFFIX) if midi is not None and call.render else None
-            yield _Variation(source=source, index=index, seed=seed, midi=midi, audio=audio)
-
-
-def _checkpoint_name(call: GenerationCall) -> str:
     from perceiver_music.jobs.models import info
 
-    return info(call.checkpoint).description.name
+    description = info(call.checkpoint).description
+    checkpoint = {"checkpoint": description.name, "checkpoint_sha256": description.sha256}
+    for source in call.inputs:
+        make = partial(_Variation, source=source, seed=seed, checkpoint=checkpoint)
+        if source.failure is not None:  # said once, not once a variation
+            yield make(index=1, midi=None, audio=None)
+            continue
+        for index in range(1, call.variations + 1):
+            parts = NameParts(stem=source.stem, index=index, seed=seed, checkpoint=description.name)
+            midi = None if names.to_stdout else names.path(parts)
+            audio = midi.with_suffix(AUDIO_SUFFIX) if midi is not None and call.render else None
+            yield make(index=index, midi=midi, audio=audio)
 
 
 def _open_session(call: GenerationCall) -> Session:
@@ -214,10 +217,10 @@ def _make_the_rest(
     """Of an item whose MIDI file is to be left alone: the sound, if that is still wanted."""
     assert item.midi is not None
     if item.audio is None or call.existing.should_skip(item.audio):
-        invocation.skipped(item.outputs, inputs=item.input_names, since=started)
+        invocation.skipped(item.outputs, inputs=item.input_names, since=started, **item.fields)
         return False
     audio = _make_audible(invocation, item, call.existing)
-    fields = {"output": item.midi, "skipped": True, "audio": audio}
+    fields = {**item.fields, "output": item.midi, "skipped": True, "audio": audio}
     invocation.written(item.audio)
     invocation.emit(fields, inputs=item.input_names, outputs=item.outputs, since=started)
     return True

@@ -8,12 +8,11 @@ import typer
 
 from perceiver_music.cli.lengths import Length, parse_length
 from perceiver_music.cli.options import OUTPUT_PANEL
-from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
 
 SAMPLING_PANEL = "Sampling"
 DEFAULT_SAMPLING = SamplingOptions()
 DEFAULT_LENGTH = parse_length("60s")
-LARGEST_SEED = 2**31 - 1
 
 LengthOption = Annotated[
     Length,

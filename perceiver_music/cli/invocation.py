@@ -116,13 +116,18 @@ class Invocation:
             self.console.path(path)
 
     def skipped(
-        self, paths: Sequence[Path], *, inputs: Sequence[object], since: float | None = None
+        self,
+        paths: Sequence[Path],
+        *,
+        inputs: Sequence[object],
+        since: float | None = None,
+        **fields: object,
     ) -> None:
         """Says that outputs were there already and were left alone."""
         for path in paths:
             self.console.info(f"{path}: exists, left alone")
         self.emit(
-            {"output": os.fspath(paths[0]), "skipped": True},
+            {**fields, "output": os.fspath(paths[0]), "skipped": True},
             inputs=inputs,
             outputs=paths,
             since=since,

@@ -156,7 +156,7 @@ def refuse_collisions(
             if writer.setdefault(_identity(path), index) != index or paths.count(path) > 1:
                 raise UsageError(
                     f"two items of this batch would write {path}",
-                    hint="Inputs of one name need folders of their own: run them apart.",
+                    hint="Use -o FOLDER/ or a template with {stem}; run inputs of one name apart.",
                 )
     for index, source in enumerate(inputs):
         if source is not None and writer.get(_identity(source), index) != index:

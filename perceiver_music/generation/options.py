@@ -10,6 +10,7 @@ from perceiver_music.errors import UsageError
 
 LengthUnit = Literal["events", "notes", "seconds", "bars"]
 LENGTH_UNITS = ("events", "notes", "seconds", "bars")
+LARGEST_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)

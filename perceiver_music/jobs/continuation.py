@@ -76,6 +76,7 @@ class Session:
             InvalidInputError: the primer is no MIDI file or has no piano notes.
             OutputExistsError: the output exists and is not to be overwritten.
             StorageError: reading or writing failed.
+            NonFiniteError: the model's prediction is not a number.
         """
         from perceiver_music.generation.length import limits_of
         from perceiver_music.generation.primer import (

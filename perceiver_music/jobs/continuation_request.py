@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from perceiver_music.errors import UsageError
-from perceiver_music.generation.options import LengthOption, SamplingOptions
+from perceiver_music.generation.options import LARGEST_SEED, LengthOption, SamplingOptions
 
 MAX_SECONDS: Final = 6 * 3600.0
 
@@ -48,6 +48,8 @@ class ContinueRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed {self.seed} is not from 0 to {LARGEST_SEED}")
         for name in ("from_seconds", "to_seconds", "last_seconds"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value <= MAX_SECONDS:

@@ -245,7 +245,9 @@ def _items(request: EvaluateRequest, warn: WarningCallback) -> tuple[list[_Item]
     items = items[: request.max_pieces]
     if not items:
         raise InvalidInputError(
-            f"has no piece to score in the split {request.split!r}", path=request.data
+            f"has no piece to score in the split {request.split!r}",
+            path=request.data,
+            hint="Name another one with --split: train, validation or test.",
         )
     return items, source, source_sha256
 

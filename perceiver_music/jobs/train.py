@@ -110,6 +110,7 @@ class TrainResult:
     """The last report of the run; `is_first_rank` tells who among several is to speak."""
 
     report: TrainingReport
+    data: Path
     seed: int
     checkpoint_sha256: str | None
     is_first_rank: bool
@@ -152,6 +153,7 @@ def run(
         report = _train(loop, config, store, on_progress, warn)
     return TrainResult(
         report=report,
+        data=store.path,
         seed=config.run.seed,
         checkpoint_sha256=read_description(report.checkpoint).sha256 if report.checkpoint else None,
         is_first_rank=ranks.is_first,

@@ -119,6 +119,8 @@ class RunConfig:
     licence: str = "not stated"
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**31:
+            raise ValueError(f"a seed is from 0 to {2**31 - 1}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ValueError(f"precision is auto, fp32 or bf16, not {self.precision!r}")
         counts = (self.windows_per_pass, self.log_every, self.validate_every)

@@ -154,9 +154,10 @@ def test_standard_output_is_full(start) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    with full.open("wb") as stream, start("models", "list", "--json", stdout=stream) as process:
-        assert process.wait(60) == 74
-        assert b"standard output" in process.stderr.read()
+    for words in (("models", "list", "--json"), ("--help",)):
+        with full.open("wb") as stream, start(*words, stdout=stream) as process:
+            assert process.wait(60) == 74
+            assert b"standard output" in process.stderr.read()
 
 
 def test_closed_streams_do_not_matter_to_help(start) -> None:

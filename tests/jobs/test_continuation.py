@@ -195,6 +195,8 @@ def test_a_variation_depends_on_its_seed_and_number_alone(session: Session) -> N
     assert variation(seed=3, index=1) == first
     assert variation(seed=3, index=2) != first
     assert variation(seed=4, index=1) != first
+    with pytest.raises(UsageError, match="seed"):
+        ContinueRequest(seed=-1)
 
 
 def test_composing_needs_no_primer(session: Session) -> None:

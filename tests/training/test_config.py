@@ -86,3 +86,5 @@ def test_impossible_values_are_refused() -> None:
         OptimizerConfig(matrix_rate=-1.0)
     with pytest.raises(ValueError, match="ema_decay"):
         RunConfig(ema_decay=1.0)
+    with pytest.raises(ValueError, match="seed"):
+        RunConfig(seed=2**31)

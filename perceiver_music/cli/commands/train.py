@@ -127,5 +127,5 @@ def train(
         fields = result.as_json()
         run = str(fields["run"])
         invocation.written(run)
-        invocation.emit(fields, inputs=[] if data is None else [data], outputs=[run])
+        invocation.emit(fields, inputs=[result.data], outputs=[run])
     return 0

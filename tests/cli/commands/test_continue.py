@@ -104,6 +104,8 @@ def test_nothing_is_overwritten_without_force(run: Run, write_midi: WriteMidi) -
     assert outcome.object["error"]["path"] == "o.mid"
     skipped = run(*arguments, "--skip-existing", "--json").succeeded().object
     assert (skipped["skipped"], skipped["output"]) == (True, "o.mid")
+    assert skipped["seed"] is not None
+    assert len(skipped["checkpoint_sha256"]) == 64
     assert Path("o.mid").read_bytes() == b"mine"
     run(*arguments, "--force").succeeded()
     assert Path("o.mid").read_bytes().startswith(b"MThd")
@@ -119,6 +121,8 @@ def test_a_bad_file_stops_no_other(run: Run, write_midi: WriteMidi) -> None:
     assert codes == [None, 65, None, 74]
     assert outcome.objects[1]["inputs"] == ["f/bad.mid"]
     assert outcome.objects[1]["seed"] == 1
+    assert outcome.objects[1]["checkpoint"] == outcome.objects[0]["checkpoint"]
+    assert outcome.objects[1]["checkpoint_sha256"] == outcome.objects[0]["checkpoint_sha256"]
     assert outcome.error_lines[-1] == "error: 2 done, 2 failed"
     assert len(list(Path("o").iterdir())) == 2
 

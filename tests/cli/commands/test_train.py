@@ -42,7 +42,7 @@ def test_train_alone_finds_its_store_and_its_folder(run: Run, store: Path) -> No
 def test_its_object_is_the_last_line_of_its_metrics(run: Run, store: Path) -> None:
     fields = run("train", *TINY, "--data", store, "--output", "r", "--json", "-q").object
     assert fields["schema"] == "train/1"
-    assert fields["outputs"] == ["r"]
+    assert (fields["inputs"], fields["outputs"]) == ([str(store)], ["r"])
     last = json.loads(Path("r/metrics.jsonl").read_text().splitlines()[-1])
     for name in ("run", "step", "loss_tokens", "train_nats_per_event", "checkpoint"):
         assert fields[name] == last[name]
