@@ -40,6 +40,7 @@ class BlockConfig:
     value_embeddings: bool = False
     rotary_fraction: float = 0.5
     rotary_max_wavelength: float = 8192.0
+    time_rotary_fraction: float = 0.0
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,6 +70,7 @@ def make_rotary(config: BlockConfig) -> Rotary:
         config.head_width,
         fraction=config.rotary_fraction,
         max_wavelength=config.rotary_max_wavelength,
+        time_fraction=config.time_rotary_fraction,
     )
 
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from perceiver_music.model.event_state import EventTracker
 from perceiver_music.model.kv_cache import KeyValueCache
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class DecodeState:
         self.logits = torch.empty(0)
         self.caches: list[KeyValueCache] = []
         self.table = torch.empty(0)
+        self.tracker: EventTracker | None = None
 
     @property
     def is_full(self) -> bool:

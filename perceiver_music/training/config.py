@@ -25,10 +25,15 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
-    """Which network, with what sizes; `settings` go to the preset of the architecture."""
+    """Which network, with what sizes; `settings` go to the preset of the architecture.
+
+    With `counts_events` the network is told which ids are which events, to count what they add up
+    to (`model.event_state`).
+    """
 
     architecture: str = "perceiver_ar"
     preset: str = "modern"
+    counts_events: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
