@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
-from perceiver_music.model.kv_cache import KeyValueCache
+from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
 
@@ -221,7 +221,7 @@ class CausalBlock(nn.Module):
         angles: tuple[Tensor, Tensor],
         *,
         mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
+        cache: KeyValueCache | SegmentMemory | None = None,
     ) -> Float[Tensor, "batch length width"]:
         normed = self.attention_norm(x)
         key = self.attention.rotary.rotate(self.attention.keys(normed), angles)

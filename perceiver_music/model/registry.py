@@ -16,6 +16,7 @@ from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.event_state import EventLayout
 from perceiver_music.model.perceiver_ar import PerceiverAR, PerceiverARConfig
 from perceiver_music.model.transformer import Transformer, TransformerConfig
+from perceiver_music.model.transformer_xl import TransformerXL, TransformerXLConfig
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "perceiver_ar": Architecture(PerceiverARConfig, PerceiverAR, ("modern", "paper")),
+    "transformer_xl": Architecture(TransformerXLConfig, TransformerXL, ("modern",)),
     "transformer": Architecture(TransformerConfig, Transformer, ("modern",)),
 }
 

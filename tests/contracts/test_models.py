@@ -40,6 +40,8 @@ def model(request: pytest.FixtureRequest) -> SequenceModel:
     }
     if name == "perceiver_ar":
         fields["latents"] = LATENTS
+    if name == "transformer_xl":  # memories that are shorter have a test of their own
+        fields |= {"segment": CONTEXT, "memory": CONTEXT}
     if preset == "events":  # a model that counts, on a vocabulary of four values a kind
         preset = "modern"
         fields |= {"events": LAYOUT, "block": {"time_rotary_fraction": 0.25}}

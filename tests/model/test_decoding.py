@@ -19,6 +19,8 @@ def model(request: pytest.FixtureRequest) -> SequenceModel:
     fields = {"width": 16, "num_heads": 2, "num_layers": 2, "context": CONTEXT}
     if name == "perceiver_ar":
         fields["latents"] = LATENTS
+    if name == "transformer_xl":
+        fields |= {"segment": 7, "memory": 5}
     if preset == "events":  # a model that counts, on a vocabulary of four values a kind
         preset = "modern"
         fields |= {"events": LAYOUT, "block": {"time_rotary_fraction": 0.25}}
