@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretch_notes
+from perceiver_music.dataset.gaps import gap_window
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.performance_events import encode_notes
 
@@ -37,6 +38,8 @@ class WindowConfig:
         windows_per_step: global batch, over all ranks and micro-batches.
         short_context_share: share of windows whose context starts late, at a random place.
         prefix_dropout: chance of hiding each token of the prefix ("cross-attend dropout").
+        infill_share: share of windows that are a gap to be filled (`tokenizer.infilling`).
+        infill_seconds: shortest and longest gap, drawn evenly on a logarithmic scale.
     """
 
     latents: int = 512
@@ -44,6 +47,8 @@ class WindowConfig:
     windows_per_step: int = 8
     short_context_share: float = 0.1
     prefix_dropout: float = 0.0
+    infill_share: float = 0.0
+    infill_seconds: tuple[float, float] = (1.0, 30.0)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
@@ -56,6 +61,9 @@ class WindowConfig:
             raise ValueError("windows_per_step is 1 or more")
         if not (0.0 <= self.short_context_share <= 1.0 and 0.0 <= self.prefix_dropout < 1.0):
             raise ValueError("short_context_share and prefix_dropout are shares")
+        shortest, longest = self.infill_seconds
+        if not (0.0 <= self.infill_share <= 1.0 and 0.05 <= shortest <= longest <= 120.0):
+            raise ValueError("infill_share is a share, infill_seconds two times up to 120")
 
     def context_at(self, step: int) -> int:
         """Window length at a step."""
@@ -141,13 +149,27 @@ class TrainingWindows:
             end = 1 + int((end - 1) * num_ends / piece_ends)
         # Ends beyond the piece's last token only say that fewer targets count.
         last = min(end, len(sequence) - 1)
-        start = max(0, last - len(tokens))
-        window = shift_ids(sequence[start : last + 1], rng, config.augmentation)
-        size = last - start
+        gap = None
+        if config.infill_share and rng.random() < config.infill_share:
+            gap = gap_window(
+                sequence,
+                last,
+                rng,
+                context=len(tokens),
+                latents=config.latents,
+                seconds=config.infill_seconds,
+            )
+        if gap is None:
+            start = max(0, last - len(tokens))
+            window = sequence[start : last + 1]
+            num_scored = min(last - start, config.latents - (end - last))
+        else:
+            window, num_scored = gap
+        window = shift_ids(window, rng, config.augmentation)
+        size = len(window) - 1
         tokens[-size:] = window[:-1]
-        num_scored = min(size, config.latents - (end - last))
         targets[-num_scored:] = window[-num_scored:]
-        visible[-size:] = self._visible(rng, size)
+        visible[-size:] = self._visible(rng, size) if gap is None else True
 
     def _visible(self, rng: np.random.Generator, size: int) -> npt.NDArray[np.bool_]:
         config = self.config

@@ -231,7 +231,7 @@ def _prepare(
 
     from perceiver_music.model.device import choose_precision
     from perceiver_music.model.registry import build_from_preset
-    from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
+    from perceiver_music.tokenizer.registry import get_tokenizer
     from perceiver_music.training.loop import LoopSetting, TrainingLoop
     from perceiver_music.training.resuming import check_resumed
     from perceiver_music.training.run_state import load_newest
@@ -243,7 +243,10 @@ def _prepare(
         torch.set_num_threads(saved.counts.num_threads)
         precision = saved.counts.precision if precision == "auto" else precision
     torch.manual_seed(config.run.seed)
-    fields = {**config.model.settings, "vocabulary_size": VOCABULARY_SIZE}
+    tokenizer = get_tokenizer(store.tokenizer_name)
+    fields = {**config.model.settings, "vocabulary_size": tokenizer.vocabulary_size}
+    if config.model.counts_events:
+        fields["events"] = dict(tokenizer.event_layout)
     model = init_model or build_from_preset(config.model.architecture, config.model.preset, fields)
     setting = LoopSetting(
         run_folder=run_folder,

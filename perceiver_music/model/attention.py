@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
-from perceiver_music.model.kv_cache import KeyValueCache
+from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
 
@@ -40,6 +40,7 @@ class BlockConfig:
     value_embeddings: bool = False
     rotary_fraction: float = 0.5
     rotary_max_wavelength: float = 8192.0
+    time_rotary_fraction: float = 0.0
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,6 +70,7 @@ def make_rotary(config: BlockConfig) -> Rotary:
         config.head_width,
         fraction=config.rotary_fraction,
         max_wavelength=config.rotary_max_wavelength,
+        time_fraction=config.time_rotary_fraction,
     )
 
 
@@ -219,7 +221,7 @@ class CausalBlock(nn.Module):
         angles: tuple[Tensor, Tensor],
         *,
         mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
+        cache: KeyValueCache | SegmentMemory | None = None,
     ) -> Float[Tensor, "batch length width"]:
         normed = self.attention_norm(x)
         key = self.attention.rotary.rotate(self.attention.keys(normed), angles)

@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from perceiver_music.model.kv_cache import KeyValueCache
+from perceiver_music.model.event_state import EventTracker
+from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -62,6 +63,8 @@ class DecodeState:
         self.logits = torch.empty(0)
         self.caches: list[KeyValueCache] = []
         self.table = torch.empty(0)
+        self.tracker: EventTracker | None = None
+        self.memories: list[SegmentMemory] = []
 
     @property
     def is_full(self) -> bool:

@@ -39,3 +39,36 @@ class KeyValueCache:
         self._value[:, :, self.length : end] = value
         self.length = end
         return self._key[:, :, :end], self._value[:, :, :end]
+
+
+class SegmentMemory:
+    """Keys and values of one layer: those of the segment so far, and of the positions before it.
+
+    What is remembered is keys and values, not the layer's inputs as published: the same numbers
+    without making them again, at the price that no gradient reaches their projections from there.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def length(self) -> int:
+        """Positions held."""
+        return 0 if self._held is None else self._held[0].shape[2]
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add positions of this segment; returns all that they may attend to."""
+        if self._held is not None:
+            before_key, before_value = self._held
+            key = torch.cat((before_key, key), dim=2)
+            value = torch.cat((before_value, value), dim=2)
+        self._held = key, value
+        return self._held
+
+    def end_segment(self) -> None:
+        """Forget all but the last positions, and let no gradient through to these."""
+        assert self._held is not None
+        first = max(0, self.length - self._size)
+        key, value = (part[:, :, first:].detach() for part in self._held)
+        self._held = key, value

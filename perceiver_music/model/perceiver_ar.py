@@ -31,6 +31,13 @@ from perceiver_music.model.attention import (
     make_norm,
 )
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
+from perceiver_music.model.event_state import (
+    EventLayout,
+    EventReader,
+    EventState,
+    EventTracker,
+    event_state,
+)
 from perceiver_music.model.kv_cache import KeyValueCache
 
 
@@ -47,6 +54,8 @@ class PerceiverARConfig:
         query_projection: a linear layer on the latents' embeddings before the cross-attention.
         previous_token: each latent also gets an embedding of the token before it.
         logit_soft_cap: logits pass through cap * tanh(logits / cap); None for none.
+        events: which ids are which events, for the counted state (`event_state`); None for a
+            model that sees nothing but tokens.
     """
 
     vocabulary_size: int
@@ -57,8 +66,11 @@ class PerceiverARConfig:
     query_projection: bool = False
     previous_token: bool = False
     logit_soft_cap: float | None = 15.0
+    events: EventLayout | None = None
 
     def __post_init__(self) -> None:
+        if self.block.time_rotary_fraction and self.events is None:
+            raise ValueError("time_rotary_fraction needs events, which say what time it is")
         if not 2 <= self.latents <= self.context:
             raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
         if self.vocabulary_size < 1 or self.num_layers < 1:
@@ -160,6 +172,9 @@ class PerceiverAR(SequenceModel):
         self.layers = nn.ModuleList(
             CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)
         )
+        self.event_reader = None
+        if config.events is not None:
+            self.event_reader = EventReader(config.events, width)
         self.final_norm = make_norm(config.block)
         self.output = nn.Linear(width, config.vocabulary_size, bias=config.block.bias)
         # Zero weights make the first loss exactly ln(vocabulary).
@@ -181,24 +196,39 @@ class PerceiverAR(SequenceModel):
         if visible is not None:
             cross_mask = attention_mask(num_latents, visible)
             stack_mask = cross_mask[..., first_latent:]
-        angles = self._angles(0, tokens.shape[1])
-        latent_angles = (angles[0][first_latent:], angles[1][first_latent:])
+        events = self._count(tokens, num_latents, visible)
+        angles = self._angles(0, tokens.shape[1], events)
         key, value = self.cross.lookup(self._context_table(), tokens, angles)
-        x = self._latent_inputs(tokens, num_latents, visible)
+        latent_angles = _last(angles, num_latents)
+        x = self._latent_inputs(tokens, num_latents, visible, events)
         x = self.cross(x, key, value, latent_angles, cross_mask)
         latent_tokens = tokens[:, first_latent:]
         for layer in self.layers:
             x = layer(x, latent_tokens, latent_angles, mask=stack_mask)
-        return self._logits(x)
+        return self._logits(x, events)
 
     def _context_table(self) -> Tensor:
         return self.cross.context_table(self.embedding_norm(self.embedding.weight))
 
-    def _angles(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        return self.cross.attention.rotary.angles(start, stop, self.embedding.weight.device)
+    def _count(
+        self, tokens: Tensor, num_latents: int, visible: Tensor | None = None
+    ) -> EventState | None:
+        layout = self.config.events
+        if layout is None:
+            return None
+        return event_state(tokens, layout, num_latents=num_latents, visible=visible)
+
+    def _angles(self, start: int, stop: int, events: EventState | None) -> tuple[Tensor, Tensor]:
+        time = None if events is None else events.time
+        device = self.embedding.weight.device
+        return self.cross.attention.rotary.angles(start, stop, device, time)
 
     def _latent_inputs(
-        self, tokens: Tensor, num_latents: int, visible: Tensor | None = None
+        self,
+        tokens: Tensor,
+        num_latents: int,
+        visible: Tensor | None,
+        events: EventState | None,
     ) -> Tensor:
         x = self.embedding_norm(self.embedding(tokens[:, -num_latents:]))
         if self.previous is not None:
@@ -206,10 +236,15 @@ class PerceiverAR(SequenceModel):
             seen = torch.ones_like(tokens, dtype=torch.bool) if visible is None else visible
             seen = F.pad(seen, (1, 0), value=False)[:, -num_latents - 1 : -1]
             x = x + self.previous(before) * seen[..., None]
+        if self.event_reader is not None and events is not None:
+            x = x + self.event_reader.inputs(events)
         return x if self.query_projection is None else self.query_projection(x)
 
-    def _logits(self, x: Tensor) -> Tensor:
-        logits = self.output(self.final_norm(x)).float()
+    def _logits(self, x: Tensor, events: EventState | None) -> Tensor:
+        x = self.final_norm(x)
+        logits = self.output(x).float()
+        if self.event_reader is not None and events is not None:
+            logits = self.event_reader.add_prospects(logits, x, events)
         cap = self.config.logit_soft_cap
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
@@ -226,26 +261,40 @@ class PerceiverAR(SequenceModel):
     def _build(self, state: DecodeState) -> None:
         window = state.tokens[state.context_start :]
         self._new_caches(state, len(window))
-        self._extend(state, window, state.num_latents)
+        tokens = torch.tensor([window], device=self.device)
+        if self.config.events is not None:
+            state.tracker = EventTracker(tokens, self.config.events)
+        self._extend(state, window, self._count(tokens, state.num_latents), state.num_latents)
 
     def _append(self, state: DecodeState, token: int) -> None:
-        self._extend(state, [token], 1)
+        events = None
+        if state.tracker is not None:
+            state.tracker.advance(token)
+            events = state.tracker.state()
+        self._extend(state, [token], events, 1)
 
-    def _extend(self, state: DecodeState, new: Sequence[int], num_latents: int) -> None:
+    def _extend(
+        self, state: DecodeState, new: Sequence[int], events: EventState | None, num_latents: int
+    ) -> None:
         """Add `new` tokens to the context and the last `num_latents` of them to the stack."""
         cross_cache, *layer_caches = state.caches
         device = self.output.weight.device
         tokens = torch.tensor([new], device=device)
         start = cross_cache.length
-        angles = self._angles(start, start + len(new))
+        angles = self._angles(start, start + len(new), events)
         key, value = self.cross.lookup(state.table, tokens, angles)
         key, value = cross_cache.append(key, value)
-        latent_angles = (angles[0][-num_latents:], angles[1][-num_latents:])
+        latent_angles = _last(angles, num_latents)
         # The first latent of a window needs its predecessor, which may lie before `new`.
         before = state.tokens[max(state.context_start, len(state.tokens) - num_latents - 1) :]
-        x = self._latent_inputs(torch.tensor([before], device=device), num_latents)
+        x = self._latent_inputs(torch.tensor([before], device=device), num_latents, None, events)
         x = self.cross(x, key, value, latent_angles, None)
         latent_tokens = tokens[:, -num_latents:]
         for layer, cache in zip(self.layers, layer_caches, strict=True):
             x = layer(x, latent_tokens, latent_angles, cache=cache)
-        state.logits = self._logits(x[0, -1])
+        state.logits = self._logits(x, events)[0, -1]
+
+
+def _last(angles: tuple[Tensor, Tensor], size: int) -> tuple[Tensor, Tensor]:
+    cos, sin = angles
+    return cos[..., -size:, :], sin[..., -size:, :]

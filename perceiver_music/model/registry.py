@@ -13,8 +13,10 @@ from typing import Any
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.model.attention import BlockConfig
 from perceiver_music.model.base import SequenceModel
+from perceiver_music.model.event_state import EventLayout
 from perceiver_music.model.perceiver_ar import PerceiverAR, PerceiverARConfig
 from perceiver_music.model.transformer import Transformer, TransformerConfig
+from perceiver_music.model.transformer_xl import TransformerXL, TransformerXLConfig
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "perceiver_ar": Architecture(PerceiverARConfig, PerceiverAR, ("modern", "paper")),
+    "transformer_xl": Architecture(TransformerXLConfig, TransformerXL, ("modern",)),
     "transformer": Architecture(TransformerConfig, Transformer, ("modern",)),
 }
 
@@ -59,9 +62,9 @@ def build_from_preset(name: str, preset: str, fields: dict[str, Any]) -> Sequenc
             f"{name} has no preset {preset!r}",
             hint=f"Its presets: {', '.join(architecture.presets)}.",
         )
-    fields = dict(fields)
-    block_fields = fields.pop("block", {})
     try:
+        fields = _with_layout(fields)
+        block_fields = fields.pop("block", {})
         config = getattr(architecture.config, preset)(**fields)
         block = dataclasses.replace(config.block, **block_fields)
         config = dataclasses.replace(config, block=block)
@@ -85,7 +88,7 @@ def build_from_config(name: str, config: dict[str, Any]) -> SequenceModel:
     """
     architecture = architecture_of(name)
     try:
-        fields = dict(config)
+        fields = _with_layout(config)
         block = BlockConfig(**fields.pop("block"))
         return architecture.network(architecture.config(block=block, **fields))
     except (TypeError, ValueError, KeyError) as error:
@@ -93,6 +96,12 @@ def build_from_config(name: str, config: dict[str, Any]) -> SequenceModel:
             f"the configuration is not one of {name}: {error}",
             hint="The checkpoint may come from a newer version of perceiver-music.",
         ) from None
+
+
+def _with_layout(fields: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the fields in which the layout of events is one, not a plain object."""
+    layout = fields.get("events")
+    return {**fields, "events": EventLayout(**layout)} if layout else dict(fields)
 
 
 def name_of(model: SequenceModel) -> str:

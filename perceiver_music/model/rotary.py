@@ -3,6 +3,9 @@
 As in Perceiver AR (arXiv 2202.07765), frequencies are spaced evenly on a log scale from 1 to
 1 / max_wavelength, both ends included, and the channels beyond the fraction carry no position.
 Only differences of positions matter, so a window may count from any origin.
+
+A further fraction may turn with the time of the music instead of the number of the event, at the
+same frequencies: "a bar ago" is then the same angle however many events the bar had.
 """
 
 from __future__ import annotations
@@ -10,10 +13,19 @@ from __future__ import annotations
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 _FEWEST_ROWS = 256
+
+
+@lru_cache(maxsize=16)
+def _frequencies(num_pairs: int, max_wavelength: float, device: torch.device) -> Tensor:
+    """Radians of each pair in one step; float64, which not every device has, where it can be."""
+    with torch.inference_mode(False):
+        exponents = torch.linspace(0.0, 1.0, num_pairs, dtype=torch.float64, device="cpu")
+        frequencies = max_wavelength**-exponents
+        return frequencies.to(device, torch.float32 if device.type == "mps" else torch.float64)
 
 
 @lru_cache(maxsize=16)
@@ -24,9 +36,8 @@ def _angle_table(
     with torch.inference_mode(False):  # what is kept must serve training too
         # float64 until the end: at position 32,768 float32 angles are off by 0.002 radians. On
         # the CPU, because not every device has it.
-        exponents = torch.linspace(0.0, 1.0, num_pairs, dtype=torch.float64, device="cpu")
         positions = torch.arange(num_positions, dtype=torch.float64, device="cpu")
-        phase = positions[:, None] * max_wavelength**-exponents
+        phase = positions[:, None] * _frequencies(num_pairs, max_wavelength, positions.device)
         return phase.cos().float().to(device), phase.sin().float().to(device)
 
 
@@ -38,24 +49,59 @@ class Rotary:
 
     Args:
         head_width: channels of one head.
-        fraction: share of them that turn; rounded to an even number.
+        fraction: share of them that turn with the position; rounded to an even number.
         max_wavelength: the slowest pair turns one radian in so many positions.
+        time_fraction: share of them that turn with the time.
 
     Raises:
         ValueError: the fraction leaves no pair to turn or exceeds one.
     """
 
-    def __init__(self, head_width: int, *, fraction: float, max_wavelength: float) -> None:
-        self.size = 2 * round(head_width * fraction / 2)
-        if not 2 <= self.size <= head_width:
-            raise ValueError(f"rotary fraction {fraction} of {head_width} channels is no pair")
+    def __init__(
+        self,
+        head_width: int,
+        *,
+        fraction: float,
+        max_wavelength: float,
+        time_fraction: float = 0.0,
+    ) -> None:
+        self.num_pairs = round(head_width * fraction / 2)
+        self.num_time_pairs = round(head_width * time_fraction / 2)
+        self.size = 2 * (self.num_pairs + self.num_time_pairs)
+        if self.num_pairs < 1 or self.size > head_width:
+            raise ValueError(
+                f"rotary fractions {fraction} and {time_fraction} of {head_width} channels"
+                " are no pair, or too many"
+            )
         self.max_wavelength = max_wavelength
 
-    def angles(self, start: int, stop: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Cosines and sines, `[stop - start, size / 2]` float32, for `rotate`."""
+    def angles(
+        self,
+        start: int,
+        stop: int,
+        device: torch.device,
+        time: Int[Tensor, "batch positions"] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for `rotate`, float32, of positions `start` to before `stop`.
+
+        Where some channels turn with the time, `time` has that of each position.
+
+        Returns:
+            each `[stop - start, size / 2]`; with times `[batch, 1, stop - start, size / 2]`.
+        """
         num_rows = max(_FEWEST_ROWS, 1 << (stop - 1).bit_length())
-        cos, sin = _angle_table(num_rows, self.size // 2, self.max_wavelength, device)
-        return cos[start:stop], sin[start:stop]
+        table = _angle_table(num_rows, self.num_pairs, self.max_wavelength, device)
+        cos, sin = (part[start:stop] for part in table)
+        if not self.num_time_pairs:
+            return cos, sin
+        assert time is not None
+        phase = time[:, None, :, None] * _frequencies(
+            self.num_time_pairs, self.max_wavelength, device
+        )
+        return (
+            torch.cat((cos.expand(*phase.shape[:-1], -1), phase.cos().float()), dim=-1),
+            torch.cat((sin.expand(*phase.shape[:-1], -1), phase.sin().float()), dim=-1),
+        )
 
     def rotate(
         self, x: Float[Tensor, "*batch length head_width"], angles: tuple[Tensor, Tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ class Tokenizer(ABC):
     vocabulary_size: int
     fingerprint: str
     """Changes whenever the meaning of any id does."""
+    event_layout: Mapping[str, int]
+    """Which ids are which events, for a model that counts them: the fields of its layout."""
 
     @abstractmethod
     def encode(self, performance: Performance) -> npt.NDArray[np.uint16]:

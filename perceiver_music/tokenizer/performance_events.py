@@ -87,6 +87,22 @@ def _assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Id
     return ids
 
 
+def shift_ids(num_steps: int) -> Ids:
+    """TIME_SHIFTs over so many steps, 0 or more."""
+    whole, rest = divmod(num_steps, v.MAX_SHIFT_STEPS)
+    longest = v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1
+    return np.array([longest] * whole + [v.TIME_SHIFT - 1 + rest] * (rest > 0), dtype=np.uint16)
+
+
+def lay_out(event_ids: Indices, event_step: Steps, first_step: int, last_step: int) -> Ids:
+    """Events that are no TIME_SHIFTs, at their steps, with the shifts from first to last step."""
+    if not len(event_ids):
+        return shift_ids(last_step - first_step)
+    no_velocity = np.zeros(len(event_ids), dtype=np.int64)
+    ids = _assemble(np.diff(event_step, prepend=first_step), no_velocity, event_ids)
+    return np.concatenate((ids, shift_ids(last_step - int(event_step[-1]))))
+
+
 def quantize(notes: NoteArray) -> tuple[Steps, Steps]:
     """Start and end steps of notes: the nearest, halves up, and at least one step long."""
     start_step = (notes["start_us"] + _HALF_STEP) // v.MICROSECONDS_PER_STEP
@@ -141,7 +157,7 @@ def decode(ids: npt.ArrayLike) -> Performance:
         InvalidInputError: something is not an id of the vocabulary.
     """
     checked = checked_ids(ids)
-    step = _steps_before(checked)
+    step = steps_before(checked)
     is_on = checked < v.NOTE_OFF
     on_position = np.flatnonzero(is_on)
     pitch = checked[on_position] - v.NOTE_ON
@@ -187,7 +203,7 @@ def _shift_steps(ids: Indices) -> Steps:
     return np.where(is_shift, ids - v.TIME_SHIFT + 1, 0)
 
 
-def _steps_before(ids: Indices) -> Steps:
+def steps_before(ids: Indices) -> Steps:
     """The step at which each id takes effect; a shift belongs to the moment that it leaves."""
     shifts = _shift_steps(ids)
     return np.cumsum(shifts) - shifts
@@ -199,7 +215,7 @@ def id_seconds(ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises:
         InvalidInputError: something is not an id of the vocabulary.
     """
-    return _steps_before(checked_ids(ids)) / v.STEPS_PER_SECOND
+    return steps_before(checked_ids(ids)) / v.STEPS_PER_SECOND
 
 
 def _velocities(ids: Indices) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from perceiver_music.errors import UsageError
 from perceiver_music.music.performance import Performance
-from perceiver_music.tokenizer import performance_events, vocabulary
+from perceiver_music.tokenizer import infilling, performance_events, vocabulary
 from perceiver_music.tokenizer.base import Tokenizer
 
 
@@ -19,6 +19,17 @@ class MaestroPerformance(Tokenizer):
     name = "maestro-performance-400"
     vocabulary_size = vocabulary.VOCABULARY_SIZE
     fingerprint = vocabulary.FINGERPRINT
+    event_layout = {  # noqa: RUF012 (never changed; the base class says Mapping)
+        "note_on": vocabulary.NOTE_ON,
+        "note_off": vocabulary.NOTE_OFF,
+        "time_shift": vocabulary.TIME_SHIFT,
+        "velocity": vocabulary.VELOCITY,
+        "suffix": infilling.SUFFIX,
+        "middle": infilling.MIDDLE,
+        "num_pitches": 128,
+        "num_shifts": vocabulary.MAX_SHIFT_STEPS,
+        "num_velocities": vocabulary.NUM_VELOCITY_BINS,
+    }
 
     def encode(self, performance: Performance) -> npt.NDArray[np.uint16]:
         """See `performance_events.encode`."""

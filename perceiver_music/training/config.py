@@ -25,10 +25,15 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
-    """Which network, with what sizes; `settings` go to the preset of the architecture."""
+    """Which network, with what sizes; `settings` go to the preset of the architecture.
+
+    With `counts_events` the network is told which ids are which events, to count what they add up
+    to (`model.event_state`).
+    """
 
     architecture: str = "perceiver_ar"
     preset: str = "modern"
+    counts_events: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -161,7 +166,7 @@ def load_recipe(name_or_path: str, settings: typing.Sequence[str] = ()) -> Train
     """A recipe by name or file, with `key=value` settings laid over it.
 
     Raises:
-        UsageError: no such recipe, or a setting that is not `section.key=value`.
+        UsageError: no such recipe, a setting that is not `section.key=value`, or a wrong one.
         InvalidInputError: the file is not TOML, or has a key or value that we do not know.
     """
     path = Path(name_or_path)
@@ -180,8 +185,14 @@ def load_recipe(name_or_path: str, settings: typing.Sequence[str] = ()) -> Train
             f"there is no recipe {name_or_path!r}",
             hint=f"Named recipes: {', '.join(recipe_names())}; or give a .toml file.",
         )
-    values = apply_settings(_parse_toml(text, name_or_path), settings)
-    return TrainingConfig.from_dict(values, name_or_path)
+    values = _parse_toml(text, name_or_path)
+    config = TrainingConfig.from_dict(values, name_or_path)
+    if not settings:
+        return config
+    try:
+        return TrainingConfig.from_dict(apply_settings(values, settings), "--set")
+    except InvalidInputError as error:  # the file is right, so the word on the command line is not
+        raise UsageError(str(error), hint=error.hint) from None
 
 
 def apply_settings(values: dict[str, Any], settings: typing.Sequence[str]) -> dict[str, Any]:
@@ -217,6 +228,9 @@ def _lay_over(values: dict[str, Any], setting: str) -> None:
         if not isinstance(values, dict):
             raise UsageError(f"{section!r} in {setting!r} is not a section of a recipe")
     values[last] = parsed
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
 
 def config_from_dict(cls: type[Config], values: dict[str, Any], where: str) -> Config:
@@ -263,4 +277,5 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         isinstance(hint, type) and type(value) is hint
     ):
         return value
-    raise InvalidInputError(f"{value!r} is not of the right kind ({hint})", path=where)
+    kind = _KINDS.get(hint, "a value of this kind")
+    raise InvalidInputError(f"{value!r} is not {kind}", path=where, hint="See the recipes.")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from perceiver_music.training.config import OptimizerConfig
 
-_BLOCK_PARTS = (".attention.", ".mlp.")
+_BLOCK_PARTS = (".attention.", ".mlp.", ".event_reader.keys.")
 
 
 class Optimizers:

@@ -15,6 +15,9 @@ from perceiver_music.model.registry import (
 
 VOCABULARY, CONTEXT, LATENTS = 20, 24, 8
 PRESETS = [(name, preset) for name, row in ARCHITECTURES.items() for preset in row.presets]
+PRESETS.append(("perceiver_ar", "events"))
+LAYOUT = {"note_on": 0, "note_off": 4, "time_shift": 8, "velocity": 12, "suffix": 16, "middle": 17}
+LAYOUT |= {"num_pitches": 4, "num_shifts": 4, "num_velocities": 4}
 
 
 def randomised(model: SequenceModel) -> SequenceModel:
@@ -37,6 +40,11 @@ def model(request: pytest.FixtureRequest) -> SequenceModel:
     }
     if name == "perceiver_ar":
         fields["latents"] = LATENTS
+    if name == "transformer_xl":  # memories that are shorter have a test of their own
+        fields |= {"segment": CONTEXT, "memory": CONTEXT}
+    if preset == "events":  # a model that counts, on a vocabulary of four values a kind
+        preset = "modern"
+        fields |= {"events": LAYOUT, "block": {"time_rotary_fraction": 0.25}}
     return randomised(build_from_preset(name, preset, fields))
 
 

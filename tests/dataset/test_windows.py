@@ -14,6 +14,7 @@ from perceiver_music.dataset.windows import (
     with_bos_eos,
 )
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import END, MIDDLE, SUFFIX
 
 PLAIN = WindowConfig(latents=16, contexts=((0, 48),), windows_per_step=4, short_context_share=0.0)
 
@@ -135,3 +136,28 @@ def test_a_split_without_pieces_is_refused(
 def test_configurations_that_do_not_fit_are_refused(fields: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"contexts|latents|windows_per_step|prefix_dropout"):
         WindowConfig(**fields)
+
+
+def test_gaps_to_be_filled(tiny_store: TokenStore) -> None:
+    config = WindowConfig(
+        latents=16, contexts=((0, 96),), infill_share=1.0, infill_seconds=(0.5, 4.0)
+    )
+    windows = windows_of(tiny_store, config)
+    seen = ended = 0
+    for step in range(20):
+        batch = windows.batch(step)
+        for tokens, targets in zip(batch.tokens, batch.targets, strict=True):
+            if MIDDLE not in tokens:
+                continue
+            seen += 1
+            assert SUFFIX in tokens[: int(np.flatnonzero(tokens == MIDDLE)[0])]
+            scored = targets[targets != NOT_SCORED]
+            assert not np.isin(scored, (SUFFIX, MIDDLE, v.PAD, v.BOS)).any()
+            ended += int(scored[-1] == END)
+    assert seen > 40
+    assert ended > 20
+
+
+def test_plain_windows_are_the_same_without_gaps(tiny_store: TokenStore) -> None:
+    batch = windows_of(tiny_store).batch(1)
+    assert not np.isin(batch.tokens, (SUFFIX, MIDDLE, END)).any()

@@ -8,6 +8,9 @@ from perceiver_music.model.registry import ARCHITECTURES, build_from_preset
 
 VOCABULARY, CONTEXT, LATENTS = 20, 32, 8
 PRESETS = [(name, preset) for name, row in ARCHITECTURES.items() for preset in row.presets]
+PRESETS.append(("perceiver_ar", "events"))
+LAYOUT = {"note_on": 0, "note_off": 4, "time_shift": 8, "velocity": 12, "suffix": 16, "middle": 17}
+LAYOUT |= {"num_pitches": 4, "num_shifts": 4, "num_velocities": 4}
 
 
 @pytest.fixture(params=PRESETS, ids=lambda pair: "-".join(pair), scope="module")
@@ -16,6 +19,11 @@ def model(request: pytest.FixtureRequest) -> SequenceModel:
     fields = {"width": 16, "num_heads": 2, "num_layers": 2, "context": CONTEXT}
     if name == "perceiver_ar":
         fields["latents"] = LATENTS
+    if name == "transformer_xl":
+        fields |= {"segment": 7, "memory": 5}
+    if preset == "events":  # a model that counts, on a vocabulary of four values a kind
+        preset = "modern"
+        fields |= {"events": LAYOUT, "block": {"time_rotary_fraction": 0.25}}
     model = build_from_preset(name, preset, {**fields, "vocabulary_size": VOCABULARY})
     torch.manual_seed(1)
     for parameter in model.parameters():

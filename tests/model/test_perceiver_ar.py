@@ -31,7 +31,7 @@ def test_a_fresh_model_finds_all_tokens_equally_likely(preset: str) -> None:
 def test_the_vocabulary_table_equals_projecting_every_position(preset: str) -> None:
     model = tiny(preset)
     tokens = torch.randint(VOCABULARY, (1, 12))
-    angles = model._angles(0, 12)
+    angles = model._angles(0, 12, None)
     key, value = model.cross.lookup(model._context_table(), tokens, angles)
     context = model.cross.context_norm(model.embedding_norm(model.embedding(tokens)))
     attention = model.cross.attention

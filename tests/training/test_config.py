@@ -9,6 +9,8 @@ from perceiver_music.training.config import (
     OptimizerConfig,
     RunConfig,
     ScheduleConfig,
+    TrainingConfig,
+    apply_settings,
     load_recipe,
     recipe_names,
 )
@@ -42,8 +44,10 @@ def test_settings_lie_over_the_recipe() -> None:
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(setting: str, named: str) -> None:
-    with pytest.raises(InvalidInputError, match=named):
+    with pytest.raises(UsageError, match=named):
         load_recipe("smoke", [setting])
+    with pytest.raises(InvalidInputError, match=named):
+        TrainingConfig.from_dict(apply_settings({}, [setting]), "a file")
 
 
 @pytest.mark.parametrize("setting", ["run.seed", "=3", "name.x=1"])

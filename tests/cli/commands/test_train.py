@@ -61,7 +61,7 @@ def test_a_run_is_not_overwritten_but_resumed(run: Run, store: Path) -> None:
 def test_wrong_requests(run: Run, store: Path) -> None:
     run("train", "--data", "missing.store").failed(74)
     run("train", "--recipe", "nope").failed(2)
-    run("train", *TINY, "--set", "run.nope=1").failed(65)
+    run("train", *TINY, "--set", "run.nope=1").failed(2)
     run("train", *TINY, "--set", "nonsense").failed(2)
     run("train", *TINY, "--device", "abacus").failed(2)
     run("train", *TINY, "--max-minutes", "0").failed(2)

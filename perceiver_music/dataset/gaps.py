@@ -1,0 +1,61 @@
+"""Training windows that are a gap to be filled, in the layout of `tokenizer.infilling`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import END, length_ids, prompt_ids, take_apart
+from perceiver_music.tokenizer.performance_events import steps_before
+
+Ids = npt.NDArray[np.int64]
+
+
+def gap_window(
+    sequence: Ids,
+    last: int,
+    rng: np.random.Generator,
+    *,
+    context: int,
+    latents: int,
+    seconds: tuple[float, float],
+) -> tuple[Ids, int] | None:
+    """A gap that ends about token `last` of a piece, put as `tokenizer.infilling` puts it.
+
+    The last latents lie on the middle; of one that is longer they lie somewhere in it. After the
+    gap comes a tenth to a half of what there is room for.
+
+    Args:
+        sequence: a whole piece, BOS and EOS included.
+        last: a token of it.
+        rng: draws the gap's length and edge, and what is seen around it.
+        context: tokens that the model is given.
+        latents: how many are scored at most.
+        seconds: shortest and longest gap, drawn evenly on a logarithmic scale.
+
+    Returns:
+        the window, one longer than the inputs, and how many of its last tokens are scored; None
+        where the piece has no such gap.
+    """
+    low = max(0, last - 1 - context)
+    high = min(len(sequence) - 2, last + context)
+    stretch = sequence[1 + low : 1 + high]
+    shortest, longest = seconds
+    length = shortest * (longest / shortest) ** rng.random()
+    last_step = int(steps_before(stretch)[min(last - 1 - low, len(stretch) - 1)])
+    last_step += int(rng.integers(v.MAX_SHIFT_STEPS // 2))
+    first_step = last_step - round(length * v.STEPS_PER_SECOND)
+    if first_step < 0:
+        return None
+    gap = take_apart(stretch, first_step, last_step)
+    middle = np.append(gap.middle, END)
+    if len(middle) > latents:
+        middle = middle[: int(rng.integers(latents, len(middle) + 1))]
+    room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
+    after = gap.after if high < len(sequence) - 2 else np.append(gap.after, v.EOS)
+    after = after[: int(room * (0.1 + 0.4 * rng.random()))]
+    before = gap.before if low else np.append(v.BOS, gap.before)
+    before = before[max(0, len(before) - (room - len(after))) :]
+    window = np.concatenate((prompt_ids(before, after, gap.num_steps), middle))
+    return window, min(len(middle), latents)

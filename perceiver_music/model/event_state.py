@@ -1,0 +1,236 @@
+"""What a player knows without searching: the keys held and since when, the touch, the time.
+
+All of it follows from the events up to a position, so none of it is news to a model that sees
+them. But to find it, attention would have to pair every NOTE_OFF with its NOTE_ON and add up every
+TIME_SHIFT; a small model spends much of its depth and of its training on that, and still forgets
+notes. Here it is counted (docs/lab-book.md says what that is worth).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+_STEPS_PER_SECOND = 100.0
+_LOG_SECONDS = 0.05
+_HELD_SECONDS = (0.1, 0.4, 1.6, 6.4)
+_STRUCK_SECONDS = (0.15, 0.6, 2.5, 10.0)
+_NO_EVENT = -1
+
+NUM_HELD_TERMS = 2 + len(_HELD_SECONDS)
+NUM_STRUCK_TERMS = 1 + len(_STRUCK_SECONDS)
+NUM_TERMS = NUM_HELD_TERMS + NUM_STRUCK_TERMS
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventLayout:
+    """Which ids are which events: the first id of each kind, values consecutive.
+
+    Attributes:
+        note_on, note_off, time_shift, velocity: first ids.
+        suffix, middle: ids that open the two parts of an infilling prompt.
+        num_pitches, num_shifts, num_velocities: how many there are of each kind.
+    """
+
+    note_on: int
+    note_off: int
+    time_shift: int
+    velocity: int
+    suffix: int
+    middle: int
+    num_pitches: int = 128
+    num_shifts: int = 100
+    num_velocities: int = 32
+
+
+@dataclass(frozen=True)
+class EventState:
+    """The state after each of the last N positions of a window.
+
+    Attributes:
+        keys: `[batch, N, pitch, NUM_TERMS]`. The first `NUM_HELD_TERMS` are zero where the key is
+            up, and 1 and functions of how long it has been down elsewhere; the others zero where
+            the window has no onset of it, and 1 and functions of how long ago that was.
+        velocity: `[batch, N]`: the bin in force, from 1; 0 for none.
+        time: `[batch, positions]`: steps since the start of the window.
+    """
+
+    keys: Float[Tensor, "batch latents pitch terms"]
+    velocity: Int[Tensor, "batch latents"]
+    time: Int[Tensor, "batch positions"]
+
+
+def event_state(
+    tokens: Int[Tensor, "batch context"],
+    layout: EventLayout,
+    *,
+    num_latents: int,
+    visible: Bool[Tensor, "batch context"] | None = None,
+) -> EventState:
+    """Count the state of the last `num_latents` positions, and the time of all.
+
+    The part of an infilling prompt between SUFFIX and the middle is passed over: the middle goes on
+    from what came before the gap. So is what is not visible.
+    """
+    is_counted = ~_PromptCount(tokens, layout).is_prompt
+    if visible is not None:
+        is_counted &= visible
+    tokens = torch.where(is_counted, tokens, _NO_EVENT)
+    shift = tokens - layout.time_shift + 1
+    time = torch.where((shift >= 1) & (shift <= layout.num_shifts), shift, 0).cumsum(-1)
+    first = tokens.shape[1] - num_latents
+    onset = _last_place(tokens - layout.note_on, layout.num_pitches, first)
+    release = _last_place(tokens - layout.note_off, layout.num_pitches, first)
+    # Places count from 1, so that 0 is "never"; the time of "never" is not used.
+    onset_time = time.gather(1, (onset - 1).clamp_min(0).flatten(1)).view_as(onset)
+    age = (time[:, first:, None] - onset_time) / _STEPS_PER_SECOND
+    velocity = _last_value(tokens - layout.velocity + 1, layout.num_velocities)[:, first:]
+    return EventState(_terms(age, onset > release, onset > 0), velocity, time)
+
+
+class _PromptCount:
+    """Which tokens are a prompt: from SUFFIX to the last TIME_SHIFT of the gap's length.
+
+    Attributes:
+        num_suffixes, num_middles: SUFFIXes and MIDDLEs up to each token.
+        num_lasts: tokens after a MIDDLE that can end a length: all but the longest shift.
+        is_prompt: whether each token is one.
+    """
+
+    def __init__(self, tokens: Tensor, layout: EventLayout) -> None:
+        is_middle = tokens == layout.middle
+        is_last = (tokens != layout.time_shift + layout.num_shifts - 1) & ~is_middle
+        self.num_suffixes = (tokens == layout.suffix).cumsum(-1)
+        self.num_middles = is_middle.cumsum(-1)
+        self.num_lasts = (is_last & (self.num_middles > 0)).cumsum(-1)
+        is_length = (self.num_lasts == 0) | ((self.num_lasts == 1) & is_last)
+        self.is_prompt = (self.num_suffixes > self.num_middles) | (
+            is_length & (self.num_middles > 0)
+        )
+
+
+def _last_place(values: Tensor, size: int, first: int) -> Tensor:
+    """For each latent and each value below `size`, its last place so far: from 1, 0 for none."""
+    place = torch.arange(1, values.shape[1] + 1, device=values.device)
+    is_there = (values >= 0) & (values < size)
+    before = torch.zeros(len(values), size, dtype=place.dtype, device=values.device)
+    index = torch.where(is_there, values, 0)[:, :first]
+    before.scatter_reduce_(1, index, torch.where(is_there, place, 0)[:, :first], "amax")
+    kinds = torch.arange(size, device=values.device)
+    here = torch.where(values[:, first:, None] == kinds, place[first:, None], 0)
+    here[:, 0] = torch.maximum(here[:, 0], before)
+    return here.cummax(1).values
+
+
+def _last_value(values: Tensor, size: int) -> Tensor:
+    """At each place the last value from 1 to `size` so far; 0 for none."""
+    place = torch.arange(values.shape[1], device=values.device)
+    is_there = (values >= 1) & (values <= size)
+    last = torch.where(is_there, place, 0).cummax(1).values
+    return torch.where(is_there, values, 0).gather(1, last)
+
+
+def _terms(age: Tensor, is_held: Tensor, is_struck: Tensor) -> Tensor:
+    """`[..., NUM_TERMS]` of keys struck `age` seconds ago."""
+    one = torch.ones_like(age)
+    held = [one, torch.log1p(age / _LOG_SECONDS) / 4.0]
+    held += [torch.exp(age / -seconds) for seconds in _HELD_SECONDS]
+    struck = [one] + [torch.exp(age / -seconds) for seconds in _STRUCK_SECONDS]
+    is_held, is_struck = is_held[..., None], is_struck[..., None]
+    return torch.cat(
+        (torch.stack(held, dim=-1) * is_held, torch.stack(struck, dim=-1) * is_struck), dim=-1
+    )
+
+
+class EventTracker:
+    """The same state for one sequence, kept up to date event by event in a decode."""
+
+    def __init__(self, tokens: Int[Tensor, "1 context"], layout: EventLayout) -> None:
+        self._layout = layout
+        state = event_state(tokens, layout, num_latents=1)
+        self._time = int(state.time[0, -1])
+        self._velocity = int(state.velocity[0, -1])
+        self._is_held = state.keys[0, 0, :, 0] > 0
+        self._is_struck = state.keys[0, 0, :, NUM_HELD_TERMS] > 0
+        prompt = _PromptCount(tokens, layout)
+        self._num_suffixes = int(prompt.num_suffixes[0, -1])
+        self._num_middles = int(prompt.num_middles[0, -1])
+        self._num_lasts = int(prompt.num_lasts[0, -1])
+        counted = torch.where(prompt.is_prompt, _NO_EVENT, tokens)
+        place = _last_place(counted - layout.note_on, layout.num_pitches, tokens.shape[1] - 1)
+        self._onset_time = state.time[0, (place[0, 0] - 1).clamp_min(0)]
+
+    def advance(self, token: int) -> None:
+        """Take one token."""
+        layout = self._layout
+        if self._is_prompt(token):
+            return
+        if 0 <= token - layout.note_on < layout.num_pitches:
+            pitch = token - layout.note_on
+            self._is_held[pitch] = self._is_struck[pitch] = True
+            self._onset_time[pitch] = self._time
+        elif 0 <= token - layout.note_off < layout.num_pitches:
+            self._is_held[token - layout.note_off] = False
+        elif 0 <= token - layout.time_shift < layout.num_shifts:
+            self._time += token - layout.time_shift + 1
+        elif 0 <= token - layout.velocity < layout.num_velocities:
+            self._velocity = token - layout.velocity + 1
+
+    def _is_prompt(self, token: int) -> bool:
+        longest_shift = self._layout.time_shift + self._layout.num_shifts - 1
+        self._num_suffixes += token == self._layout.suffix
+        self._num_middles += token == self._layout.middle
+        is_last = token not in (longest_shift, self._layout.middle)
+        self._num_lasts += is_last and self._num_middles > 0
+        is_length = self._num_lasts == 0 or (self._num_lasts == 1 and is_last)
+        return self._num_suffixes > self._num_middles or (is_length and self._num_middles > 0)
+
+    def state(self) -> EventState:
+        """The state after the last event, as of a window of one position."""
+        age = (self._time - self._onset_time) / _STEPS_PER_SECOND
+        place = self._onset_time
+        return EventState(
+            keys=_terms(age, self._is_held, self._is_struck)[None, None],
+            velocity=torch.tensor([[self._velocity]], device=place.device),
+            time=torch.tensor([[self._time]], device=place.device),
+        )
+
+
+class EventReader(nn.Module):
+    """Tells the latents of the counted state, and each key's own prospects of it.
+
+    Prospects: how much likelier a key is struck or released next for its own state, with weights
+    that each position chooses anew and all keys share.
+    """
+
+    def __init__(self, layout: EventLayout, width: int) -> None:
+        super().__init__()
+        self.layout = layout
+        self.keys = nn.Linear(layout.num_pitches * NUM_TERMS, width, bias=False)
+        self.velocity = nn.Embedding(layout.num_velocities + 1, width)
+        self.rates = nn.Linear(width, NUM_TERMS + NUM_HELD_TERMS)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def inputs(self, state: EventState) -> Float[Tensor, "batch latents width"]:
+        """What is added to the latents."""
+        return self.keys(state.keys.flatten(-2)) + self.velocity(state.velocity)
+
+    def add_prospects(
+        self,
+        logits: Float[Tensor, "batch latents vocabulary"],
+        x: Float[Tensor, "batch latents width"],
+        state: EventState,
+    ) -> Float[Tensor, "batch latents vocabulary"]:
+        """Logits with those of NOTE_ON and NOTE_OFF moved by the state of their keys."""
+        rates = self.rates(x).float()[..., None]
+        moves = torch.zeros_like(logits)
+        layout = self.layout
+        on, off = layout.note_on, layout.note_off
+        moves[..., on : on + layout.num_pitches] = (state.keys @ rates[..., :NUM_TERMS, :])[..., 0]
+        held = state.keys[..., :NUM_HELD_TERMS]
+        moves[..., off : off + layout.num_pitches] = (held @ rates[..., NUM_TERMS:, :])[..., 0]
+        return logits + moves
