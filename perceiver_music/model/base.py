@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from perceiver_music.model.cross_block import ContextTable
 from perceiver_music.model.event_state import EventTracker
 from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 
@@ -62,7 +63,7 @@ class DecodeState:
         self.num_latents = 0
         self.logits = torch.empty(0)
         self.caches: list[KeyValueCache] = []
-        self.table = torch.empty(0)
+        self.table: ContextTable | None = None
         self.tracker: EventTracker | None = None
         self.memories: list[SegmentMemory] = []
 

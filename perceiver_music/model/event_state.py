@@ -14,6 +14,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from perceiver_music.model.event_layout import EventLayout
+from perceiver_music.model.neighbours import NUM_ONSETS, last_onsets, neighbours
+
 _STEPS_PER_SECOND = 100.0
 _LOG_SECONDS = 0.05
 _HELD_SECONDS = (0.1, 0.4, 1.6, 6.4)
@@ -25,27 +28,6 @@ NUM_STRUCK_TERMS = 1 + len(_STRUCK_SECONDS)
 NUM_TERMS = NUM_HELD_TERMS + NUM_STRUCK_TERMS
 
 
-@dataclass(frozen=True, kw_only=True)
-class EventLayout:
-    """Which ids are which events: the first id of each kind, values consecutive.
-
-    Attributes:
-        note_on, note_off, time_shift, velocity: first ids.
-        suffix, middle: ids that open the two parts of an infilling prompt.
-        num_pitches, num_shifts, num_velocities: how many there are of each kind.
-    """
-
-    note_on: int
-    note_off: int
-    time_shift: int
-    velocity: int
-    suffix: int
-    middle: int
-    num_pitches: int = 128
-    num_shifts: int = 100
-    num_velocities: int = 32
-
-
 @dataclass(frozen=True)
 class EventState:
     """The state after each of the last N positions of a window.
@@ -55,12 +37,16 @@ class EventState:
             up, and 1 and functions of how long it has been down elsewhere; the others zero where
             the window has no onset of it, and 1 and functions of how long ago that was.
         velocity: `[batch, N]`: the bin in force, from 1; 0 for none.
+        onsets: `[batch, N, 2]`: pitches of the last two onsets, from 1; 0 for none.
         time: `[batch, positions]`: steps since the start of the window.
+        neighbours: `[batch, positions, 3]`: see `neighbours`.
     """
 
     keys: Float[Tensor, "batch latents pitch terms"]
     velocity: Int[Tensor, "batch latents"]
+    onsets: Int[Tensor, "batch latents 2"]
     time: Int[Tensor, "batch positions"]
+    neighbours: Int[Tensor, "batch positions 3"]
 
 
 def event_state(
@@ -70,11 +56,13 @@ def event_state(
     num_latents: int,
     visible: Bool[Tensor, "batch context"] | None = None,
 ) -> EventState:
-    """Count the state of the last `num_latents` positions, and the time of all.
+    """Count the state of the last `num_latents` positions; time and neighbours of all.
 
     The part of an infilling prompt between SUFFIX and the middle is passed over: the middle goes on
-    from what came before the gap. So is what is not visible.
+    from what came before the gap. (For neighbours it is not: there a phrase is a phrase.) So is
+    what is not visible.
     """
+    around = neighbours(tokens, layout, visible)
     is_counted = ~_PromptCount(tokens, layout).is_prompt
     if visible is not None:
         is_counted &= visible
@@ -88,7 +76,13 @@ def event_state(
     onset_time = time.gather(1, (onset - 1).clamp_min(0).flatten(1)).view_as(onset)
     age = (time[:, first:, None] - onset_time) / _STEPS_PER_SECOND
     velocity = _last_value(tokens - layout.velocity + 1, layout.num_velocities)[:, first:]
-    return EventState(_terms(age, onset > release, onset > 0), velocity, time)
+    return EventState(
+        keys=_terms(age, onset > release, onset > 0),
+        velocity=velocity,
+        onsets=last_onsets(tokens, layout)[:, first:],
+        time=time,
+        neighbours=around,
+    )
 
 
 class _PromptCount:
@@ -153,6 +147,9 @@ class EventTracker:
         state = event_state(tokens, layout, num_latents=1)
         self._time = int(state.time[0, -1])
         self._velocity = int(state.velocity[0, -1])
+        self._onsets = state.onsets[0, -1].tolist()
+        self._neighbours = state.neighbours[0, -1].tolist()
+        self._token = int(tokens[0, -1])
         self._is_held = state.keys[0, 0, :, 0] > 0
         self._is_struck = state.keys[0, 0, :, NUM_HELD_TERMS] > 0
         prompt = _PromptCount(tokens, layout)
@@ -166,18 +163,29 @@ class EventTracker:
     def advance(self, token: int) -> None:
         """Take one token."""
         layout = self._layout
+        self._meet(token)
         if self._is_prompt(token):
             return
         if 0 <= token - layout.note_on < layout.num_pitches:
             pitch = token - layout.note_on
             self._is_held[pitch] = self._is_struck[pitch] = True
             self._onset_time[pitch] = self._time
+            self._onsets = [pitch + 1, self._onsets[0]]
         elif 0 <= token - layout.note_off < layout.num_pitches:
             self._is_held[token - layout.note_off] = False
         elif 0 <= token - layout.time_shift < layout.num_shifts:
             self._time += token - layout.time_shift + 1
         elif 0 <= token - layout.velocity < layout.num_velocities:
             self._velocity = token - layout.velocity + 1
+
+    def _meet(self, token: int) -> None:
+        """Move on to the neighbours of `token`, of which the last token is one."""
+        _, *onsets = self._neighbours
+        pitch = self._token - self._layout.note_on
+        if 0 <= pitch < self._layout.num_pitches:
+            onsets = [pitch + 1, *onsets[: NUM_ONSETS - 1]]
+        self._neighbours = [self._token + 1, *onsets]
+        self._token = token
 
     def _is_prompt(self, token: int) -> bool:
         longest_shift = self._layout.time_shift + self._layout.num_shifts - 1
@@ -191,11 +199,13 @@ class EventTracker:
     def state(self) -> EventState:
         """The state after the last event, as of a window of one position."""
         age = (self._time - self._onset_time) / _STEPS_PER_SECOND
-        place = self._onset_time
+        device = self._onset_time.device
         return EventState(
             keys=_terms(age, self._is_held, self._is_struck)[None, None],
-            velocity=torch.tensor([[self._velocity]], device=place.device),
-            time=torch.tensor([[self._time]], device=place.device),
+            velocity=torch.tensor([[self._velocity]], device=device),
+            onsets=torch.tensor([[self._onsets]], device=device),
+            time=torch.tensor([[self._time]], device=device),
+            neighbours=torch.tensor([[self._neighbours]], device=device),
         )
 
 
@@ -211,13 +221,19 @@ class EventReader(nn.Module):
         self.layout = layout
         self.keys = nn.Linear(layout.num_pitches * NUM_TERMS, width, bias=False)
         self.velocity = nn.Embedding(layout.num_velocities + 1, width)
+        self.onsets = nn.ModuleList(
+            nn.Embedding(layout.num_pitches + 1, width) for _ in range(NUM_ONSETS)
+        )
         self.rates = nn.Linear(width, NUM_TERMS + NUM_HELD_TERMS)
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def inputs(self, state: EventState) -> Float[Tensor, "batch latents width"]:
         """What is added to the latents."""
-        return self.keys(state.keys.flatten(-2)) + self.velocity(state.velocity)
+        found = self.keys(state.keys.flatten(-2)) + self.velocity(state.velocity)
+        for table, onset in zip(self.onsets, state.onsets.unbind(-1), strict=True):
+            found = found + table(onset)
+        return found
 
     def add_prospects(
         self,

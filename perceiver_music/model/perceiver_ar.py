@@ -22,8 +22,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perceiver_music.model.attention import (
-    MLP,
-    Attention,
     BlockConfig,
     CausalBlock,
     attention_mask,
@@ -31,14 +29,11 @@ from perceiver_music.model.attention import (
     make_norm,
 )
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
-from perceiver_music.model.event_state import (
-    EventLayout,
-    EventReader,
-    EventState,
-    EventTracker,
-    event_state,
-)
+from perceiver_music.model.cross_block import ContextTable, CrossBlock
+from perceiver_music.model.event_layout import EventLayout
+from perceiver_music.model.event_state import EventReader, EventState, EventTracker, event_state
 from perceiver_music.model.kv_cache import KeyValueCache
+from perceiver_music.model.neighbours import NeighbourTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +51,7 @@ class PerceiverARConfig:
         logit_soft_cap: logits pass through cap * tanh(logits / cap); None for none.
         events: which ids are which events, for the counted state (`event_state`); None for a
             model that sees nothing but tokens.
+        neighbour_keys: the context's keys know what stands before each token (`neighbours`).
     """
 
     vocabulary_size: int
@@ -67,10 +63,11 @@ class PerceiverARConfig:
     previous_token: bool = False
     logit_soft_cap: float | None = 15.0
     events: EventLayout | None = None
+    neighbour_keys: bool = False
 
     def __post_init__(self) -> None:
-        if self.block.time_rotary_fraction and self.events is None:
-            raise ValueError("time_rotary_fraction needs events, which say what time it is")
+        if self.events is None and (self.block.time_rotary_fraction or self.neighbour_keys):
+            raise ValueError("time_rotary_fraction and neighbour_keys are of events: count them")
         if not 2 <= self.latents <= self.context:
             raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
         if self.vocabulary_size < 1 or self.num_layers < 1:
@@ -108,45 +105,6 @@ class PerceiverARConfig:
         return replace(config, block=block)
 
 
-class CrossBlock(nn.Module):
-    """Latents attend to the whole context, then an MLP; both added to the latents."""
-
-    def __init__(self, config: PerceiverARConfig) -> None:
-        super().__init__()
-        self.query_norm = make_norm(config.block)
-        self.context_norm = make_norm(config.block)
-        self.attention = Attention(config.block)
-        self.mlp_norm = make_norm(config.block)
-        self.mlp = MLP(config.block)
-        self.dropout = nn.Dropout(config.block.dropout)
-
-    def context_table(self, embeddings: Float[Tensor, "vocabulary width"]) -> Tensor:
-        """Key and value of every token id, `[vocabulary, heads, 2 * head_width]`."""
-        normed = self.context_norm(embeddings)
-        table = torch.cat((self.attention.keys(normed), self.attention.values(normed)), dim=-1)
-        return table.transpose(0, 1)
-
-    def lookup(
-        self, table: Tensor, tokens: Int[Tensor, "batch length"], angles: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Rotated keys, and values, of `tokens`: each `[batch, heads, length, head_width]`."""
-        rows = F.embedding(tokens, table.flatten(1)).unflatten(-1, table.shape[1:])
-        key, value = rows.transpose(1, 2).chunk(2, dim=-1)
-        return self.attention.rotary.rotate(key, angles), value
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch latents width"],
-        key: Float[Tensor, "batch heads context head_width"],
-        value: Float[Tensor, "batch heads context head_width"],
-        angles: tuple[Tensor, Tensor],
-        mask: Tensor | None,
-    ) -> Float[Tensor, "batch latents width"]:
-        mixed = self.attention.attend(self.query_norm(x), key, value, angles, mask)
-        x = x + self.dropout(mixed)
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
-
-
 class PerceiverAR(SequenceModel):
     """The network. Scoring is `forward`; decoding with caches is `begin` and `advance`."""
 
@@ -168,7 +126,10 @@ class PerceiverAR(SequenceModel):
             self.embedding_norm = make_norm(config.block)
         if config.query_projection:
             self.query_projection = make_linear(width, width, bias=config.block.bias)
-        self.cross = CrossBlock(config)
+        neighbours = None
+        if config.neighbour_keys and config.events is not None:
+            neighbours = NeighbourTable(config.events, config.vocabulary_size, width)
+        self.cross = CrossBlock(config.block, neighbours)
         self.layers = nn.ModuleList(
             CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)
         )
@@ -198,7 +159,7 @@ class PerceiverAR(SequenceModel):
             stack_mask = cross_mask[..., first_latent:]
         events = self._count(tokens, num_latents, visible)
         angles = self._angles(0, tokens.shape[1], events)
-        key, value = self.cross.lookup(self._context_table(), tokens, angles)
+        key, value = self._context(self._context_table(), tokens, angles, events)
         latent_angles = _last(angles, num_latents)
         x = self._latent_inputs(tokens, num_latents, visible, events)
         x = self.cross(x, key, value, latent_angles, cross_mask)
@@ -207,8 +168,18 @@ class PerceiverAR(SequenceModel):
             x = layer(x, latent_tokens, latent_angles, mask=stack_mask)
         return self._logits(x, events)
 
-    def _context_table(self) -> Tensor:
+    def _context_table(self) -> ContextTable:
         return self.cross.context_table(self.embedding_norm(self.embedding.weight))
+
+    def _context(
+        self,
+        table: ContextTable,
+        tokens: Tensor,
+        angles: tuple[Tensor, Tensor],
+        events: EventState | None,
+    ) -> tuple[Tensor, Tensor]:
+        neighbours = None if events is None else events.neighbours
+        return self.cross.lookup(table, tokens, angles, neighbours)
 
     def _count(
         self, tokens: Tensor, num_latents: int, visible: Tensor | None = None
@@ -282,7 +253,8 @@ class PerceiverAR(SequenceModel):
         tokens = torch.tensor([new], device=device)
         start = cross_cache.length
         angles = self._angles(start, start + len(new), events)
-        key, value = self.cross.lookup(state.table, tokens, angles)
+        assert state.table is not None
+        key, value = self._context(state.table, tokens, angles, events)
         key, value = cross_cache.append(key, value)
         latent_angles = _last(angles, num_latents)
         # The first latent of a window needs its predecessor, which may lie before `new`.

@@ -13,7 +13,7 @@ from typing import Any
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.model.attention import BlockConfig
 from perceiver_music.model.base import SequenceModel
-from perceiver_music.model.event_state import EventLayout
+from perceiver_music.model.event_layout import EventLayout
 from perceiver_music.model.perceiver_ar import PerceiverAR, PerceiverARConfig
 from perceiver_music.model.transformer import Transformer, TransformerConfig
 from perceiver_music.model.transformer_xl import TransformerXL, TransformerXLConfig

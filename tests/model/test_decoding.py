@@ -23,7 +23,8 @@ def model(request: pytest.FixtureRequest) -> SequenceModel:
         fields |= {"segment": 7, "memory": 5}
     if preset == "events":  # a model that counts, on a vocabulary of four values a kind
         preset = "modern"
-        fields |= {"events": LAYOUT, "block": {"time_rotary_fraction": 0.25}}
+        block = {"rotary_fraction": 0.25, "time_rotary_fraction": 0.25}
+        fields |= {"events": LAYOUT, "neighbour_keys": True, "block": block}
     model = build_from_preset(name, preset, {**fields, "vocabulary_size": VOCABULARY})
     torch.manual_seed(1)
     for parameter in model.parameters():

@@ -5,12 +5,8 @@ import math
 import pytest
 import torch
 
-from perceiver_music.model.event_state import (
-    NUM_HELD_TERMS,
-    EventLayout,
-    EventTracker,
-    event_state,
-)
+from perceiver_music.model.event_layout import EventLayout
+from perceiver_music.model.event_state import NUM_HELD_TERMS, EventTracker, event_state
 from perceiver_music.tokenizer.infilling import prompt_ids
 from perceiver_music.tokenizer.registry import get_tokenizer
 
@@ -75,6 +71,8 @@ def test_the_tracker_keeps_the_same_state() -> None:
             torch.testing.assert_close(state.keys, expected.keys)
             assert int(state.velocity) == int(expected.velocity)
             assert int(state.time) == int(expected.time[0, -1])
+            assert state.onsets.tolist() == expected.onsets.tolist()
+            assert state.neighbours.tolist() == expected.neighbours[:, -1:].tolist()
 
 
 def test_a_prompt_is_passed_over() -> None:
@@ -85,6 +83,7 @@ def test_a_prompt_is_passed_over() -> None:
     plain = event_state(torch.tensor([before + middle]), LAYOUT, num_latents=5)
     torch.testing.assert_close(filled.keys, plain.keys)
     torch.testing.assert_close(filled.velocity, plain.velocity)
+    torch.testing.assert_close(filled.onsets, plain.onsets)
     torch.testing.assert_close(filled.time[:, -5:], plain.time[:, -5:])
 
 

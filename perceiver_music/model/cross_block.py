@@ -1,0 +1,86 @@
+"""The cross-attend: latents look at the whole context, whose keys and values come from a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from perceiver_music.model.attention import MLP, Attention, BlockConfig, make_norm
+from perceiver_music.model.neighbours import NeighbourTable
+
+
+@dataclass(frozen=True)
+class ContextTable:
+    """What a context's keys and values are made of.
+
+    Attributes:
+        keys: of every token id and then, if keys know their neighbours, of every neighbour; a
+            position's are added up, then normed and rotated.
+        values: of every token id.
+    """
+
+    keys: Float[Tensor, "rows width"]
+    values: Float[Tensor, "vocabulary width"]
+
+
+class CrossBlock(nn.Module):
+    """Latents attend to the whole context, then an MLP; both added to the latents.
+
+    The context enters as its tokens alone, so its keys and values are rows of a table: nothing is
+    computed for a position but the sum of a few rows.
+    """
+
+    def __init__(self, config: BlockConfig, neighbours: NeighbourTable | None = None) -> None:
+        super().__init__()
+        self.query_norm = make_norm(config)
+        self.context_norm = make_norm(config)
+        self.attention = Attention(config)
+        self.neighbours = neighbours
+        self.mlp_norm = make_norm(config)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def context_table(self, embeddings: Float[Tensor, "vocabulary width"]) -> ContextTable:
+        """The table for these embeddings of all token ids."""
+        normed = self.context_norm(embeddings)
+        keys, values = self.attention.key(normed), self.attention.value(normed)
+        if self.neighbours is not None:
+            keys = torch.cat((keys.float(), self.neighbours.weight))
+        return ContextTable(keys, values)
+
+    def lookup(
+        self,
+        table: ContextTable,
+        tokens: Int[Tensor, "batch length"],
+        angles: tuple[Tensor, Tensor],
+        neighbours: Int[Tensor, "batch length 3"] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Rotated keys, and values, of `tokens`: each `[batch, heads, length, head_width]`."""
+        attention = self.attention
+        if self.neighbours is None:
+            key = F.embedding(tokens, table.keys)
+        else:
+            assert neighbours is not None
+            rows = self.neighbours.rows(neighbours) + len(table.values)
+            bags = torch.cat((tokens[..., None], rows), dim=-1).flatten(0, 1)
+            key = F.embedding_bag(bags, table.keys, mode="sum").unflatten(0, tokens.shape)
+        key = attention.norm_heads(attention.split_heads(key.to(table.values.dtype)))
+        value = attention.split_heads(F.embedding(tokens, table.values))
+        return attention.rotary.rotate(key, angles), value
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch latents width"],
+        key: Float[Tensor, "batch heads context head_width"],
+        value: Float[Tensor, "batch heads context head_width"],
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+    ) -> Float[Tensor, "batch latents width"]:
+        """The latents, changed."""
+        mixed = self.attention.attend(self.query_norm(x), key, value, angles, mask)
+        x = x + self.dropout(mixed)
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
