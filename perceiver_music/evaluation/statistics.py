@@ -1,0 +1,167 @@
+"""What a performance is like in figures: density, harmony, touch, silence, repetition.
+
+They tell broken music from sound and make two sets of pieces comparable; they do not tell good from
+dull. All are of notes as they sound (pedal applied); nothing here needs a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.music.performance import MICROSECONDS, NoteArray
+
+REPEATED_NOTES = 8
+"""A passage of so many notes counts as repeated when its pitches have been played before."""
+LONGEST_PERIOD = 32
+"""Loops of up to so many notes are looked for."""
+
+Floats = npt.NDArray[np.float64]
+
+# Krumhansl and Kessler (1982), probe-tone ratings, from the tonic up.
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MusicStatistics:
+    """One performance.
+
+    Attributes:
+        notes, seconds: how many notes, from the first onset to the last end.
+        notes_per_second: onsets over that span.
+        polyphony: keys sounding, on average over the time that any does.
+        lowest, highest: pitches.
+        pitch_class_entropy: in bits, of the twelve classes weighted by duration; 3.58 is chance.
+        key: the major or minor key whose profile fits best, such as "C# minor".
+        velocity_mean, velocity_spread: mean and standard deviation of velocities.
+        longest_silence: in seconds, between the first onset and the last end.
+        repeated_share: notes that end a passage of `REPEATED_NOTES` whose pitches came before.
+        longest_loop: in seconds, the longest stretch in which a group of up to `LONGEST_PERIOD`
+            notes is played over and over.
+    """
+
+    notes: int
+    seconds: float
+    notes_per_second: float
+    polyphony: float
+    lowest: int
+    highest: int
+    pitch_class_entropy: float
+    key: str
+    velocity_mean: float
+    velocity_spread: float
+    longest_silence: float
+    repeated_share: float
+    longest_loop: float
+
+
+def music_statistics(notes: NoteArray) -> MusicStatistics:
+    """Figures of some notes, in order of their onsets.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not len(notes):
+        raise ValueError("no notes have no statistics")
+    begin, end = int(notes["start_us"].min()), int(notes["end_us"].max())
+    seconds = (end - begin) / MICROSECONDS
+    silences, sounding = _silences(notes)
+    durations = (notes["end_us"] - notes["start_us"]) / MICROSECONDS
+    classes = pitch_class_histogram(notes)
+    present = classes[classes > 0]
+    return MusicStatistics(
+        notes=len(notes),
+        seconds=seconds,
+        notes_per_second=len(notes) / seconds if seconds else 0.0,
+        polyphony=float(durations.sum() / sounding) if sounding else 0.0,
+        lowest=int(notes["pitch"].min()),
+        highest=int(notes["pitch"].max()),
+        pitch_class_entropy=float(-(present * np.log2(present)).sum()),
+        key=estimated_key(classes),
+        velocity_mean=float(notes["velocity"].mean()),
+        velocity_spread=float(notes["velocity"].std()),
+        longest_silence=float(silences.max(initial=0.0)),
+        repeated_share=repeated_share(notes),
+        longest_loop=longest_loop(notes),
+    )
+
+
+def pitch_class_histogram(notes: NoteArray) -> Floats:
+    """Shares of the twelve pitch classes, by duration; by number where nothing has a duration."""
+    durations = (notes["end_us"] - notes["start_us"]).astype(np.float64)
+    weights = durations if durations.sum() else np.ones(len(notes))
+    found = np.bincount(notes["pitch"] % 12, weights=weights, minlength=12)
+    return np.asarray(found / found.sum())
+
+
+def estimated_key(histogram: Floats) -> str:
+    """The key whose profile correlates best with a pitch-class histogram (Krumhansl 1990)."""
+    names = [f"{name} {mode}" for mode in ("major", "minor") for name in _NAMES]
+    return names[int(np.argmax(key_fits(histogram)))]
+
+
+def key_fits(histogram: Floats) -> Floats:
+    """Correlation with the profiles of the 24 keys: C major to B major, C minor to B minor."""
+    profiles = [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
+    if np.ptp(histogram) == 0:
+        return np.zeros(len(profiles))
+    return np.array([np.corrcoef(histogram, profile)[0, 1] for profile in profiles])
+
+
+def overlapping_area(one: npt.ArrayLike, other: npt.ArrayLike, edges: npt.ArrayLike) -> float:
+    """What the histograms of two samples have in common: 1 when they are the same, 0 when apart.
+
+    Values beyond the edges count in the outermost bins.
+    """
+    edges = np.asarray(edges, dtype=np.float64)
+    shares = []
+    for sample in (one, other):
+        values = np.clip(np.asarray(sample, dtype=np.float64), edges[0], edges[-1])
+        counts = np.histogram(values, bins=edges)[0]
+        shares.append(counts / max(1, counts.sum()))
+    return float(np.minimum(*shares).sum())
+
+
+def inter_onset_seconds(notes: NoteArray) -> Floats:
+    """Time from each onset to the next."""
+    return np.diff(np.sort(notes["start_us"])) / MICROSECONDS
+
+
+def repeated_share(notes: NoteArray) -> float:
+    """Share of notes that end a passage of `REPEATED_NOTES` played before at the same pitch."""
+    if len(notes) <= REPEATED_NOTES:
+        return 0.0
+    passages = np.lib.stride_tricks.sliding_window_view(notes["pitch"], REPEATED_NOTES)
+    first = np.unique(passages, axis=0, return_index=True)[1]
+    return 1.0 - len(first) / len(passages)
+
+
+def longest_loop(notes: NoteArray) -> float:
+    """Seconds of the longest stretch that plays the same few notes over and over.
+
+    A stretch counts from its third round on, so that a phrase said twice is no loop; a loop may
+    have up to `LONGEST_PERIOD` notes and keeps pitches and order exactly.
+    """
+    longest = 0.0
+    pitch, start = notes["pitch"], notes["start_us"]
+    for period in range(1, min(LONGEST_PERIOD, len(notes) // 3) + 1):
+        is_same = np.concatenate(([False], pitch[period:] == pitch[:-period], [False]))
+        edges = np.flatnonzero(np.diff(is_same.astype(np.int8)))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            if last - first >= 2 * period:
+                length = int(start[last + period - 1] - start[first])
+                longest = max(longest, length / MICROSECONDS)
+    return longest
+
+
+def _silences(notes: NoteArray) -> tuple[Floats, float]:
+    """Lengths of the gaps in which nothing sounds, and the time in which something does."""
+    start = notes["start_us"]
+    sounded_until = np.maximum.accumulate(notes["end_us"])
+    gaps = np.maximum(0, start[1:] - sounded_until[:-1]) / MICROSECONDS
+    span = (int(sounded_until[-1]) - int(start[0])) / MICROSECONDS
+    return gaps, span - float(gaps.sum())
