@@ -50,8 +50,11 @@ def gap_window(
         return None
     gap = take_apart(stretch, first_step, last_step)
     middle = np.append(gap.middle, END)
-    if len(middle) > latents:
-        middle = middle[: int(rng.integers(latents, len(middle) + 1))]
+    # A long gap is cut where the scored tokens end, so that what is around it still has a place.
+    longest_middle = context * 3 // 4
+    scored = min(latents, longest_middle)
+    if len(middle) > scored:
+        middle = middle[: int(rng.integers(scored, min(len(middle), longest_middle) + 1))]
     room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
     after = gap.after if high < len(sequence) - 2 else np.append(gap.after, v.EOS)
     after = after[: int(room * (0.1 + 0.4 * rng.random()))]
