@@ -101,10 +101,9 @@ def main() -> None:
     files = sorted(arguments.folder.glob("*/*.mid*"))
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if arguments.only != "speed":
-        results["events"] = events_of(files)
+        results["events"] = {**events_of(files), "made_with": made_with("note-seq")}
     if arguments.only != "events":
-        results["speed"] = speed_of(files)
-    results["made_with"] = made_with("note-seq")
+        results["speed"] = {"parts": speed_of(files), "made_with": made_with("note-seq")}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
