@@ -39,7 +39,8 @@ class SamplingOptions:
             raise UsageError(f"--top-k {self.top_k} leaves no event", hint="Use 1 or more.")
         for name, value in (("--top-p", self.top_p), ("--min-p", self.min_p)):
             if value is not None and not 0.0 < value <= 1.0:
-                raise UsageError(f"{name} {value} is not above 0 and up to 1")
+                hint = "1 keeps every event; try 0.9 to 1." if name == "--top-p" else "Try 0.02."
+                raise UsageError(f"{name} {value} is not above 0 and up to 1", hint=hint)
 
     def as_json(self) -> dict[str, Any]:
         """The options as a JSON object."""
