@@ -69,6 +69,10 @@ class WindowConfig:
         """Window length at a step."""
         return next(length for first, length in reversed(self.contexts) if first <= step)
 
+    def longest_before(self, step: int) -> int:
+        """The longest window of the steps before this one."""
+        return max(length for first, length in self.contexts if first < max(step, 1))
+
 
 @dataclass(frozen=True)
 class WindowBatch:

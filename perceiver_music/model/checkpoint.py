@@ -76,6 +76,7 @@ def save_checkpoint(
     details: Mapping[str, Any],
     card: str,
     weights: Mapping[str, Tensor] | None = None,
+    context: int | None = None,
     overwrite: bool,
 ) -> str:
     """Write a checkpoint folder.
@@ -88,6 +89,7 @@ def save_checkpoint(
         details: `recipe`, `data`, `metrics`, `licence` and what else is to be known.
         card: text of the model card.
         weights: averaged weights to store in place of the model's own.
+        context: what to store as its context, when training has not come to the model's own.
         overwrite: replace a checkpoint that is there.
 
     Returns:
@@ -108,7 +110,7 @@ def save_checkpoint(
             "format": FORMAT,
             "name": name,
             "architecture": name_of(model),
-            "config": config_as_dict(model),
+            "config": {**config_as_dict(model), "context": context or model.context},
             "parameters": model.num_parameters,
             "tokenizer": {"name": tokenizer_name, "fingerprint": vocabulary.FINGERPRINT},
             **details,

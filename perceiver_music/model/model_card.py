@@ -9,7 +9,7 @@ from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import name_of
 
 
-def model_card(name: str, model: SequenceModel, details: Mapping[str, Any]) -> str:
+def model_card(name: str, model: SequenceModel, details: Mapping[str, Any], *, context: int) -> str:
     """Markdown for the `MODEL_CARD.md` of a checkpoint."""
     data, metrics = details["data"], details["metrics"]
     rows = "\n".join(f"| {key} | {_number(value)} |" for key, value in metrics.items())
@@ -19,7 +19,7 @@ def model_card(name: str, model: SequenceModel, details: Mapping[str, Any]) -> s
 A model of piano performances, made by `perceiver-music train`.
 
 - Architecture: {name_of(model)}, {model.num_parameters:,} parameters, context of
-  {model.context:,} events, {model.latents:,} latents.
+  {context:,} events, {model.latents:,} latents.
 - Recipe: `{details["recipe"]["name"]}` (whole in `checkpoint.json`).
 - Data: {data["name"]} ({splits}); store sha256 `{data["sha256"]}`.
 - Licence of the weights: {details["licence"]}

@@ -60,13 +60,17 @@ class BestCheckpoint:
             "licence": self._loop.config.run.licence,
         }
         name = f"{self._loop.setting.run_folder.name}-{report.step}"
+        # A run's windows may not have grown yet to what the model is meant for.
+        trained = self._loop.config.windows.longest_before(report.step)
+        context = max(model.latents, min(model.context, trained))
         save_checkpoint(
             self._folder,
             model,
             name=name,
             tokenizer_name=store.tokenizer_name,
             details=details,
-            card=model_card(name, model, details),
+            card=model_card(name, model, details, context=context),
             weights=self._loop.weights,
+            context=context,
             overwrite=True,
         )

@@ -88,6 +88,12 @@ def test_a_batch_is_the_same_whoever_draws_it(tiny_store: TokenStore) -> None:
         assert whole.tokens.shape == (4, 32 if step < 5 else 48)
 
 
+def test_contexts_grow_by_steps() -> None:
+    config = WindowConfig(latents=16, contexts=((0, 32), (5, 48), (9, 40)))
+    assert [config.context_at(step) for step in (0, 4, 5, 8, 9)] == [32, 32, 48, 48, 40]
+    assert [config.longest_before(step) for step in (0, 1, 5, 6, 10)] == [32, 32, 32, 48, 48]
+
+
 def test_seeds_and_steps_differ(tiny_store: TokenStore) -> None:
     batch = windows_of(tiny_store).batch(0)
     assert (batch.tokens != windows_of(tiny_store, seed=4).batch(0).tokens).any()
