@@ -77,7 +77,7 @@ def continue_events(
             logits = guard.adjusted(logits)
             music.num_guarded += guard.is_acting
         if ending is not None:
-            logits = ending.adjusted(logits, _progress(music, limits))
+            logits = ending.adjusted(logits, _progress(music, limits), grammar)
         token = draw(probabilities(logits, grammar.allowed(), sampling), rng)
         if token == v.EOS:
             music.ended = "ending"
