@@ -35,8 +35,10 @@ HELD_STEPS: Final = 135
 """Three of four last chords of MAESTRO's validation split sound for longer."""
 
 _SHORTEST_CODA = {"steps": 4 * v.STEPS_PER_SECOND, "events": 40, "notes": 10}
-_LAST_PART = 0.6
+_LAST_PART = 0.5
 """Of the coda; after it no key is struck."""
+_SOONER = 4.0
+"""Keys are held long before the last of them is struck, so that the last chord is a long one."""
 _NEVER = 1000.0
 
 Logits = npt.NDArray[np.floating]
@@ -80,6 +82,6 @@ class Ending:
         bent[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] -= fewer
         for pitch, onset in grammar.onset_step.items():
             if grammar.step - onset < HELD_STEPS:
-                bent[v.NOTE_OFF + pitch] -= NOTES_FALL * min(fall, 1.0)
+                bent[v.NOTE_OFF + pitch] -= NOTES_FALL * min(_SOONER * fall, 1.0)
             elif fall >= 1.0:
-                bent[v.NOTE_OFF + pitch] += NOTES_FALL * (fall - 1.0)
+                bent[v.NOTE_OFF + pitch] += NOTES_FALL * min(_SOONER * (fall - 1.0), 1.0)
