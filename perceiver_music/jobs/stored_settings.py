@@ -149,12 +149,15 @@ class StoredSettings:
     def as_request(self, *, primer: bytes | None) -> ContinueRequest:
         """The request that made the file, without an output."""
         between = self.request["between_seconds"]
+        if between is not None:
+            first, last = between
+            between = (first, last)
         return ContinueRequest(
             primer=primer,
             primer_name=self.primer or "",
             length=LengthOption(**self.request["length"]),
             sampling=SamplingOptions(**self.request["sampling"]),
-            between_seconds=None if between is None else tuple(between),
+            between_seconds=between,
             **{key: self.request[key] for key in _REQUEST_FIELDS},
         )
 

@@ -37,9 +37,10 @@ def test_in_and_out(primer: bytes | None) -> None:
     assert found == Embedded(settings=SETTINGS, deflated_primer=blob)
     assert found.primer(name="x") == primer
     assert parse_midi(data, name="x").performance.num_notes == 1
-    assert mido.MidiFile(file=io.BytesIO(data)).length == mido.MidiFile(
-        file=io.BytesIO(music())
-    ).length
+    assert (
+        mido.MidiFile(file=io.BytesIO(data)).length
+        == mido.MidiFile(file=io.BytesIO(music())).length
+    )
 
 
 def test_a_file_with_nothing_of_ours_is_left_alone() -> None:
