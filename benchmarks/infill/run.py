@@ -1,4 +1,4 @@
-"""What the music after a gap is worth to a model that fills it: nats per event of the true middle."""
+"""What the music after a gap is worth to a model that fills it: nats per event of its middle."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.jobs.continuation_request import ContinueRequest
 
 if TYPE_CHECKING:
-    import torch
+    from torch import device as TorchDevice
 
 SETTINGS_SCHEMA: Final = "perceiver-music-settings/2"
 
@@ -59,7 +59,7 @@ class ComputeSettings:
             raise ValueError("version, torch, device and kernel are names")
 
     @classmethod
-    def of(cls, device: torch.device, *, context: int, latents: int) -> ComputeSettings:
+    def of(cls, device: TorchDevice, *, context: int, latents: int) -> ComputeSettings:
         """Those of this process."""
         import torch
 
