@@ -40,20 +40,20 @@ def others(store: TokenStore, composer: str) -> list[Piece]:
     return list(found.values())[:NUM_OTHERS]
 
 
-def write_own_store(store: TokenStore, pieces: list[Piece], held_back: Piece, path: Path) -> None:
-    """A store as `preprocess` would make of these pieces: to learn from, and one to check on."""
+def write_own_store(store: TokenStore, pieces: list[Piece], check: Piece, path: Path) -> None:
+    """A store as `preprocess` would make of these pieces: to learn from, and one to choose by."""
     rows = [
         EncodedPiece(
             title=piece.title,
             composer=piece.composer,
-            split="validation" if piece is held_back else "train",
+            split="validation" if piece is check else "train",
             path=piece.path,
             source_sha256=piece.source_sha256,
             seconds=piece.seconds,
             ids=store.ids(piece),
             notes=store.notes(piece),
         )
-        for piece in [*pieces, held_back]
+        for piece in [*pieces, check]
     ]
     write_token_store(
         path,
@@ -81,12 +81,14 @@ def main() -> None:
     parser.add_argument("--max-minutes", type=float, default=10.0)
     arguments = parser.parse_args()
     store = TokenStore.open(arguments.store)
-    *pieces, held_back = one_of_each_title(store, arguments.composer)[: NUM_PIECES + 1]
+    *pieces, check, held_back = one_of_each_title(store, arguments.composer)[: NUM_PIECES + 2]
+    if len(pieces) < NUM_PIECES:
+        parser.error(f"{arguments.composer} has too few titles in the validation split")
     asked = [held_back, *others(store, arguments.composer)]
     base = str(resolve_checkpoint(arguments.checkpoint))
     with tempfile.TemporaryDirectory() as scratch:
         own = Path(scratch) / "own.store"
-        write_own_store(store, pieces, held_back, own)
+        write_own_store(store, pieces, check, own)
         request = TrainRequest(
             data=own,
             output=Path(scratch) / "run",
