@@ -33,8 +33,8 @@ what it makes as a pianist's.
   velocities; the pedal as longer notes.
 - **Data** MAESTRO v3.0.0, official split `train` ({train_events:,} events). Store sha256
   `{data_sha256}`.
-- **Training** recipe `{recipe}` (whole in `checkpoint.json`), {step:,} steps, {loss_tokens:,} scored
-  events ({passes:.2f} passes over the data), {hours:.1f} hours on two CPU cores in bf16.
+- **Training** recipe `{recipe}` (whole in `checkpoint.json`), {step:,} steps, {loss_tokens:,}
+  scored events ({passes:.2f} passes over the data), {hours:.1f} hours on two CPU cores in bf16.
 - **Licence** {licence}, after the data; the code is Apache-2.0.
 
 ## Likelihood
