@@ -176,9 +176,7 @@ def _as_piano(
     start_us = tempo_map.ticks_to_us(tick[on])
     order = np.argsort(start_us << 7 | pitch[on], kind="stable")
     on, off = on[order], off[order]
-    notes = note_array(
-        start_us[order], tempo_map.ticks_to_us(tick[off]), pitch[on], velocity[on]
-    )
+    notes = note_array(start_us[order], tempo_map.ticks_to_us(tick[off]), pitch[on], velocity[on])
     note_ticks = np.empty(len(on), dtype=NOTE_TICK_DTYPE)
     note_ticks["start_tick"] = tick[on]
     note_ticks["end_tick"] = tick[off]
