@@ -27,7 +27,7 @@ DEFAULT_VELOCITY: Final = 64
 
 _HALF_STEP: Final = v.MICROSECONDS_PER_STEP // 2
 _VELOCITIES_PER_BIN: Final = 128 // v.NUM_VELOCITY_BINS
-_BIN_OF_VELOCITY: Final = (np.maximum(np.arange(128), 1) - 1) // _VELOCITIES_PER_BIN + 1
+_BIN_OF_VELOCITY: Final[Steps] = (np.maximum(np.arange(128), 1) - 1) // _VELOCITIES_PER_BIN + 1
 _ORDER_SPACING_US: Final = 100
 _KEY_BITS: Final = 63
 _VELOCITY_BITS: Final = v.NUM_VELOCITY_BINS.bit_length()
