@@ -1,0 +1,227 @@
+/* The network over a few positions at once. Compiled once for each kind of processor, which gives
+ * PM_KERNELS, the table's name, and PM_NAME, what the kind is called. */
+#include "window.h"
+
+typedef struct {
+    float *x, *normed, *projected, *mixed, *hidden, *cosines, *sines, *scores, *counts, *wide;
+    char *rest;
+} workspace;
+
+static workspace layout(const pm_model *m, int32_t rows, int32_t capacity, char *scratch) {
+    const pm_shape *s = &m->shape;
+    const size_t width = rounded_up(s->width, PM_BLOCK), hidden = rounded_up(s->hidden, PM_BLOCK);
+    const size_t vocabulary = rounded_up(s->vocabulary, PM_BLOCK);
+    const size_t each = sizeof(float) * rows;
+    workspace w;
+    w.x = take(&scratch, each * width);
+    w.normed = take(&scratch, each * width);
+    w.projected = take(&scratch, each * 3 * width);
+    w.mixed = take(&scratch, each * width);
+    w.hidden = take(&scratch, each * (hidden > vocabulary ? hidden : vocabulary));
+    w.cosines = take(&scratch, each * width);
+    w.sines = take(&scratch, each * width);
+    w.scores = take(&scratch, sizeof(float) * rounded_up(capacity, PM_BLOCK));
+    w.counts = take(&scratch, sizeof(float) * 2 * vocabulary);
+    w.wide = take(&scratch, sizeof(float) * rounded_up(m->value_width, PM_BLOCK));
+    w.rest = scratch;
+    return w;
+}
+
+static void norm_rows(const float *x, int32_t rows, int32_t width, float *y) {
+    for (int32_t r = 0; r < rows; r++, x += width, y += width) {
+        float sums[16] = {0};
+        int32_t c = 0;
+        for (; c + 16 <= width; c += 16)
+            for (int32_t i = 0; i < 16; i++) sums[i] += x[c + i] * x[c + i];
+        float sum = 0.0f;
+        for (int32_t i = 0; i < 16; i++) sum += sums[i];
+        for (; c < width; c++) sum += x[c] * x[c];
+        const float scale = 1.0f / sqrtf(sum / width + 1e-6f);
+        for (c = 0; c < width; c++) y[c] = x[c] * scale;
+    }
+}
+
+static void add_rows(float *x, const float *y, int32_t rows, int32_t width, int32_t stride) {
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t c = 0; c < width; c++) x[r * width + c] += y[r * stride + c];
+}
+
+static void squared_relu(const float *x, int32_t rows, int32_t width, int32_t stride, float *y) {
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t c = 0; c < width; c++) {
+            const float a = x[r * stride + c] > 0.0f ? x[r * stride + c] : 0.0f;
+            y[r * width + c] = a * a;
+        }
+}
+
+static void mlp(const pm_model *m, const pm_block *block, int32_t rows, workspace *w) {
+    const pm_shape *s = &m->shape;
+    norm_rows(w->x, rows, s->width, w->normed);
+    linear(&block->up, w->normed, rows, w->hidden, w->rest);
+    squared_relu(w->hidden, rows, s->hidden, block->up.blocks * PM_BLOCK, w->hidden);
+    linear(&block->down, w->hidden, rows, w->projected, w->rest);
+    add_rows(w->x, w->projected, rows, s->width, block->down.blocks * PM_BLOCK);
+}
+
+/* Takes the first real channels of a head out of padded ones. */
+INLINE void put_head(const pm_model *m, const float *wide, float inverse, int32_t head, float *y) {
+    for (int32_t c = 0; c < m->head_width; c++) y[head * m->head_width + c] = wide[c] * inverse;
+}
+
+/* Sum of a context's values: weights added up by token, then a table of the vocabulary. */
+static void mix_context(
+    const pm_model *m, const pm_row *row, int32_t head, float inverse, workspace *w, float *y
+) {
+    const int32_t vocabulary = m->shape.vocabulary, length = row->index + 1;
+    float *even = w->counts, *odd = even + rounded_up(vocabulary, PM_BLOCK);
+    memset(even, 0, sizeof(float) * 2 * rounded_up(vocabulary, PM_BLOCK));
+    const int32_t *tokens = row->window->tokens;
+    int32_t i = 0;
+    for (; i + 2 <= length; i += 2) { /* two tables, for the same token often follows itself */
+        even[tokens[i]] += w->scores[i];
+        odd[tokens[i + 1]] += w->scores[i + 1];
+    }
+    if (i < length) even[tokens[i]] += w->scores[i];
+    for (i = 0; i < vocabulary; i++) even[i] += odd[i];
+    const int32_t wide = m->value_width, stride = wide * m->shape.heads;
+    const float *values = m->value_rows + (size_t)head * wide;
+    int32_t c = 0;
+    for (; c + 64 <= wide; c += 64)
+        mix_some(4, 0, values + c, NULL, stride, vocabulary, even, w->wide + c);
+    for (; c < wide; c += 16)
+        mix_some(1, 0, values + c, NULL, stride, vocabulary, even, w->wide + c);
+    put_head(m, w->wide, inverse, head, y);
+}
+
+static void cross(const pm_model *m, const pm_row *rows, int32_t num_rows, workspace *w) {
+    const pm_shape *s = &m->shape;
+    const pm_block *block = &m->cross;
+    const int32_t width = s->width, stride = block->qkv.blocks * PM_BLOCK;
+    norm_rows(w->x, num_rows, width, w->normed);
+    linear(&block->qkv, w->normed, num_rows, w->projected, w->rest);
+    for (int32_t r = 0; r < num_rows; r++) {
+        const pm_window *window = rows[r].window;
+        float *q = w->projected + (size_t)r * stride;
+        norm_and_turn(m, w->cosines + r * width, w->sines + r * width, q);
+        const size_t size = key_bytes(m, window->capacity);
+        const size_t padded = rounded_up(window->capacity, PM_BLOCK);
+        for (int32_t h = 0; h < s->heads; h++) {
+            const char *keys = (const char *)window->keys + h * size;
+            const float *scales = window->key_scale ? window->key_scale + h * padded : NULL;
+            const float inverse =
+                attend(m, keys, scales, rows[r].index + 1, q + h * m->head_width, w->scores);
+            mix_context(m, &rows[r], h, inverse, w, w->mixed + r * width);
+        }
+    }
+    linear(&block->output, w->mixed, num_rows, w->projected, w->rest);
+    add_rows(w->x, w->projected, num_rows, width, block->output.blocks * PM_BLOCK);
+    mlp(m, block, num_rows, w);
+}
+
+static void layer(
+    const pm_model *m, int32_t number, const pm_row *rows, int32_t num_rows, workspace *w
+) {
+    const pm_shape *s = &m->shape;
+    const pm_block *block = &m->blocks[number];
+    const int32_t width = s->width, stride = block->qkv.blocks * PM_BLOCK;
+    norm_rows(w->x, num_rows, width, w->normed);
+    linear(&block->qkv, w->normed, num_rows, w->projected, w->rest);
+    for (int32_t r = 0; r < num_rows; r++) {
+        pm_window *window = rows[r].window;
+        const int32_t room = window->latent_capacity, latent = rows[r].latent;
+        const size_t padded = rounded_up(room, PM_BLOCK);
+        float *q = w->projected + (size_t)r * stride, *k = q + width, *v = k + width;
+        const float *cosines = w->cosines + r * width, *sines = w->sines + r * width;
+        norm_and_turn(m, cosines, sines, q);
+        norm_and_turn(m, cosines, sines, k);
+        if (block->value_table) {
+            const float *extra = block->value_table + (size_t)rows[r].token * width;
+            for (int32_t c = 0; c < width; c++) v[c] += extra[c];
+        }
+        float *key_scale = window->layer_key_scale[number];
+        float *value_scale = window->layer_value_scale[number];
+        write_key(m, window->layer_keys[number], key_scale, room, latent, k);
+        write_value(m, window->layer_values[number], value_scale, room, latent, v);
+        const size_t key_size = key_bytes(m, room);
+        const size_t value_size =
+            (size_t)room * m->value_width * (m->precision == PM_INT8 ? 1 : sizeof(float));
+        for (int32_t h = 0; h < s->heads; h++) {
+            const char *keys = (const char *)window->layer_keys[number] + h * key_size;
+            const char *values = (const char *)window->layer_values[number] + h * value_size;
+            const float inverse = attend(
+                m, keys, key_scale ? key_scale + h * padded : NULL, latent + 1,
+                q + h * m->head_width, w->scores
+            );
+            mix(m, values, value_scale ? value_scale + h * padded : NULL, latent + 1, w->scores,
+                w->wide);
+            put_head(m, w->wide, inverse, h, w->mixed + r * width);
+        }
+    }
+    linear(&block->output, w->mixed, num_rows, w->projected, w->rest);
+    add_rows(w->x, w->projected, num_rows, width, block->output.blocks * PM_BLOCK);
+    mlp(m, block, num_rows, w);
+}
+
+/* Pushes a row's token into its window and makes the latent that enters the stack. */
+static void enter(const pm_model *m, pm_row *row, float *x, float *cosines, float *sines) {
+    const pm_shape *s = &m->shape;
+    pm_window *window = row->window;
+    push(m, window, row->token);
+    row->index = window->length - 1;
+    row->latent = window->latents++;
+    memcpy(x, m->embedding + (size_t)row->token * s->width, sizeof(float) * s->width);
+    if (s->previous && row->index > 0) {
+        const float *more = m->previous + (size_t)window->tokens[row->index - 1] * s->width;
+        for (int32_t c = 0; c < s->width; c++) x[c] += more[c];
+    }
+    if (s->events) add_events(m, window, x);
+    angles(m, window, cosines, sines);
+}
+
+/* Logits of the rows that want them; each is the last of its window. */
+static void predict(const pm_model *m, const pm_row *rows, int32_t num_rows, workspace *w) {
+    const pm_shape *s = &m->shape;
+    const int32_t width = s->width;
+    int32_t wanted = 0;
+    for (int32_t r = 0; r < num_rows; r++)
+        if (rows[r].logits)
+            memmove(w->x + (wanted++) * width, w->x + r * width, sizeof(float) * width);
+    if (!wanted) return;
+    norm_rows(w->x, wanted, width, w->normed);
+    linear(&m->logits, w->normed, wanted, w->hidden, w->rest);
+    if (s->events) linear(&m->rates, w->normed, wanted, w->projected, w->rest);
+    for (int32_t r = 0, i = 0; r < num_rows; r++) {
+        if (!rows[r].logits) continue;
+        float *logits = rows[r].logits;
+        memcpy(logits, w->hidden + (size_t)i * m->logits.blocks * PM_BLOCK,
+               sizeof(float) * s->vocabulary);
+        if (s->events) {
+            float *rates = w->projected + (size_t)i * m->rates.blocks * PM_BLOCK;
+            for (int j = 0; j < PM_TERMS + PM_HELD_TERMS; j++) rates[j] += m->rates_bias[j];
+            add_prospects(m, &rows[r].window->tracker, rates, logits);
+        }
+        if (s->soft_cap > 0.0f)
+            for (int32_t c = 0; c < s->vocabulary; c++)
+                logits[c] = s->soft_cap * tanhf(logits[c] / s->soft_cap);
+        i++;
+    }
+}
+
+static void run(const pm_model *m, pm_row *rows, int32_t num_rows, char *scratch) {
+    const int32_t width = m->shape.width;
+    int32_t capacity = 0;
+    for (int32_t r = 0; r < num_rows; r++) {
+        const pm_window *window = rows[r].window;
+        const int32_t most = window->capacity > window->latent_capacity ? window->capacity
+                                                                        : window->latent_capacity;
+        capacity = most > capacity ? most : capacity;
+    }
+    workspace w = layout(m, num_rows, capacity, scratch);
+    for (int32_t r = 0; r < num_rows; r++)
+        enter(m, &rows[r], w.x + r * width, w.cosines + r * width, w.sines + r * width);
+    cross(m, rows, num_rows, &w);
+    for (int32_t i = 0; i < m->shape.layers; i++) layer(m, i, rows, num_rows, &w);
+    predict(m, rows, num_rows, &w);
+}
+
+const struct pm_kernels PM_KERNELS = {PM_NAME, push, run, linear};
