@@ -31,7 +31,7 @@ from perceiver_music.model.native.weights import (
 )
 
 Precision = Literal["int8", "fp32"]
-LATENTS_AT_ONCE: Final = 4
+LATENTS_AT_ONCE: Final = 8
 """So many latents of the next set are computed together, in every so many steps."""
 
 

@@ -26,41 +26,43 @@ static void write_key(
             continue;
         }
         uint8_t *to = (uint8_t *)head + (size_t)block * m->head_groups * 64 + lane * 4;
-        float most = 0.0f;
-        for (int32_t c = 0; c < width; c++) most = fabsf(k[c]) > most ? fabsf(k[c]) : most;
-        const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
-        for (int32_t c = 0; c < m->head_groups * 4; c++) {
-            const float y = c < width ? k[c] * inverse : 0.0f;
-            const int32_t v = (int32_t)(y + (y < 0.0f ? -0.5f : 0.5f));
-            to[(c / 4) * 64 + c % 4] = (uint8_t)(v + 128);
+        int8_t q[PM_MOST_HEAD_WIDTH + 4];
+        int32_t sum;
+        scales[h * padded + place] = quantise_values(k, width, q, &sum);
+        memset(q + width, 0, 4);
+        for (int32_t g = 0; g < m->head_groups; g++) {
+            uint32_t four;
+            memcpy(&four, q + 4 * g, 4);
+            four ^= 0x80808080u; /* plus 128 each */
+            memcpy(to + g * 64, &four, 4);
         }
-        scales[h * padded + place] = most / 127.0f;
     }
+}
+
+/* Channels of one head's values, and how they lie: fp32 `[position][channel]`, int8
+ * `[position / 4][channel][4]` plus 128, so that four positions are summed at once. */
+INLINE size_t value_bytes(const pm_model *m, int32_t capacity) {
+    const size_t places = rounded_up(capacity, PM_BLOCK);
+    return places * m->value_width * (m->precision == PM_INT8 ? 1 : sizeof(float));
 }
 
 /* Puts one position's values, `[head][head_width]`, where they belong. */
 static void write_value(
     const pm_model *m, void *values, float *scales, int32_t capacity, int32_t place, const float *v
 ) {
-    const size_t padded = rounded_up(capacity, PM_BLOCK);
+    const size_t padded = rounded_up(capacity, PM_BLOCK), size = value_bytes(m, capacity);
     const int32_t width = m->head_width, wide = m->value_width;
     for (int32_t h = 0; h < m->shape.heads; h++, v += width) {
-        const size_t at = ((size_t)h * capacity + place) * wide;
         if (m->precision == PM_FP32) {
-            float *to = (float *)values + at;
+            float *to = (float *)((char *)values + h * size) + (size_t)place * wide;
             memcpy(to, v, sizeof(float) * width);
-            for (int32_t c = width; c < wide; c++) to[c] = 0.0f;
             continue;
         }
-        int8_t *to = (int8_t *)values + at;
-        float most = 0.0f;
-        for (int32_t c = 0; c < width; c++) most = fabsf(v[c]) > most ? fabsf(v[c]) : most;
-        const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
-        for (int32_t c = 0; c < wide; c++) {
-            const float y = c < width ? v[c] * inverse : 0.0f;
-            to[c] = (int8_t)(int32_t)(y + (y < 0.0f ? -0.5f : 0.5f));
-        }
-        scales[h * padded + place] = most / 127.0f;
+        uint8_t *to = (uint8_t *)values + h * size + (size_t)(place / 4) * wide * 4 + place % 4;
+        int8_t q[PM_MOST_HEAD_WIDTH];
+        int32_t sum;
+        scales[h * padded + place] = quantise_values(v, width, q, &sum);
+        for (int32_t c = 0; c < width; c++) to[4 * c] = (uint8_t)(q[c] + 128);
     }
 }
 
@@ -79,6 +81,7 @@ INLINE void scores_int8(
         for (int b = 0; b < blocks * SUB; b++) {
             const uint8_t *from =
                 keys + ((size_t)(b / SUB) * groups + g) * 64 + (b % SUB) * 4 * LANES;
+            __builtin_prefetch(from + AT_ONCE * groups * 64);
             acc[b] = dot4(acc[b], from, q + 4 * g);
         }
     }
@@ -98,6 +101,7 @@ INLINE void scores_fp32(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = ((size_t)(b / SUB) * width + c) * PM_BLOCK + (b % SUB) * LANES;
+            __builtin_prefetch(keys + at + AT_ONCE * width * PM_BLOCK);
             acc[b] += load(keys + at) * a;
         }
     }
@@ -137,11 +141,11 @@ static float attend(
     const float root = 1.0f / sqrtf((float)m->head_width);
     int32_t b = 0;
     if (m->precision == PM_INT8) {
-        int8_t narrow[1024];
-        float scale;
-        int32_t offset;
-        memset(narrow, 0, m->head_groups * 4);
-        quantise_group(q, m->head_width, narrow, &scale, &offset);
+        int8_t narrow[PM_MOST_HEAD_WIDTH + 4];
+        int32_t sum;
+        const float scale = quantise_values(q, m->head_width, narrow, &sum);
+        const int32_t offset = -128 * sum;
+        memset(narrow + m->head_width, 0, 4);
         const size_t size = (size_t)m->head_groups * 64;
         const uint8_t *data = (const uint8_t *)keys;
         for (; b + AT_ONCE <= blocks; b += AT_ONCE)
@@ -167,44 +171,112 @@ static float attend(
     return soften(scores, length);
 }
 
-/* Sum of a head's values by their weights, 64 channels at a time. */
+/* Sums of rows of floats by weights, `blocks` blocks of channels (a constant). */
 INLINE void mix_some(
-    const int blocks, const int is_int8, const void *values, const float *scales, int32_t wide,
-    int32_t length, const float *weights, float *y
+    const int blocks, const float *values, int32_t stride, int32_t length, const float *weights,
+    float *y
 ) {
     vf acc[4 * SUB];
     UNROLL
     for (int b = 0; b < blocks * SUB; b++) acc[b] = (vf){0};
     for (int32_t i = 0; i < length; i++) {
-        const vf weight = splat(is_int8 ? weights[i] * scales[i] : weights[i]);
+        const vf weight = splat(weights[i]);
         UNROLL
-        for (int b = 0; b < blocks * SUB; b++) {
-            const size_t at = (size_t)i * wide + b * LANES;
-            acc[b] += weight * (is_int8 ? load_int8((const int8_t *)values + at)
-                                        : load((const float *)values + at));
-        }
+        for (int b = 0; b < blocks * SUB; b++)
+            acc[b] += weight * load(values + (size_t)i * stride + b * LANES);
     }
     UNROLL
     for (int b = 0; b < blocks * SUB; b++) store(y + b * LANES, acc[b]);
 }
 
+static void mix_floats(
+    const float *values, int32_t wide, int32_t stride, int32_t length, const float *weights,
+    float *y
+) {
+    int32_t c = 0;
+    for (; c + 64 <= wide; c += 64) mix_some(4, values + c, stride, length, weights, y + c);
+    for (; c < wide; c += 16) mix_some(1, values + c, stride, length, weights, y + c);
+}
+
+/* Weights times scales as integers of 14 bits, in two halves; what one of them is worth. */
+typedef struct {
+    int8_t *high, *low;
+    int32_t high_offset, low_offset; /* -128 times their sums */
+    float scale;
+} narrow_weights;
+
+static narrow_weights narrow(
+    float *weights, const float *scales, int32_t length, int8_t *high, int8_t *low
+) {
+    const int32_t end = (int32_t)rounded_up(length, PM_BLOCK);
+    vf most = {0};
+    for (int32_t i = 0; i < end; i += LANES) {
+        const vf scaled = load(weights + i) * load(scales + i);
+        store(weights + i, scaled);
+        most = larger(scaled, most);
+    }
+    const float peak = largest_of(most);
+    const vf inverse = splat(peak > 0.0f ? 16383.0f / peak : 0.0f);
+    vi high_sum = {0}, low_sum = {0};
+    for (int32_t i = 0; i < end; i += LANES) {
+        const vi q = __builtin_convertvector(load(weights + i) * inverse + splat(0.5f), vi);
+        const vi top = q >> 7, rest = q & 127;
+        high_sum += top;
+        low_sum += rest;
+        const vb a = __builtin_convertvector(top, vb), b = __builtin_convertvector(rest, vb);
+        memcpy(high + i, &a, sizeof a);
+        memcpy(low + i, &b, sizeof b);
+    }
+    int32_t sums[2] = {0, 0};
+    for (int i = 0; i < LANES; i++) {
+        sums[0] += high_sum[i];
+        sums[1] += low_sum[i];
+    }
+    return (narrow_weights){high, low, -128 * sums[0], -128 * sums[1], peak / 16383.0f};
+}
+
+INLINE void mix_some_int8(
+    const int blocks, const uint8_t *values, int32_t wide, int32_t length,
+    const narrow_weights *w, float *y
+) {
+    vi high[4 * SUB], low[4 * SUB];
+    UNROLL
+    for (int b = 0; b < blocks * SUB; b++) {
+        high[b] = splat_int(w->high_offset);
+        low[b] = splat_int(w->low_offset);
+    }
+    for (int32_t i = 0; i < length; i += 4) {
+        UNROLL
+        for (int b = 0; b < blocks * SUB; b++) {
+            const uint8_t *from = values + (size_t)i * wide + b * 4 * LANES;
+            high[b] = dot4(high[b], from, w->high + i);
+            low[b] = dot4(low[b], from, w->low + i);
+        }
+    }
+    UNROLL
+    for (int b = 0; b < blocks * SUB; b++)
+        store(
+            y + b * LANES,
+            (as_float(high[b]) * splat(128.0f) + as_float(low[b])) * splat(w->scale)
+        );
+}
+
+/* Sum of a head's values by their weights, which are used up; `room` holds two bytes a position. */
 static void mix(
-    const pm_model *m, const void *values, const float *scales, int32_t length,
-    const float *weights, float *y
+    const pm_model *m, const void *values, const float *scales, int32_t length, float *weights,
+    int8_t *room, float *y
 ) {
     const int32_t wide = m->value_width;
-    int32_t c = 0;
-    if (m->precision == PM_INT8) {
-        const int8_t *data = (const int8_t *)values;
-        for (; c + 64 <= wide; c += 64)
-            mix_some(4, 1, data + c, scales, wide, length, weights, y + c);
-        for (; c < wide; c += 16) mix_some(1, 1, data + c, scales, wide, length, weights, y + c);
-    } else {
-        const float *data = (const float *)values;
-        for (; c + 64 <= wide; c += 64)
-            mix_some(4, 0, data + c, scales, wide, length, weights, y + c);
-        for (; c < wide; c += 16) mix_some(1, 0, data + c, scales, wide, length, weights, y + c);
+    if (m->precision == PM_FP32) {
+        mix_floats((const float *)values, wide, wide, length, weights, y);
+        return;
     }
+    const narrow_weights w =
+        narrow(weights, scales, length, room, room + rounded_up(length, PM_BLOCK));
+    const uint8_t *data = (const uint8_t *)values;
+    int32_t c = 0;
+    for (; c + 64 <= wide; c += 64) mix_some_int8(4, data + 4 * c, wide, length, &w, y + c);
+    for (; c < wide; c += 16) mix_some_int8(1, data + 4 * c, wide, length, &w, y + c);
 }
 
 #endif

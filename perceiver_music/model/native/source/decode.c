@@ -26,7 +26,7 @@ size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const size_t width = s->width + PM_BLOCK, hidden = s->hidden + s->vocabulary + PM_BLOCK;
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
     const size_t each = sizeof(float) * (8 * width + hidden) + 2 * widest + 64;
-    return rows * each + sizeof(float) * (capacity + 2 * s->vocabulary + width) + 64 * 64;
+    return rows * each + sizeof(float) * (2 * capacity + 2 * s->vocabulary + width) + 64 * 64;
 }
 
 static size_t positions(int32_t capacity) {
@@ -39,7 +39,7 @@ static size_t keys_size(const pm_model *m, int32_t capacity) {
 }
 
 static size_t values_size(const pm_model *m, int32_t capacity) {
-    return (size_t)capacity * m->value_width * m->shape.heads * (m->precision == PM_INT8 ? 1 : 4);
+    return positions(capacity) * m->value_width * m->shape.heads * (m->precision == PM_INT8 ? 1 : 4);
 }
 
 /* Not of the model, which may be gone already. */

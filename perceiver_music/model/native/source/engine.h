@@ -14,7 +14,7 @@
 #define PM_BLOCK 16       /* outputs, or context positions, side by side */
 #define PM_GROUP 64       /* inputs under one scale of their own in int8 */
 #define PM_MAX_ROWS 32    /* rows computed together */
-#define PM_MAX_LAYERS 256
+#define PM_MOST_HEAD_WIDTH 1024
 #define PM_PITCHES 128
 #define PM_HELD_TERMS 6
 #define PM_TERMS 11

@@ -4,6 +4,7 @@
 
 typedef struct {
     float *x, *normed, *projected, *mixed, *hidden, *cosines, *sines, *scores, *counts, *wide;
+    int8_t *narrow;
     char *rest;
 } workspace;
 
@@ -21,6 +22,7 @@ static workspace layout(const pm_model *m, int32_t rows, int32_t capacity, char 
     w.cosines = take(&scratch, each * width);
     w.sines = take(&scratch, each * width);
     w.scores = take(&scratch, sizeof(float) * rounded_up(capacity, PM_BLOCK));
+    w.narrow = take(&scratch, 2 * rounded_up(capacity, PM_BLOCK));
     w.counts = take(&scratch, sizeof(float) * 2 * vocabulary);
     w.wide = take(&scratch, sizeof(float) * rounded_up(m->value_width, PM_BLOCK));
     w.rest = scratch;
@@ -84,12 +86,7 @@ static void mix_context(
     if (i < length) even[tokens[i]] += w->scores[i];
     for (i = 0; i < vocabulary; i++) even[i] += odd[i];
     const int32_t wide = m->value_width, stride = wide * m->shape.heads;
-    const float *values = m->value_rows + (size_t)head * wide;
-    int32_t c = 0;
-    for (; c + 64 <= wide; c += 64)
-        mix_some(4, 0, values + c, NULL, stride, vocabulary, even, w->wide + c);
-    for (; c < wide; c += 16)
-        mix_some(1, 0, values + c, NULL, stride, vocabulary, even, w->wide + c);
+    mix_floats(m->value_rows + (size_t)head * wide, wide, stride, vocabulary, even, w->wide);
     put_head(m, w->wide, inverse, head, y);
 }
 
@@ -99,18 +96,22 @@ static void cross(const pm_model *m, const pm_row *rows, int32_t num_rows, works
     const int32_t width = s->width, stride = block->qkv.blocks * PM_BLOCK;
     norm_rows(w->x, num_rows, width, w->normed);
     linear(&block->qkv, w->normed, num_rows, w->projected, w->rest);
-    for (int32_t r = 0; r < num_rows; r++) {
-        const pm_window *window = rows[r].window;
-        float *q = w->projected + (size_t)r * stride;
-        norm_and_turn(m, w->cosines + r * width, w->sines + r * width, q);
+    for (int32_t r = 0; r < num_rows; r++)
+        norm_and_turn(m, w->cosines + r * width, w->sines + r * width, w->projected + r * stride);
+    /* Rows of one window stand together: a head's keys, once read, serve them all. */
+    for (int32_t from = 0, to; from < num_rows; from = to) {
+        const pm_window *window = rows[from].window;
+        for (to = from; to < num_rows && rows[to].window == window; to++) {}
         const size_t size = key_bytes(m, window->capacity);
         const size_t padded = rounded_up(window->capacity, PM_BLOCK);
         for (int32_t h = 0; h < s->heads; h++) {
             const char *keys = (const char *)window->keys + h * size;
             const float *scales = window->key_scale ? window->key_scale + h * padded : NULL;
-            const float inverse =
-                attend(m, keys, scales, rows[r].index + 1, q + h * m->head_width, w->scores);
-            mix_context(m, &rows[r], h, inverse, w, w->mixed + r * width);
+            for (int32_t r = from; r < to; r++) {
+                const float *q = w->projected + (size_t)r * stride + h * m->head_width;
+                const float inverse = attend(m, keys, scales, rows[r].index + 1, q, w->scores);
+                mix_context(m, &rows[r], h, inverse, w, w->mixed + r * width);
+            }
         }
     }
     linear(&block->output, w->mixed, num_rows, w->projected, w->rest);
@@ -143,8 +144,7 @@ static void layer(
         write_key(m, window->layer_keys[number], key_scale, room, latent, k);
         write_value(m, window->layer_values[number], value_scale, room, latent, v);
         const size_t key_size = key_bytes(m, room);
-        const size_t value_size =
-            (size_t)room * m->value_width * (m->precision == PM_INT8 ? 1 : sizeof(float));
+        const size_t value_size = value_bytes(m, room);
         for (int32_t h = 0; h < s->heads; h++) {
             const char *keys = (const char *)window->layer_keys[number] + h * key_size;
             const char *values = (const char *)window->layer_values[number] + h * value_size;
@@ -153,7 +153,7 @@ static void layer(
                 q + h * m->head_width, w->scores
             );
             mix(m, values, value_scale ? value_scale + h * padded : NULL, latent + 1, w->scores,
-                w->wide);
+                w->narrow, w->wide);
             put_head(m, w->wide, inverse, h, w->mixed + r * width);
         }
     }

@@ -13,6 +13,8 @@ typedef struct {
     int32_t stride, groups;
 } activations;
 
+#define AHEAD 2048 /* bytes that a stream of weights is fetched ahead */
+
 INLINE size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 static void *take(char **scratch, size_t bytes) {
@@ -21,23 +23,34 @@ static void *take(char **scratch, size_t bytes) {
     return p;
 }
 
-/* One group: values to -127..127. */
-INLINE void quantise_group(const float *x, int32_t n, int8_t *q, float *scale, int32_t *offset) {
-    float most = 0.0f;
-    for (int32_t i = 0; i < n; i++) {
-        const float a = fabsf(x[i]);
-        most = a > most ? a : most;
+/* `n` values to -127..127; returns what one of these is worth, and their sum in `sum`. */
+INLINE float quantise_values(const float *x, int32_t n, int8_t *q, int32_t *sum) {
+    vf top = {0};
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vf v = load(x + i);
+        top = larger(larger(v, -v), top);
     }
+    float most = largest_of(top);
+    for (; i < n; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
     const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; i++) {
-        const float y = x[i] * inverse;
-        const int32_t v = (int32_t)(y + (y < 0.0f ? -0.5f : 0.5f));
-        q[i] = (int8_t)v;
-        sum += v;
+    const vf magic = splat(12582912.0f); /* adding it rounds to an integer */
+    vi sums = {0};
+    for (i = 0; i + LANES <= n; i += LANES) {
+        const vf rounded = (load(x + i) * splat(inverse) + magic) - magic;
+        const vi v = __builtin_convertvector(rounded, vi);
+        const vb narrow = __builtin_convertvector(v, vb);
+        memcpy(q + i, &narrow, sizeof narrow);
+        sums += v;
     }
-    *scale = most / 127.0f;
-    *offset = -128 * sum;
+    int32_t total = 0;
+    for (int j = 0; j < LANES; j++) total += sums[j];
+    for (; i < n; i++) {
+        q[i] = (int8_t)rintf(x[i] * inverse);
+        total += q[i];
+    }
+    *sum = total;
+    return most / 127.0f;
 }
 
 static activations quantise(const pm_linear *w, const float *x, int32_t rows, char **scratch) {
@@ -52,14 +65,11 @@ static activations quantise(const pm_linear *w, const float *x, int32_t rows, ch
             int32_t n = w->in - g * PM_GROUP;
             n = n < PM_GROUP ? n : PM_GROUP;
             const float *from = x + (size_t)r * w->in + g * PM_GROUP;
-            float *scale = a.scale + r * groups + g;
-            int32_t *offset = a.offset + r * groups + g;
-            if (n == PM_GROUP) {
-                quantise_group(from, PM_GROUP, q, scale, offset);
-            } else {
-                memset(q, 0, PM_GROUP);
-                quantise_group(from, n, q, scale, offset);
-            }
+            int32_t sum;
+            if (n < PM_GROUP) memset(q, 0, PM_GROUP);
+            a.scale[r * groups + g] = n == PM_GROUP ? quantise_values(from, PM_GROUP, q, &sum)
+                                                    : quantise_values(from, n, q, &sum);
+            a.offset[r * groups + g] = -128 * sum;
         }
     return a;
 }
@@ -85,6 +95,7 @@ INLINE void tile_int8(
             for (int b = 0; b < blocks * SUB; b++) {
                 const uint8_t *from =
                     data + (b / SUB) * bytes + (size_t)i * PM_BLOCK + (b % SUB) * 4 * LANES;
+                __builtin_prefetch(from + AHEAD);
                 UNROLL
                 for (int r = 0; r < rows; r++)
                     acc[r][b] = dot4(acc[r][b], from, a->values + (size_t)(row + r) * a->stride + i);
@@ -119,6 +130,8 @@ INLINE void tile_float(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = (b / SUB) * size + (size_t)i * PM_BLOCK + (b % SUB) * LANES;
+            if (is_bf16) __builtin_prefetch((const char *)(narrow + at) + AHEAD);
+            else __builtin_prefetch((const char *)(wide + at) + AHEAD);
             weight[b] = is_bf16 ? load_bf16(narrow + at) : load(wide + at);
         }
         UNROLL
@@ -139,8 +152,8 @@ INLINE void tile_float(
 #if LANES == 16
 #define TILE_1 8
 #define TILE_2 4
-#define TILE_4 4
-#define TILE_8 2
+#define TILE_4 2
+#define TILE_8 1
 #define MOST_ROWS 8
 #elif LANES == 8
 #define TILE_1 4
