@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_uint64, c_void_p
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -20,7 +20,7 @@ class Shape(ctypes.Structure):
 
     _fields_ = (
         *((name, c_int32) for name in ("vocabulary", "width", "heads", "layers", "hidden")),
-        *((name, c_int32) for name in ("pairs", "time_pairs", "qk_norm", "previous")),
+        *((name, c_int32) for name in ("pairs", "time_pairs", "previous")),
         *((name, c_int32) for name in ("value_tables", "events", "neighbours")),
         *((name, c_int32) for name in ("note_on", "note_off", "time_shift", "velocity")),
         *((name, c_int32) for name in ("suffix", "middle")),
@@ -68,6 +68,7 @@ _FUNCTIONS = {
     "pm_decode_copy": (c_void_p, [c_void_p]),
     "pm_decode_free": (None, [c_void_p]),
     "pm_advance": (c_int32, [c_void_p, c_void_p, c_int32, c_void_p]),
+    "pm_read": (c_uint64, [c_void_p, c_int64]),
     "pm_decode_where": (None, [c_void_p, POINTER(c_int64), POINTER(c_int32)]),
 }
 

@@ -59,8 +59,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         vocabulary = int(network.pop("vocabulary_size"))
         if set(block) - set(_BLOCK) or set(network) - set(_NETWORK):
             raise NotNative("settings of another version")
-        flavour = (block["norm"], block["bias"], network["query_projection"])
-        if flavour != ("rms", False, False):
+        flavour = (block["norm"], block["qk_norm"], block["bias"], network["query_projection"])
+        if flavour != ("rms", True, False, False):
             raise NotNative("another flavour of the network")
         if width < 1 or heads < 1 or width % heads or vocabulary < 1:
             raise NotNative("sizes that do not fit")
@@ -75,7 +75,6 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
             hidden=int(block["mlp_ratio"]) * width,
             pairs=round(head_width * block["rotary_fraction"] / 2),
             time_pairs=round(head_width * block["time_rotary_fraction"] / 2),
-            qk_norm=bool(block["qk_norm"]),
             previous=bool(network["previous_token"]),
             value_tables=bool(block["value_embeddings"]),
             events=bool(events),

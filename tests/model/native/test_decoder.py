@@ -26,7 +26,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "width": 80,
         "num_heads": 1,
         "logit_soft_cap": None,
-        "block": {"value_embeddings": False, "qk_norm": False, "mlp_ratio": 3},
+        "block": {"value_embeddings": False, "mlp_ratio": 3},
     },
 }
 

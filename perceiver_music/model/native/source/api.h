@@ -47,6 +47,9 @@ int32_t pm_advance(pm_decode *const *, const int32_t *tokens, int32_t count, flo
 /* Where the context starts, and how many latents there are. */
 void pm_decode_where(const pm_decode *, int64_t *context_start, int32_t *num_latents);
 
+/* A sum of so many bytes: how fast memory can be read, the limit that decoding is measured by. */
+uint64_t pm_read(const void *data, int64_t bytes);
+
 void *pm_get(size_t bytes); /* zeros, aligned to a cache line */
 
 #endif

@@ -68,36 +68,60 @@ static void write_value(
 
 #define AT_ONCE 4 /* blocks of positions */
 
-/* Scores of `blocks` blocks (a constant) from int8 keys; the scale of the query is in `factor`. */
-INLINE void scores_int8(
-    const int blocks, int32_t groups, const uint8_t *keys, const float *scales, const int8_t *q,
-    int32_t offset, float factor, float *scores
+/* Normed queries and keys have scores of at most the root of the head's width, 32: their
+ * exponentials and sums of them fit into floats, so nobody needs to find the largest first. */
+
+/* A head's query as its keys want it. */
+typedef struct {
+    const float *wide;
+    const int8_t *values;
+    int32_t offset;
+    float factor;
+} query;
+
+INLINE query make_query(const pm_model *m, const float *q, int8_t *room) {
+    query made = {q, room, 0, 1.0f / sqrtf((float)m->head_width)};
+    if (m->precision == PM_INT8) {
+        int32_t sum;
+        made.factor *= quantise_values(q, m->head_width, room, &sum);
+        made.offset = -128 * sum;
+        for (int32_t c = m->head_width; c < m->head_groups * 4; c++) room[c] = 0;
+    }
+    return made;
+}
+
+/* Exponentials of the scores of `blocks` blocks (a constant). */
+INLINE void weigh_int8(
+    const int blocks, int32_t groups, const uint8_t *keys, const float *scales, const query *q,
+    float *weights
 ) {
     vi acc[AT_ONCE * SUB];
     UNROLL
-    for (int b = 0; b < blocks * SUB; b++) acc[b] = splat_int(offset);
+    for (int b = 0; b < blocks * SUB; b++) acc[b] = splat_int(q->offset);
     for (int32_t g = 0; g < groups; g++) {
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const uint8_t *from =
                 keys + ((size_t)(b / SUB) * groups + g) * 64 + (b % SUB) * 4 * LANES;
-            __builtin_prefetch(from + AT_ONCE * groups * 64);
-            acc[b] = dot4(acc[b], from, q + 4 * g);
+            __builtin_prefetch(from + 2 * AT_ONCE * groups * 64);
+            acc[b] = dot4(acc[b], from, q->values + 4 * g);
         }
     }
     UNROLL
-    for (int b = 0; b < blocks * SUB; b++)
-        store(scores + b * LANES, as_float(acc[b]) * load(scales + b * LANES) * splat(factor));
+    for (int b = 0; b < blocks * SUB; b++) {
+        const vf scale = load(scales + b * LANES) * splat(q->factor);
+        store(weights + b * LANES, exponential(as_float(acc[b]) * scale));
+    }
 }
 
-INLINE void scores_fp32(
-    const int blocks, int32_t width, const float *keys, const float *q, float factor, float *scores
+INLINE void weigh_fp32(
+    const int blocks, int32_t width, const float *keys, const query *q, float *weights
 ) {
     vf acc[AT_ONCE * SUB];
     UNROLL
     for (int b = 0; b < blocks * SUB; b++) acc[b] = (vf){0};
     for (int32_t c = 0; c < width; c++) {
-        const vf a = splat(q[c]);
+        const vf a = splat(q->wide[c]);
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = ((size_t)(b / SUB) * width + c) * PM_BLOCK + (b % SUB) * LANES;
@@ -106,69 +130,40 @@ INLINE void scores_fp32(
         }
     }
     UNROLL
-    for (int b = 0; b < blocks * SUB; b++) store(scores + b * LANES, acc[b] * splat(factor));
+    for (int b = 0; b < blocks * SUB; b++)
+        store(weights + b * LANES, exponential(acc[b] * splat(q->factor)));
 }
 
-/* Turns scores of `length` positions into weights in place, those beyond it up to a whole block
- * into zeros; returns one over their sum. */
-static float soften(float *scores, int32_t length) {
-    const int32_t end = (int32_t)rounded_up(length, PM_BLOCK);
-    for (int32_t i = length; i < end; i++) scores[i] = -INFINITY;
-    vf most = load(scores);
-    for (int32_t i = LANES; i < end; i += LANES) most = larger(load(scores + i), most);
-    const vf peak = splat(largest_of(most));
-    vf sums[2] = {{0}, {0}};
-    for (int32_t i = 0; i < end; i += 2 * LANES) {
-        const vf first = exponential(load(scores + i) - peak);
-        store(scores + i, first);
-        sums[0] += first;
-#if LANES == 16
-        if (i + LANES == end) break;
-#endif
-        const vf second = exponential(load(scores + i + LANES) - peak);
-        store(scores + i + LANES, second);
-        sums[1] += second;
-    }
-    return 1.0f / sum_of(sums[0] + sums[1]);
-}
-
-/* Weights of one head's query over `length` positions, not yet divided by their sum. */
-static float attend(
-    const pm_model *m, const char *keys, const float *scales, int32_t length, const float *q,
-    float *scores
+/* Weights, not yet divided by their sum, of the positions from `start`, the first of a block, to
+ * before `end`; zeros behind them up to the end of a block. */
+static void weigh(
+    const pm_model *m, const char *keys, const float *scales, const query *q, int32_t start,
+    int32_t end, float *weights
 ) {
-    const int32_t blocks = (length + PM_BLOCK - 1) / PM_BLOCK;
-    const float root = 1.0f / sqrtf((float)m->head_width);
-    int32_t b = 0;
-    if (m->precision == PM_INT8) {
-        int8_t narrow[PM_MOST_HEAD_WIDTH + 4];
-        int32_t sum;
-        const float scale = quantise_values(q, m->head_width, narrow, &sum);
-        const int32_t offset = -128 * sum;
-        memset(narrow + m->head_width, 0, 4);
-        const size_t size = (size_t)m->head_groups * 64;
-        const uint8_t *data = (const uint8_t *)keys;
-        for (; b + AT_ONCE <= blocks; b += AT_ONCE)
-            scores_int8(
-                AT_ONCE, m->head_groups, data + b * size, scales + b * PM_BLOCK, narrow, offset,
-                scale * root, scores + b * PM_BLOCK
-            );
-        for (; b < blocks; b++)
-            scores_int8(
-                1, m->head_groups, data + b * size, scales + b * PM_BLOCK, narrow, offset,
-                scale * root, scores + b * PM_BLOCK
-            );
-    } else {
-        const size_t size = (size_t)m->head_width * PM_BLOCK;
-        const float *data = (const float *)keys;
-        for (; b + AT_ONCE <= blocks; b += AT_ONCE)
-            scores_fp32(
-                AT_ONCE, m->head_width, data + b * size, q, root, scores + b * PM_BLOCK
-            );
-        for (; b < blocks; b++)
-            scores_fp32(1, m->head_width, data + b * size, q, root, scores + b * PM_BLOCK);
+    const int32_t last = (end + PM_BLOCK - 1) / PM_BLOCK;
+    const size_t size = key_bytes(m, PM_BLOCK);
+    for (int32_t b = start / PM_BLOCK; b < last;) {
+        const int32_t blocks = b + AT_ONCE <= last ? AT_ONCE : 1;
+        float *to = weights + b * PM_BLOCK - start;
+        if (m->precision == PM_INT8) {
+            const uint8_t *from = (const uint8_t *)keys + b * size;
+            const float *scale = scales + b * PM_BLOCK;
+            if (blocks > 1) weigh_int8(AT_ONCE, m->head_groups, from, scale, q, to);
+            else weigh_int8(1, m->head_groups, from, scale, q, to);
+        } else {
+            const float *from = (const float *)(keys + b * size);
+            if (blocks > 1) weigh_fp32(AT_ONCE, m->head_width, from, q, to);
+            else weigh_fp32(1, m->head_width, from, q, to);
+        }
+        b += blocks;
     }
-    return soften(scores, length);
+    for (int32_t i = end; i < last * PM_BLOCK; i++) weights[i - start] = 0.0f;
+}
+
+static float inverse_sum(const float *weights, int32_t length) {
+    vf sum = {0};
+    for (int32_t i = 0; i < length; i += LANES) sum += load(weights + i);
+    return 1.0f / sum_of(sum);
 }
 
 /* Sums of rows of floats by weights, `blocks` blocks of channels (a constant). */

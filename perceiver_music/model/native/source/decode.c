@@ -25,7 +25,8 @@ size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const pm_shape *s = &m->shape;
     const size_t width = s->width + PM_BLOCK, hidden = s->hidden + s->vocabulary + PM_BLOCK;
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
-    const size_t each = sizeof(float) * (8 * width + hidden) + 2 * widest + 64;
+    const size_t counts = 8 * ((size_t)s->vocabulary + PM_BLOCK), narrow = 8 * (m->head_width + 4);
+    const size_t each = sizeof(float) * (8 * width + hidden + counts) + 2 * widest + narrow + 64;
     return rows * each + sizeof(float) * (2 * capacity + 2 * s->vocabulary + width) + 64 * 64;
 }
 
@@ -122,8 +123,7 @@ static void plan_next(pm_decode *d) {
 }
 
 static int ensure_scratch(pm_decode *d, int32_t rows) {
-    const int32_t capacity = d->context > d->latents ? d->context : d->latents;
-    const size_t bytes = pm_scratch_bytes(d->model, rows, capacity);
+    const size_t bytes = pm_scratch_bytes(d->model, rows, d->latents);
     if (bytes <= d->scratch_bytes) return 0;
     free(d->scratch);
     d->scratch_bytes = 0;
@@ -269,15 +269,14 @@ int32_t pm_advance(
 ) {
     if (count < 1) return 0;
     size_t most = 0;
-    int32_t longest = 0, widest = 0;
+    int32_t widest = 0;
     for (int32_t i = 0; i < count; i++) {
         most += 2 + decodes[i]->stride;
-        if (decodes[i]->context >= decodes[longest]->context) longest = i;
-        widest = decodes[i]->latents > widest ? decodes[i]->latents : widest;
+        if (decodes[i]->latents > decodes[widest]->latents) widest = i;
     }
     pm_row *rows = pm_get(sizeof(pm_row) * most);
     uint8_t *took_over = pm_get(count);
-    pm_decode *host = decodes[longest];
+    pm_decode *host = decodes[widest];
     int32_t failed = !rows || !took_over || ensure_scratch(host, PM_MAX_ROWS);
     for (int32_t i = 0; i < count && !failed; i++) failed = append(decodes[i], tokens[i]);
     if (!failed) {

@@ -27,7 +27,7 @@ enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
 typedef struct {
     int32_t vocabulary, width, heads, layers, hidden;
     int32_t pairs, time_pairs;        /* pairs of channels turned by number, by time */
-    int32_t qk_norm, previous, value_tables, events, neighbours;
+    int32_t previous, value_tables, events, neighbours;
     int32_t note_on, note_off, time_shift, velocity, suffix, middle;
     int32_t num_pitches, num_shifts, num_velocities;
     float soft_cap;                   /* 0 for none */
@@ -106,8 +106,8 @@ struct pm_kernels {
     void (*linear)(const pm_linear *, const float *x, int32_t num_rows, float *y, char *scratch);
 };
 
-/* Bytes of scratch that `run` wants for so many rows over contexts of up to so many positions. */
-size_t pm_scratch_bytes(const pm_model *, int32_t num_rows, int32_t capacity);
+/* Bytes of scratch that `run` wants for so many rows of up to so many latents. */
+size_t pm_scratch_bytes(const pm_model *, int32_t num_rows, int32_t latents);
 
 extern const struct pm_kernels pm_kernels_generic;
 #ifdef PM_X86

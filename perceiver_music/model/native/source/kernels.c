@@ -4,7 +4,7 @@
 
 typedef struct {
     float *x, *normed, *projected, *mixed, *hidden, *cosines, *sines, *scores, *counts, *wide;
-    int8_t *narrow;
+    int8_t *narrow, *narrow_queries;
     char *rest;
 } workspace;
 
@@ -21,9 +21,11 @@ static workspace layout(const pm_model *m, int32_t rows, int32_t capacity, char 
     w.hidden = take(&scratch, each * (hidden > vocabulary ? hidden : vocabulary));
     w.cosines = take(&scratch, each * width);
     w.sines = take(&scratch, each * width);
-    w.scores = take(&scratch, sizeof(float) * rounded_up(capacity, PM_BLOCK));
-    w.narrow = take(&scratch, 2 * rounded_up(capacity, PM_BLOCK));
-    w.counts = take(&scratch, sizeof(float) * 2 * vocabulary);
+    const size_t places = rounded_up(capacity, PM_BLOCK);
+    w.scores = take(&scratch, sizeof(float) * (places > vocabulary ? places : vocabulary));
+    w.narrow = take(&scratch, 2 * places);
+    w.narrow_queries = take(&scratch, (size_t)rows * 8 * (m->head_width + 4));
+    w.counts = take(&scratch, each * 8 * vocabulary);
     w.wide = take(&scratch, sizeof(float) * rounded_up(m->value_width, PM_BLOCK));
     w.rest = scratch;
     return w;
@@ -70,24 +72,103 @@ INLINE void put_head(const pm_model *m, const float *wide, float inverse, int32_
     for (int32_t c = 0; c < m->head_width; c++) y[head * m->head_width + c] = wide[c] * inverse;
 }
 
-/* Sum of a context's values: weights added up by token, then a table of the vocabulary. */
-static void mix_context(
-    const pm_model *m, const pm_row *row, int32_t head, float inverse, workspace *w, float *y
+#define CHUNK (AT_ONCE * PM_BLOCK)
+#define STAGE (8 * CHUNK) /* positions whose keys stay close by while rows take turns */
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v8 __attribute__((vector_size(32)));
+
+INLINE int32_t least(int32_t a, int32_t b) { return a < b ? a : b; }
+
+/* Adds a chunk's weights, `[width][CHUNK]`, to those of their tokens, `[vocabulary][width]`: all
+ * heads of a position at once. The width is a constant, 4 or 8. */
+INLINE void add_by_token(
+    const int width, const float *weights, const int32_t *tokens, int32_t length, float *counts
 ) {
-    const int32_t vocabulary = m->shape.vocabulary, length = row->index + 1;
-    float *even = w->counts, *odd = even + rounded_up(vocabulary, PM_BLOCK);
-    memset(even, 0, sizeof(float) * 2 * rounded_up(vocabulary, PM_BLOCK));
-    const int32_t *tokens = row->window->tokens;
-    int32_t i = 0;
-    for (; i + 2 <= length; i += 2) { /* two tables, for the same token often follows itself */
-        even[tokens[i]] += w->scores[i];
-        odd[tokens[i + 1]] += w->scores[i + 1];
+    for (int32_t i = 0; i < length; i += LANES) {
+        vf v[8], zipped[8];
+        float turned[8 * LANES];
+        UNROLL
+        for (int h = 0; h < width; h++) v[h] = load(weights + h * CHUNK + i);
+        UNROLL
+        for (int round = 1; round < width; round *= 2) {
+            UNROLL
+            for (int h = 0; h < width / 2; h++) {
+                zipped[2 * h] = ZIP_LOW(v[h], v[h + width / 2]);
+                zipped[2 * h + 1] = ZIP_HIGH(v[h], v[h + width / 2]);
+            }
+            UNROLL
+            for (int h = 0; h < width; h++) v[h] = zipped[h];
+        }
+        UNROLL
+        for (int h = 0; h < width; h++) store(turned + h * LANES, v[h]);
+        const int32_t here = length - i < LANES ? length - i : LANES;
+        for (int32_t p = 0; p < here; p++) {
+            float *to = counts + (size_t)tokens[i + p] * width;
+            if (width == 8) {
+                v8 sum, more;
+                memcpy(&sum, to, sizeof sum);
+                memcpy(&more, turned + p * 8, sizeof more);
+                sum += more;
+                memcpy(to, &sum, sizeof sum);
+            } else {
+                v4 sum, more;
+                memcpy(&sum, to, sizeof sum);
+                memcpy(&more, turned + p * 4, sizeof more);
+                sum += more;
+                memcpy(to, &sum, sizeof sum);
+            }
+        }
     }
-    if (i < length) even[tokens[i]] += w->scores[i];
-    for (i = 0; i < vocabulary; i++) even[i] += odd[i];
-    const int32_t wide = m->value_width, stride = wide * m->shape.heads;
-    mix_floats(m->value_rows + (size_t)head * wide, wide, stride, vocabulary, even, w->wide);
-    put_head(m, w->wide, inverse, head, y);
+}
+
+/* What a context gives its latents: weights are added up by token, then a table of the vocabulary
+ * is summed. `heads` heads from `first` on, at most `width`, for rows of one window. */
+INLINE void mix_context(
+    const int width, const pm_model *m, const pm_row *rows, int32_t num_rows, int32_t first,
+    int32_t heads, workspace *w, const float *queries, int32_t stride, float *mixed
+) {
+    const pm_window *window = rows[0].window;
+    const int32_t vocabulary = m->shape.vocabulary, length = rows[num_rows - 1].index + 1;
+    const size_t size = key_bytes(m, window->capacity), row_size = (size_t)vocabulary * width;
+    const size_t padded = rounded_up(window->capacity, PM_BLOCK);
+    query made[PM_MAX_ROWS][8];
+    for (int32_t r = 0; r < num_rows; r++)
+        for (int32_t h = 0; h < heads; h++)
+            made[r][h] = make_query(
+                m, queries + (size_t)r * stride + (first + h) * m->head_width,
+                w->narrow_queries + ((size_t)r * 8 + h) * (m->head_width + 4)
+            );
+    memset(w->counts, 0, sizeof(float) * row_size * num_rows);
+    float weights[8 * CHUNK] = {0};
+    for (int32_t stage = 0; stage < length; stage += STAGE)
+        for (int32_t r = 0; r < num_rows; r++) {
+            const int32_t stop = least(stage + STAGE, rows[r].index + 1);
+            for (int32_t start = stage; start < stop; start += CHUNK) {
+                const int32_t end = least(start + CHUNK, stop);
+                for (int32_t h = 0; h < heads; h++) {
+                    const char *keys = (const char *)window->keys + (first + h) * size;
+                    const float *scales =
+                        window->key_scale ? window->key_scale + (first + h) * padded : NULL;
+                    weigh(m, keys, scales, &made[r][h], start, end, weights + h * CHUNK);
+                }
+                add_by_token(
+                    width, weights, window->tokens + start, end - start, w->counts + r * row_size
+                );
+            }
+        }
+    const int32_t wide = m->value_width, value_stride = wide * m->shape.heads;
+    for (int32_t r = 0; r < num_rows; r++)
+        for (int32_t h = 0; h < heads; h++) {
+            const float *counts = w->counts + r * row_size;
+            for (int32_t t = 0; t < vocabulary; t++) w->scores[t] = counts[t * width + h];
+            for (size_t t = vocabulary; t < rounded_up(vocabulary, PM_BLOCK); t++) w->scores[t] = 0;
+            mix_floats(
+                m->value_rows + (size_t)(first + h) * wide, wide, value_stride, vocabulary,
+                w->scores, w->wide
+            );
+            const float inverse = inverse_sum(w->scores, vocabulary);
+            put_head(m, w->wide, inverse, first + h, mixed + (size_t)r * m->shape.width);
+        }
 }
 
 static void cross(const pm_model *m, const pm_row *rows, int32_t num_rows, workspace *w) {
@@ -98,20 +179,18 @@ static void cross(const pm_model *m, const pm_row *rows, int32_t num_rows, works
     linear(&block->qkv, w->normed, num_rows, w->projected, w->rest);
     for (int32_t r = 0; r < num_rows; r++)
         norm_and_turn(m, w->cosines + r * width, w->sines + r * width, w->projected + r * stride);
-    /* Rows of one window stand together: a head's keys, once read, serve them all. */
+    /* Rows of one window stand together: keys, once read, serve them all. */
     for (int32_t from = 0, to; from < num_rows; from = to) {
-        const pm_window *window = rows[from].window;
-        for (to = from; to < num_rows && rows[to].window == window; to++) {}
-        const size_t size = key_bytes(m, window->capacity);
-        const size_t padded = rounded_up(window->capacity, PM_BLOCK);
-        for (int32_t h = 0; h < s->heads; h++) {
-            const char *keys = (const char *)window->keys + h * size;
-            const float *scales = window->key_scale ? window->key_scale + h * padded : NULL;
-            for (int32_t r = from; r < to; r++) {
-                const float *q = w->projected + (size_t)r * stride + h * m->head_width;
-                const float inverse = attend(m, keys, scales, rows[r].index + 1, q, w->scores);
-                mix_context(m, &rows[r], h, inverse, w, w->mixed + r * width);
-            }
+        for (to = from; to < num_rows && rows[to].window == rows[from].window; to++) {}
+        const float *queries = w->projected + (size_t)from * stride;
+        float *mixed = w->mixed + (size_t)from * width;
+        for (int32_t first = 0; first < s->heads;) {
+            const int32_t left = s->heads - first, heads = left < 8 ? left : 8;
+            if (heads > 4)
+                mix_context(8, m, rows + from, to - from, first, heads, w, queries, stride, mixed);
+            else
+                mix_context(4, m, rows + from, to - from, first, heads, w, queries, stride, mixed);
+            first += heads;
         }
     }
     linear(&block->output, w->mixed, num_rows, w->projected, w->rest);
@@ -148,10 +227,10 @@ static void layer(
         for (int32_t h = 0; h < s->heads; h++) {
             const char *keys = (const char *)window->layer_keys[number] + h * key_size;
             const char *values = (const char *)window->layer_values[number] + h * value_size;
-            const float inverse = attend(
-                m, keys, key_scale ? key_scale + h * padded : NULL, latent + 1,
-                q + h * m->head_width, w->scores
-            );
+            const query made = make_query(m, q + h * m->head_width, w->narrow_queries);
+            weigh(m, keys, key_scale ? key_scale + h * padded : NULL, &made, 0, latent + 1,
+                  w->scores);
+            const float inverse = inverse_sum(w->scores, latent + 1);
             mix(m, values, value_scale ? value_scale + h * padded : NULL, latent + 1, w->scores,
                 w->narrow, w->wide);
             put_head(m, w->wide, inverse, h, w->mixed + r * width);
@@ -211,10 +290,8 @@ static void run(const pm_model *m, pm_row *rows, int32_t num_rows, char *scratch
     const int32_t width = m->shape.width;
     int32_t capacity = 0;
     for (int32_t r = 0; r < num_rows; r++) {
-        const pm_window *window = rows[r].window;
-        const int32_t most = window->capacity > window->latent_capacity ? window->capacity
-                                                                        : window->latent_capacity;
-        capacity = most > capacity ? most : capacity;
+        const int32_t latents = rows[r].window->latent_capacity;
+        capacity = latents > capacity ? latents : capacity;
     }
     workspace w = layout(m, num_rows, capacity, scratch);
     for (int32_t r = 0; r < num_rows; r++)

@@ -82,6 +82,20 @@ INLINE vf exponential(vf x) {
     return choose(is_tiny, (vf){0}, y * (vf)power);
 }
 
+/* First halves and second halves of two registers, lane by lane in turn. */
+#if LANES == 16
+#define ZIP_LOW(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define ZIP_HIGH(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
 /* Sums of four products each, in so many lanes: acc[i] += sum of w[4i + j] * a[j], j below 4.
  * Exact on every path: w is stored plus 128, which the caller takes off again. */
 #if defined(__AVX512VNNI__)

@@ -59,17 +59,15 @@ static int32_t count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t ne
 static void norm_and_turn(const pm_model *m, const float *cosines, const float *sines, float *x) {
     const int32_t width = m->head_width, half = m->shape.pairs + m->shape.time_pairs;
     for (int32_t h = 0; h < m->shape.heads; h++, x += width) {
-        if (m->shape.qk_norm) {
-            float sums[8] = {0};
-            int32_t c = 0;
-            for (; c + 8 <= width; c += 8)
-                for (int32_t i = 0; i < 8; i++) sums[i] += x[c + i] * x[c + i];
-            float sum = ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
-                        ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-            for (; c < width; c++) sum += x[c] * x[c];
-            const float scale = 1.0f / sqrtf(sum / width + 1e-6f);
-            for (c = 0; c < width; c++) x[c] *= scale;
-        }
+        float sums[8] = {0};
+        int32_t c = 0;
+        for (; c + 8 <= width; c += 8)
+            for (int32_t i = 0; i < 8; i++) sums[i] += x[c + i] * x[c + i];
+        float sum = ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+                    ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+        for (; c < width; c++) sum += x[c] * x[c];
+        const float scale = 1.0f / sqrtf(sum / width + 1e-6f);
+        for (c = 0; c < width; c++) x[c] *= scale;
         for (int32_t i = 0; i < half; i++) {
             const float a = x[i], b = x[half + i];
             x[i] = a * cosines[i] - b * sines[i];
