@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
-from perceiver_music.model.base import SequenceModel
 from perceiver_music.tokenizer import vocabulary as v
+
+if TYPE_CHECKING:
+    from perceiver_music.model.decoding import Decoder
 
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
@@ -48,8 +51,69 @@ class Continuation:
     """NOTE_OFFs, and the time up to them, that close what still sounds; not drawn."""
 
 
+class Growth:
+    """One continuation, grown event by event from predictions that somebody else makes.
+
+    Args:
+        opening: what it goes on from.
+        limits: where it ends.
+        sampling: how events are drawn.
+        rng: its own random numbers.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        limits: Limits,
+        sampling: SamplingOptions,
+        rng: np.random.Generator,
+    ) -> None:
+        self.music = Continuation()
+        self._opening, self._limits, self._sampling, self._rng = opening, limits, sampling, rng
+        self._still_held = set(opening.sounding)
+        self._grammar = Grammar(
+            opening.sounding,
+            end_step=limits.end_step,
+            is_ending_allowed=limits.is_ending_allowed,
+            velocity_bin=opening.velocity_bin,
+        )
+
+    def draw(self, logits: Any) -> int | None:
+        """The next event, taken into the music; None when the model ends the piece here.
+
+        Raises:
+            NonFiniteError: the prediction is not finite.
+        """
+        music, grammar = self.music, self._grammar
+        distribution = probabilities(_as_numpy(logits), grammar.allowed(), self._sampling)
+        token = draw(distribution, self._rng)
+        if token == v.EOS:
+            music.ended = "ending"
+            return None
+        grammar.take(token)
+        music.ids.append(token)
+        music.step = grammar.step
+        music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
+        pitch = token - v.NOTE_OFF
+        if pitch in self._still_held:
+            self._still_held.remove(pitch)
+            music.released[pitch] = grammar.step
+        return token
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether one of its limits is reached."""
+        return _is_long_enough(self.music, self._limits)
+
+    def close(self) -> None:
+        """Release what sounds; the music is complete."""
+        self.music.ended = self.music.ended or "length"
+        _close(self.music, self._grammar, self._still_held, self._opening, self._limits)
+
+
 def continue_events(
-    model: SequenceModel,
+    model: Decoder,
     opening: Opening,
     *,
     limits: Limits,
@@ -64,39 +128,64 @@ def continue_events(
         NonFiniteError: the model's prediction is not finite.
         ValueError: `context` and `latents` do not fit together.
     """
-    grammar = Grammar(
-        opening.sounding,
-        end_step=limits.end_step,
-        is_ending_allowed=limits.is_ending_allowed,
-        velocity_bin=opening.velocity_bin,
-    )
-    music = Continuation()
-    still_held = set(opening.sounding)
+    growth = Growth(opening, limits=limits, sampling=sampling, rng=rng)
     state = model.begin(opening.tokens, context=context, latents=latents)
-    while not _is_long_enough(music, limits):
-        distribution = probabilities(_as_numpy(state.logits), grammar.allowed(), sampling)
-        token = draw(distribution, rng)
-        if token == v.EOS:
-            music.ended = "ending"
+    while not growth.is_long_enough:
+        token = growth.draw(state.logits)
+        if token is None:
             break
-        grammar.take(token)
-        music.ids.append(token)
-        music.step = grammar.step
-        music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
-        pitch = token - v.NOTE_OFF
-        if pitch in still_held:
-            still_held.remove(pitch)
-            music.released[pitch] = grammar.step
-        yield music
-        if not _is_long_enough(music, limits):
+        yield growth.music
+        if not growth.is_long_enough:
             model.advance(state, token)
-    music.ended = music.ended or "length"
-    _close(music, grammar, still_held, opening, limits)
-    yield music
+    growth.close()
+    yield growth.music
 
 
-def _as_numpy(logits: torch.Tensor) -> np.ndarray:
-    return logits.float().cpu().numpy()
+def continue_together(
+    model: Decoder,
+    openings: Sequence[tuple[Opening, Sequence[Growth]]],
+    *,
+    context: int | None = None,
+    latents: int | None = None,
+) -> Iterator[Growth]:
+    """Grow many continuations side by side; each is given after each event and once closed.
+
+    None depends on the others: each is what `continue_events` would have made of it.
+
+    Args:
+        model: what predicts.
+        openings: each with the continuations that start from it.
+        context: see `Decoder.begin`.
+        latents: the same.
+
+    Raises:
+        NonFiniteError: a prediction is not finite.
+        ValueError: `context` and `latents` do not fit together.
+    """
+    growing: list[tuple[Growth, Any]] = []
+    for opening, growths in openings:
+        states = model.begin_many(opening.tokens, len(growths), context=context, latents=latents)
+        growing += zip(growths, states, strict=True)
+    while growing:
+        going_on: list[tuple[Growth, Any]] = []
+        tokens = []
+        for growth, state in growing:
+            token = None if growth.is_long_enough else growth.draw(state.logits)
+            if token is not None:
+                yield growth
+            if token is None or growth.is_long_enough:
+                growth.close()
+                yield growth
+            else:
+                going_on.append((growth, state))
+                tokens.append(token)
+        model.advance_many([state for _, state in going_on], tokens)
+        growing = going_on
+
+
+def _as_numpy(logits: Any) -> npt.NDArray[np.floating]:
+    """Logits of numpy as they are, of torch from wherever they were computed."""
+    return logits if isinstance(logits, np.ndarray) else logits.float().cpu().numpy()
 
 
 def _is_long_enough(music: Continuation, limits: Limits) -> bool:

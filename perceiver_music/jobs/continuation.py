@@ -28,20 +28,19 @@ __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 if TYPE_CHECKING:
     from perceiver_music.generation.continuation import Continuation, Limits
     from perceiver_music.generation.primer import Opening, Window
-    from perceiver_music.model.checkpoint import LoadedCheckpoint
+    from perceiver_music.model.decoding import LoadedDecoder
     from perceiver_music.music.midi_file import MidiFile
     from perceiver_music.music.performance import Performance
 
 SETTINGS_SCHEMA: Final = "perceiver-music-settings/1"
 _EVENTS_BETWEEN_REPORTS = 8
-
 EventCallback = Callable[[int], None]
 
 
 class Session:
     """A loaded checkpoint and the compute that every item gets."""
 
-    def __init__(self, loaded: LoadedCheckpoint, *, context: int, latents: int) -> None:
+    def __init__(self, loaded: LoadedDecoder, *, context: int, latents: int) -> None:
         self._loaded = loaded
         self.context = context
         self.latents = latents
@@ -54,7 +53,12 @@ class Session:
     @property
     def device(self) -> str:
         """Where it computes."""
-        return str(self._loaded.model.device)
+        return self._loaded.device
+
+    @property
+    def decoder(self) -> str:
+        """What computes."""
+        return self._loaded.full_name
 
     def run(
         self,
@@ -162,8 +166,6 @@ class Session:
 
     def _settings(self, request: ContinueRequest, primer: bytes | None) -> dict[str, Any]:
         """All that decided the output, stored in it for a later replay."""
-        import torch
-
         return {
             "schema": SETTINGS_SCHEMA,
             "version": __version__,
@@ -183,10 +185,7 @@ class Session:
             "latents": self.latents,
             "checkpoint": self._loaded.name,
             "checkpoint_sha256": self._loaded.sha256,
-            "device": self._loaded.model.device.type,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "kernel": torch.backends.cpu.get_cpu_capability(),
+            **self._loaded.computed_with,
         }
 
 
@@ -194,6 +193,7 @@ def open_session(
     checkpoint: str | None = None,
     *,
     device: str = "auto",
+    decoder: str = "auto",
     context: int | None = None,
     latents: int | None = None,
 ) -> Session:
@@ -201,20 +201,20 @@ def open_session(
 
     Args:
         checkpoint: name or folder; None is the bundled one.
-        device: `auto`, `cpu`, `cuda`, `mps`.
+        device: see `model.decoding.load_decoder`.
+        decoder: the same.
         context: the most events a prediction sees; None for the checkpoint's own.
-        latents: how many of them go through the stack; None for the checkpoint's own.
+        latents: how many go through the stack; None for the checkpoint's own.
 
     Raises:
         UsageError: context and latents do not fit together.
         InvalidInputError: there is no such checkpoint, or it is damaged.
-        UnavailableError: no such device, or no bundled checkpoint.
+        UnavailableError: no such device, no such decoder here, or no bundled checkpoint.
     """
-    from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-    from perceiver_music.model.device import choose_device
+    from perceiver_music.model.decoding import load_decoder
 
-    loaded = load_checkpoint(resolve_checkpoint(checkpoint), choose_device(device))
+    loaded = load_decoder(resolve_checkpoint(checkpoint), device=device, decoder=decoder)
     context = loaded.context if context is None else context
     latents = min(loaded.latents, context) if latents is None else latents
     if not 2 <= latents <= context:
