@@ -17,7 +17,8 @@ from benchmarks.openings import spread
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import Piece, TokenStore
 from perceiver_music.generation.infill import share_room
-from perceiver_music.jobs.continuation import Session, open_session
+from perceiver_music.model.checkpoint import LoadedCheckpoint, load_checkpoint
+from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.infilling import END, Gap, Ids, length_ids, prompt_ids, take_apart
 from perceiver_music.tokenizer.performance_events import steps_before
@@ -71,11 +72,11 @@ def windows(found: PieceGap, other: PieceGap, context: int) -> dict[str, Ids]:
 
 
 @torch.inference_mode()
-def nats(session: Session, sequence: Ids, num_scored: int) -> float:
+def nats(loaded: LoadedCheckpoint, sequence: Ids, num_scored: int) -> float:
     """Nats per event of the last so many tokens, scored in one pass."""
     tokens = torch.as_tensor(sequence, dtype=torch.int64)
-    num_latents = min(max(session.latents, num_scored), len(sequence) - 1)
-    logits = session._loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
+    num_latents = min(max(loaded.latents, num_scored), len(sequence) - 1)
+    logits = loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
     return float(F.cross_entropy(logits[-num_scored:], tokens[-num_scored:]))
 
 
@@ -92,7 +93,7 @@ def gain(rows: list[dict[str, Any]], one: str, over: str) -> dict[str, Any]:
     return {"gain": round(float(differences.mean()), 4), "95%": interval(differences)}
 
 
-def score_pieces(arguments: argparse.Namespace, session: Session) -> list[dict[str, Any]]:
+def score_pieces(arguments: argparse.Namespace, loaded: LoadedCheckpoint) -> list[dict[str, Any]]:
     """One row a piece; the other piece's right side is that of the piece before it."""
     store = TokenStore.open(arguments.store)
     rng = np.random.default_rng(arguments.seed)
@@ -101,7 +102,7 @@ def score_pieces(arguments: argparse.Namespace, session: Session) -> list[dict[s
         for piece in spread(store.split(arguments.split), arguments.pieces)
     ]
     gaps = [found for found in drawn if found is not None]
-    context = min(session.context, arguments.context or session.context)
+    context = min(loaded.context, arguments.context or loaded.context)
     rows = []
     for index, found in enumerate(gaps):
         num_scored = len(found.gap.middle) + 1
@@ -111,7 +112,7 @@ def score_pieces(arguments: argparse.Namespace, session: Session) -> list[dict[s
             "events": num_scored,
         }
         for side, sequence in windows(found, gaps[index - 1], context).items():
-            row[side] = round(nats(session, sequence, num_scored), 5)
+            row[side] = round(nats(loaded, sequence, num_scored), 5)
         rows.append(row)
         sys.stderr.write(json.dumps(row) + "\n")
     return rows
@@ -127,15 +128,15 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=None, help="less than the checkpoint's")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    session = open_session(arguments.checkpoint, device="cpu")
-    rows = score_pieces(arguments, session)
+    loaded = load_checkpoint(resolve_checkpoint(arguments.checkpoint))
+    rows = score_pieces(arguments, loaded)
     sides = (BOTH, ALONE, SAME_LEFT, WRONG)
     means = {side: round(float(np.mean([row[side] for row in rows])), 4) for side in sides}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[arguments.split] = {
-        "checkpoint": session.checkpoint,
-        "checkpoint_sha256": session._loaded.sha256,
-        "context": min(session.context, arguments.context or session.context),
+        "checkpoint": loaded.name,
+        "checkpoint_sha256": loaded.sha256,
+        "context": min(loaded.context, arguments.context or loaded.context),
         "pieces": len(rows),
         "events": sum(row["events"] for row in rows),
         "nats_per_event": means,

@@ -97,9 +97,10 @@ def test_a_file_that_was_changed_comes_back_as_it_was(
     assert not result.same
 
 
-def test_threads_are_set_as_they_were_and_back(session: Session, checkpoint: str) -> None:
+def test_threads_are_set_as_they_were_and_back(checkpoint: str) -> None:
+    data = made(open_session(checkpoint, device="cpu", decoder="torch"))
     here = torch.get_num_threads()
-    data = resettled(made(session), threads=here + 1)
+    data = resettled(data, threads=here + 1)
     assert again(data, checkpoint).differences == ()
     assert torch.get_num_threads() == here
 
