@@ -47,7 +47,7 @@ def encode_notes(notes: NoteArray) -> Ids:
         return np.empty(0, dtype=np.uint16)
     notes = _in_order(notes)
     start_step, end_step = quantize(notes)
-    end_step = _ends_in_order_of_starts(end_step, notes["pitch"])
+    end_step = ends_in_order_of_starts(end_step, notes["pitch"])
 
     # One sort key holds (step, note, is_off): ends come before onsets within a step because a
     # note that ends there started in an earlier step, so stands earlier in the order of notes.
@@ -68,10 +68,10 @@ def encode_notes(notes: NoteArray) -> Ids:
     # Onsets come in the order of notes, so a change of velocity is a change between neighbours.
     changes_velocity = np.diff(bins, prepend=0) != 0
     velocity_of_event = np.where(changes_velocity[note] & ~is_off, bins[note], 0)
-    return _assemble(np.diff(step, prepend=0), velocity_of_event, event_ids)
+    return assemble(np.diff(step, prepend=0), velocity_of_event, event_ids)
 
 
-def _assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Ids:
+def assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Ids:
     """Lay out, for each note event, its time shifts, its velocity (0: none), then itself."""
     num_shifts = -(-shift_steps // v.MAX_SHIFT_STEPS)
     has_velocity = velocity_bin > 0
@@ -99,7 +99,7 @@ def lay_out(event_ids: Indices, event_step: Steps, first_step: int, last_step: i
     if not len(event_ids):
         return shift_ids(last_step - first_step)
     no_velocity = np.zeros(len(event_ids), dtype=np.int64)
-    ids = _assemble(np.diff(event_step, prepend=first_step), no_velocity, event_ids)
+    ids = assemble(np.diff(event_step, prepend=first_step), no_velocity, event_ids)
     return np.concatenate((ids, shift_ids(last_step - int(event_step[-1]))))
 
 
@@ -115,11 +115,6 @@ def velocity_bins(velocity: npt.NDArray[np.uint8]) -> Steps:
     return (np.maximum(velocity, 1).astype(np.int64) - 1) // _VELOCITIES_PER_BIN + 1
 
 
-def bin_velocity(velocity_bin: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """A velocity in the middle of its bin, so that decoding is neither louder nor softer."""
-    return velocity_bin * _VELOCITIES_PER_BIN - _VELOCITIES_PER_BIN // 2
-
-
 def _in_order(notes: NoteArray) -> NoteArray:
     """Notes by (start, pitch), the order of the format; stable."""
     start, pitch = notes["start_us"], notes["pitch"]
@@ -129,7 +124,7 @@ def _in_order(notes: NoteArray) -> NoteArray:
     return notes[np.lexsort((pitch, start))]
 
 
-def _ends_in_order_of_starts(end_step: Steps, pitch: npt.NDArray[np.uint8]) -> Steps:
+def ends_in_order_of_starts(end_step: Steps, pitch: npt.NDArray[np.uint8]) -> Steps:
     """Give the ends of notes of one pitch that overlap to these notes in the order of starts.
 
     A NOTE_OFF does not say which of two sounding notes of its pitch it ends. It is read as the
@@ -166,7 +161,7 @@ def decode(ids: npt.ArrayLike) -> Performance:
 
     end_step = np.full(len(on_position), final_step, dtype=np.int64)
     off_position = np.flatnonzero((checked >= v.NOTE_OFF) & (checked < v.TIME_SHIFT))
-    ended, ending = _first_in_first_out(
+    ended, ending = first_in_first_out(
         pitch, on_position, checked[off_position] - v.NOTE_OFF, off_position
     )
     end_step[ended] = step[off_position[ending]]
@@ -174,23 +169,23 @@ def decode(ids: npt.ArrayLike) -> Performance:
 
     start_us = start_step * v.MICROSECONDS_PER_STEP + _order_offsets_us(start_step, pitch)
     end_us = end_step * v.MICROSECONDS_PER_STEP
-    return Performance(note_array(start_us, end_us, pitch, _velocities(checked)[on_position]))
+    return Performance(note_array(start_us, end_us, pitch, velocities(checked)[on_position]))
 
 
-def checked_ids(ids: npt.ArrayLike) -> Indices:
+def checked_ids(ids: npt.ArrayLike, vocabulary: v.Vocabulary = v.MAESTRO) -> Indices:
     """The ids as an int64 array of one dimension.
 
     Raises:
         InvalidInputError: they are not whole numbers, or one is outside the vocabulary.
     """
-    hint = f"ids are whole numbers from 0 to {v.VOCABULARY_SIZE - 1} in one list"
+    hint = f"ids are whole numbers from 0 to {vocabulary.size - 1} in one list"
     try:
         array = np.asarray(ids)
     except ValueError:
         raise InvalidInputError("the ids are not a flat list", hint=hint) from None
     if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
         raise InvalidInputError("the ids are not a flat list of whole numbers", hint=hint)
-    outside = np.flatnonzero((array < 0) | (array >= v.VOCABULARY_SIZE))
+    outside = np.flatnonzero((array < 0) | (array >= vocabulary.size))
     if len(outside):
         where = int(outside[0])
         message = f"{array[where]} at place {where} is not an id of the vocabulary"
@@ -218,15 +213,17 @@ def id_seconds(ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return steps_before(checked_ids(ids)) / v.STEPS_PER_SECOND
 
 
-def _velocities(ids: Indices) -> npt.NDArray[np.int64]:
-    """The velocity in force at each id."""
-    is_velocity = (ids >= v.VELOCITY) & (ids < v.NUM_EVENT_IDS)
+def velocities(ids: Indices, vocabulary: v.Vocabulary = v.MAESTRO) -> npt.NDArray[np.int64]:
+    """The MIDI velocity in force at each id."""
+    value = ids - v.VELOCITY + 1
+    is_velocity = (value >= 1) & (value <= vocabulary.num_velocities)
     # Place 0 stands for the time before the first VELOCITY.
-    values = np.append(DEFAULT_VELOCITY, bin_velocity(ids[is_velocity] - v.VELOCITY + 1))
+    told = [vocabulary.midi_velocity(int(each)) for each in range(1, vocabulary.num_velocities + 1)]
+    values = np.append(DEFAULT_VELOCITY, np.array(told)[value[is_velocity] - 1])
     return values[np.cumsum(is_velocity)]
 
 
-def _first_in_first_out(
+def first_in_first_out(
     on_pitch: Indices, on_position: Indices, off_pitch: Indices, off_position: Indices
 ) -> tuple[Indices, Indices]:
     """Pair each onset with the NOTE_OFF that ends it.
