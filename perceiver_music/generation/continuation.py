@@ -69,6 +69,7 @@ def continue_events(
         end_step=limits.end_step,
         is_ending_allowed=limits.is_ending_allowed,
         velocity_bin=opening.velocity_bin,
+        locked=opening.locked,
     )
     music = Continuation()
     still_held = set(opening.sounding)

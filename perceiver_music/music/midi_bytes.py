@@ -208,7 +208,7 @@ class _TrackWalk:
         self._found.append(start - self._base)
         if kind == _END_OF_TRACK:
             return end
-        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59):
+        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59, 0x7F):
             self._metas.append(
                 (len(self._events_before) - 1, row, kind, position, position + length)
             )
