@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
 from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
@@ -64,20 +66,14 @@ def continue_events(
         NonFiniteError: the model's prediction is not finite.
         ValueError: `context` and `latents` do not fit together.
     """
-    grammar = Grammar(
-        opening.sounding,
-        end_step=limits.end_step,
-        is_ending_allowed=limits.is_ending_allowed,
-        velocity_bin=opening.velocity_bin,
-        locked=opening.locked,
-    )
+    grammar = _grammar(opening, limits)
     music = Continuation()
     still_held = set(opening.sounding)
     state = model.begin(opening.tokens, context=context, latents=latents)
     while not _is_long_enough(music, limits):
         distribution = probabilities(_as_numpy(state.logits), grammar.allowed(), sampling)
         token = draw(distribution, rng)
-        if token == v.EOS:
+        if token == opening.vocabulary.eos:
             music.ended = "ending"
             break
         grammar.take(token)
@@ -93,7 +89,21 @@ def continue_events(
             model.advance(state, token)
     music.ended = music.ended or "length"
     _close(music, grammar, still_held, opening, limits)
+    if isinstance(grammar, PedalGrammar):
+        music.closing += grammar.lift()
     yield music
+
+
+def _grammar(opening: Opening, limits: Limits) -> Grammar:
+    rules: dict[str, Any] = {
+        "end_step": limits.end_step,
+        "is_ending_allowed": limits.is_ending_allowed,
+        "velocity_bin": opening.velocity_bin,
+        "locked": opening.locked,
+    }
+    if opening.pedal is None:
+        return Grammar(opening.sounding, **rules)
+    return PedalGrammar(opening.sounding, pedal=opening.pedal, **rules)
 
 
 def _as_numpy(logits: torch.Tensor) -> np.ndarray:

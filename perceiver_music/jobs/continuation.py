@@ -98,7 +98,7 @@ class Session:
             primer_events=planned.opening.num_events,
             events=len(music.ids),
             notes=music.num_notes,
-            seconds=performance_of(music, None).seconds,
+            seconds=performance_of(music, planned.opening).seconds,
             ended=music.ended,
             checkpoint=self._loaded.name,
             checkpoint_sha256=self._loaded.sha256,

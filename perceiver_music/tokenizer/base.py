@@ -53,6 +53,10 @@ class Tokenizer(ABC):
         """The notes of a performance as the ids mean them: as heard, or as played."""
 
     @abstractmethod
+    def stored_performance(self, ids: npt.NDArray[np.uint16], notes: NoteArray) -> Performance:
+        """The performance behind a piece of a store, which keeps its ids and its notes."""
+
+    @abstractmethod
     def encode(self, performance: Performance) -> npt.NDArray[np.uint16]:
         """The ids of a performance, specials not among them."""
 

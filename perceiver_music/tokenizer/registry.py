@@ -40,6 +40,10 @@ class MaestroPerformance(Tokenizer):
         """As heard: the pedal makes them longer."""
         return apply_sustain(performance).notes
 
+    def stored_performance(self, ids: npt.NDArray[np.uint16], notes: NoteArray) -> Performance:
+        """The notes, which need no pedal any more."""
+        return Performance(notes)
+
     def encode(self, performance: Performance) -> npt.NDArray[np.uint16]:
         """See `performance_events.encode`."""
         return performance_events.encode(performance)
@@ -68,6 +72,10 @@ class PedalPerformance(Tokenizer):
     def notes(self, performance: Performance) -> NoteArray:
         """As played: from key down to key up."""
         return performance.notes
+
+    def stored_performance(self, ids: npt.NDArray[np.uint16], notes: NoteArray) -> Performance:
+        """What the ids say: pedal and notes must stay in the order in which they were."""
+        return self.decode(ids)
 
     def encode(self, performance: Performance) -> npt.NDArray[np.uint16]:
         """See `pedal_events.encode`."""
