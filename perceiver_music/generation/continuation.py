@@ -1,4 +1,4 @@
-"""New events after an opening, one by one, until the length that was asked for."""
+"""New events after an opening, one by one, until the length that was asked for, or an ending."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from perceiver_music.generation.ending import Ending
 from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.pedal_grammar import PedalGrammar
+from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
 from perceiver_music.model.base import SequenceModel
@@ -19,16 +22,6 @@ from perceiver_music.tokenizer import vocabulary as v
 
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Where the new music ends: whichever comes first; `end_step` counts from its beginning."""
-
-    num_events: int | None = None
-    num_notes: int | None = None
-    end_step: int | None = None
-    is_ending_allowed: bool = False
 
 
 @dataclass
@@ -46,6 +39,8 @@ class Continuation:
     num_notes: int = 0
     step: int = 0
     ended: str = ""
+    num_guarded: int = 0
+    """Events drawn while the guard against loops was acting."""
     closing: list[int] = field(default_factory=list)
     """NOTE_OFFs, and the time up to them, that close what still sounds; not drawn."""
 
@@ -68,15 +63,26 @@ def continue_events(
     """
     grammar = _grammar(opening, limits)
     music = Continuation()
+    guard = LoopGuard()
+    ending = None
+    if limits.is_ending_allowed and limits.totals():
+        ending = Ending(limits, opening.vocabulary)
     still_held = set(opening.sounding)
     state = model.begin(opening.tokens, context=context, latents=latents)
-    while not _is_long_enough(music, limits):
-        distribution = probabilities(_as_numpy(state.logits), grammar.allowed(), sampling)
-        token = draw(distribution, rng)
+    while _progress(music, limits) < 1.0:
+        logits = _as_numpy(state.logits)
+        if sampling.loop_guard:
+            logits = guard.adjusted(logits)
+            music.num_guarded += guard.is_acting
+        if ending is not None:
+            logits = ending.adjusted(logits, _progress(music, limits))
+        token = draw(probabilities(logits, grammar.allowed(), sampling), rng)
         if token == opening.vocabulary.eos:
             music.ended = "ending"
             break
         grammar.take(token)
+        if token < v.VELOCITY:
+            guard.take(token)
         music.ids.append(token)
         music.step = grammar.step
         music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
@@ -85,7 +91,7 @@ def continue_events(
             still_held.remove(pitch)
             music.released[pitch] = grammar.step
         yield music
-        if not _is_long_enough(music, limits):
+        if _progress(music, limits) < 1.0:
             model.advance(state, token)
     music.ended = music.ended or "length"
     _close(music, grammar, still_held, opening, limits)
@@ -110,12 +116,8 @@ def _as_numpy(logits: torch.Tensor) -> np.ndarray:
     return logits.float().cpu().numpy()
 
 
-def _is_long_enough(music: Continuation, limits: Limits) -> bool:
-    return (
-        (limits.num_events is not None and len(music.ids) >= limits.num_events)
-        or (limits.num_notes is not None and music.num_notes >= limits.num_notes)
-        or (limits.end_step is not None and music.step >= limits.end_step)
-    )
+def _progress(music: Continuation, limits: Limits) -> float:
+    return limits.progress(events=len(music.ids), notes=music.num_notes, steps=music.step)
 
 
 def _close(

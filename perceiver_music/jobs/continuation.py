@@ -26,7 +26,8 @@ from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings
 __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation, Limits
+    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.limits import Limits
     from perceiver_music.model.checkpoint import LoadedCheckpoint
 
 _EVENTS_BETWEEN_REPORTS: Final = 8

@@ -11,7 +11,8 @@ from perceiver_music.jobs.continuation_request import ContinueRequest
 from perceiver_music.jobs.progress import WarningCallback
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation, Limits
+    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.limits import Limits
     from perceiver_music.generation.primer import Opening, Window
     from perceiver_music.model.checkpoint_description import CheckpointDescription
     from perceiver_music.music.midi_file import MidiFile
@@ -93,9 +94,7 @@ def plan(
     data = _primer_bytes(request)
     if data is None:
         window = Window(from_us=0, to_us=0)
-        limits = limits_of(
-            request.length, is_ending_allowed=request.ending, primer=None, seam_us=0
-        )
+        limits = limits_of(request.length, is_ending_allowed=request.ending, primer=None, seam_us=0)
         return Plan(
             request=request,
             primer=None,
@@ -150,8 +149,8 @@ def _plan_of_gap(
     context: int,
     warn: WarningCallback,
 ) -> Plan:
-    from perceiver_music.generation.continuation import Limits
     from perceiver_music.generation.infill import choose_gap, gap_opening
+    from perceiver_music.generation.limits import Limits
     from perceiver_music.music.embedded import without_embedded
 
     shortest, longest = check_infill(description)

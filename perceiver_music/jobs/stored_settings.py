@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SETTINGS_SCHEMA: Final = "perceiver-music-settings/2"
 
+_MOST_THREADS: Final = 1024
+_COMMANDS: Final = ("continue", "compose", "infill")
 _REQUEST_FIELDS: Final = (
     "seed",
     "index",
@@ -47,6 +49,14 @@ class ComputeSettings:
     threads: int
     context: int
     latents: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.threads, self.context, self.latents)
+        words = (self.version, self.torch, self.device, self.kernel)
+        if not all(isinstance(n, int) and n >= 1 for n in numbers) or self.threads > _MOST_THREADS:
+            raise ValueError("threads, context and latents are numbers from 1")
+        if not all(isinstance(word, str) for word in words):
+            raise ValueError("version, torch, device and kernel are names")
 
     @classmethod
     def of(cls, device: torch.device, *, context: int, latents: int) -> ComputeSettings:
@@ -125,6 +135,8 @@ class StoredSettings:
             request = {key: parts[key] for key in (*_REQUEST_FIELDS, "length", "sampling")}
             request["between_seconds"] = parts["between_seconds"]
             stored = cls(**own, compute=ComputeSettings(**compute), request=request)
+            if stored.command not in _COMMANDS or not isinstance(parts["index"], int):
+                raise ValueError("no such command, or no such variation")
             stored.as_request(primer=None if stored.command == "compose" else b"")
         except InvalidInputError:
             raise
