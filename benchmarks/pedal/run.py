@@ -39,7 +39,8 @@ def round_trip(performance: Performance) -> dict[str, Any]:
     moves = performance.pedal[np.diff(value, prepend=0) != 0]
     from_file = parse_midi(performance_to_midi(back), name="again").performance
     heard, heard_again = (
-        in_order(Performance(p.notes, p.pedal).notes) for p in map(apply_sustain, (performance, back))
+        in_order(Performance(p.notes, p.pedal).notes)
+        for p in map(apply_sustain, (performance, back))
     )
     row: dict[str, Any] = {
         "notes": len(notes),

@@ -60,7 +60,11 @@ def shift_ids(
     velocity = ids - vocabulary.first_id["VELOCITY"]
     is_velocity = (velocity >= 0) & (velocity < vocabulary.num_velocities)
     pitch_shift = _draw_shift(
-        ids[is_pitch] % NOTE_OFF, LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH, config.transpose, key_draw
+        ids[is_pitch] % NOTE_OFF,
+        LOWEST_PIANO_PITCH,
+        HIGHEST_PIANO_PITCH,
+        config.transpose,
+        key_draw,
     )
     velocity_shift = _draw_shift(
         velocity[is_velocity],

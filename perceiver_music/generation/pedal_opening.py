@@ -32,9 +32,7 @@ EMPTY_PEDAL_OPENING: Final = Opening(
 _STEP_US = v.MICROSECONDS_PER_STEP
 
 
-def opening_for(
-    tokenizer: Tokenizer, performance: Performance | None, window: Window
-) -> Opening:
+def opening_for(tokenizer: Tokenizer, performance: Performance | None, window: Window) -> Opening:
     """The events of a window in a tokenizer's ids, open at its end; of None, nothing but BOS."""
     if tokenizer.vocabulary is v.PEDAL:
         if performance is None:

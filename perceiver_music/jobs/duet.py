@@ -16,7 +16,7 @@ from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
 from perceiver_music.jobs.progress import WarningCallback, no_warning
 
 if TYPE_CHECKING:
-    from perceiver_music.live.duet import Duet, DuetOptions, Turn
+    from perceiver_music.live.duet import Duet, Turn
     from perceiver_music.live.keyboard import Cue
     from perceiver_music.live.ports import Input, Output, PortNames
     from perceiver_music.model.checkpoint import LoadedCheckpoint
@@ -271,18 +271,12 @@ class _Machine:
         """The events of an answer, the releases at its end among them."""
         from perceiver_music.generation.pedal_opening import opening_for
         from perceiver_music.generation.primer import Window
-        from perceiver_music.tokenizer.event_reader import EventReader
+        from perceiver_music.jobs.streaming import events_of
 
         window = Window(from_us=turn.from_us, to_us=max(turn.at_us, turn.from_us + 1))
         opening = opening_for(self._tokenizer, turn.performance, window)
-        velocity = None if opening.velocity_bin is None else opening.velocity_bin + 1
-        reader = EventReader(self._tokenizer.vocabulary, velocity=velocity)
-        num_read = 0
-        for music in self._events(opening, turn.number):
-            tokens = music.ids + music.closing
-            for token in tokens[num_read:]:
-                yield reader.read(token)
-            num_read = len(tokens)
+        for event, _ in events_of(self._events(opening, turn.number), opening):
+            yield event
 
     def _events(self, opening: Any, number: int) -> Iterator[Any]:
         from perceiver_music.generation.continuation import Limits, continue_events

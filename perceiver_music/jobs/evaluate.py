@@ -259,9 +259,7 @@ def _items(
     return items, source, source_sha256
 
 
-def _items_of_store(
-    path: Path, split: str, tokenizer: Tokenizer
-) -> tuple[list[_Item], str]:
+def _items_of_store(path: Path, split: str, tokenizer: Tokenizer) -> tuple[list[_Item], str]:
     from perceiver_music.dataset.token_store import TokenStore
 
     store = TokenStore.open(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.primer import Opening
     from perceiver_music.tokenizer.event_reader import Event
 
 
@@ -39,6 +41,23 @@ class CallbackSink:
         """Nothing is left to be done."""
 
 
+class Sinks:
+    """Several sinks in the place of one."""
+
+    def __init__(self, sinks: Sequence[EventSink]) -> None:
+        self._sinks = tuple(sinks)
+
+    def take(self, event: Event, *, is_drawn: bool) -> None:
+        """See `EventSink`."""
+        for sink in self._sinks:
+            sink.take(event, is_drawn=is_drawn)
+
+    def finish(self) -> None:
+        """See `EventSink`."""
+        for sink in self._sinks:
+            sink.finish()
+
+
 class _PortSink:
     def __init__(self, add: Callable[[Event], None], finish: Callable[[], None]) -> None:
         self._add, self._finish = add, finish
@@ -48,6 +67,43 @@ class _PortSink:
 
     def finish(self) -> None:
         self._finish()
+
+
+def streamed(
+    growing: Iterator[Continuation], opening: Opening, sink: EventSink
+) -> Iterator[Continuation]:
+    """The same, each new event told to a sink before anything else is done with it."""
+    reader = _Reader(opening)
+    for music in growing:
+        for event, is_drawn in reader.news(music):
+            sink.take(event, is_drawn=is_drawn)
+        yield music
+
+
+def events_of(growing: Iterator[Continuation], opening: Opening) -> Iterator[tuple[Event, bool]]:
+    """Each event, and whether it was drawn or only releases what sounds at the end."""
+    reader = _Reader(opening)
+    for music in growing:
+        yield from reader.news(music)
+
+
+class _Reader:
+    """Reads what is new in music that grows."""
+
+    def __init__(self, opening: Opening) -> None:
+        from perceiver_music.tokenizer.event_reader import EventReader
+
+        velocity = None if opening.velocity_bin is None else opening.velocity_bin + 1
+        self._reader = EventReader(opening.vocabulary, velocity=velocity)
+        self._num_drawn = self._num_closing = 0
+
+    def news(self, music: Continuation) -> Iterator[tuple[Event, bool]]:
+        for token in music.ids[self._num_drawn :]:
+            yield self._reader.read(token), True
+        self._num_drawn = len(music.ids)
+        for token in music.closing[self._num_closing :]:
+            yield self._reader.read(token), False
+        self._num_closing = len(music.closing)
 
 
 @contextmanager

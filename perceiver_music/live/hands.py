@@ -23,9 +23,7 @@ class Hands:
         tape: keeps what is played.
     """
 
-    def __init__(
-        self, port: Output | None, *, channel: int = 0, tape: Tape | None = None
-    ) -> None:
+    def __init__(self, port: Output | None, *, channel: int = 0, tape: Tape | None = None) -> None:
         self._port, self._channel, self._tape = port, channel, tape
         self._keys: set[int] = set()
         self._pedal = 0

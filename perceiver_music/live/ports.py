@@ -117,7 +117,9 @@ def _reporting(backend: str) -> Iterator[None]:
     except (UnavailableError, UsageError):
         raise
     except Exception as error:  # each backend has its own kinds
-        raise UnavailableError(f"MIDI does not work here ({backend}): {error}", hint=_LIST) from error
+        raise UnavailableError(
+            f"MIDI does not work here ({backend}): {error}", hint=_LIST
+        ) from error
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class MaestroPerformance(Tokenizer):
 
     name = "maestro-performance-400"
     vocabulary = vocabulary.MAESTRO
-    event_layout = _event_layout(vocabulary)  # noqa: RUF012 (never changed; see the base class)
+    event_layout = _event_layout(vocabulary)
     can_infill = True
 
     def notes(self, performance: Performance) -> NoteArray:
@@ -66,7 +66,7 @@ class PedalPerformance(Tokenizer):
 
     name = "pedal-performance-623"
     vocabulary = vocabulary.PEDAL
-    event_layout = _event_layout(vocabulary)  # noqa: RUF012 (never changed; see the base class)
+    event_layout = _event_layout(vocabulary)
     can_infill = False
 
     def notes(self, performance: Performance) -> NoteArray:

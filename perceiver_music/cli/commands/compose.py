@@ -10,8 +10,10 @@ from perceiver_music.cli.generation_options import (
     LengthOption,
     MinP,
     Output,
+    Port,
     Render,
     Seed,
+    Stream,
     Temperature,
     TopK,
     TopP,
@@ -47,6 +49,8 @@ def compose(
     device: Device = "auto",
     output: Output = None,
     render: Render = False,
+    stream: Stream = False,
+    port: Port = None,
     force: Force = False,
     skip_existing: SkipExisting = False,
 ) -> int:
@@ -68,6 +72,8 @@ def compose(
         variations=variations,
         output=output,
         render=render,
+        stream=stream,
+        port=port,
         existing=ExistingOutputs(force=force, skip=skip_existing),
     )
     return run_generation(invocation, call)
