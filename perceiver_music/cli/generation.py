@@ -200,11 +200,13 @@ def _make(
         **call.window,
     )
     console = invocation.console
-    with console.progress(item.source.stem) as on_progress:
-        with streaming(invocation, call, item.index) as stream:
-            result = session.run(request, on_progress, console.warning, stream)
-            if stream is not None:
-                stream.finish()
+    with (
+        console.progress(item.source.stem) as on_progress,
+        streaming(invocation, call, item.index) as stream,
+    ):
+        result = session.run(request, on_progress, console.warning, stream)
+        if stream is not None:
+            stream.finish()
     if item.midi is None:
         console.binary(result.midi)
         return True

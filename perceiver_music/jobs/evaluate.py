@@ -196,12 +196,8 @@ def run(
     loaded = load_checkpoint(checkpoint, device)
     bos, eos = tokenizer.vocabulary.bos, tokenizer.vocabulary.eos
     try:
-        options = ScoringOptions.for_model(
-            loaded.model,
-            context=request.context,
-            latents=request.latents,
-            stride=request.stride,
-        )
+        wanted = {name: getattr(request, name) for name in ("context", "latents", "stride")}
+        options = ScoringOptions.for_model(loaded.model, **wanted)
     except ValueError as error:
         raise UsageError(str(error)) from None
     total = sum(len(item.ids) + 1 for item in items)

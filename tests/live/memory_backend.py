@@ -38,7 +38,7 @@ class _Counted:
 
 class Input(_Counted, BaseInput):
     def _receive(self, block: bool = True) -> None:
-        if arriving:
+        while arriving and not self._messages:
             chunk = arriving.popleft()
             if not chunk:
                 raise OSError("unplugged")
