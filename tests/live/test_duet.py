@@ -214,7 +214,8 @@ def test_a_file_plays_like_a_player_and_then_it_is_over(backend: ModuleType) -> 
     duet = Duet(file_player(clock), open_output("one"), options, now=0.0)
     rehearse(duet, scale, clock)
     assert duet.num_answers == 2
-    assert duet.player.notes(clock.now())["start_us"].tolist() == [0, 200_000, 4_000_000]
+    starts = duet.player.notes(clock.now())["start_us"]
+    assert np.abs(starts - [0, 200_000, 4_000_000]).max() <= 2 * TICK_SECONDS * 1e6
     # The first answer, begun a pause after the last release, is cut by the note at 4 s.
     machine = duet.machine.performance(clock.now()).notes
     assert machine["start_us"][0] == pytest.approx(1_300_000, abs=10_000)
