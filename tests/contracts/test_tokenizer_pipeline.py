@@ -182,5 +182,3 @@ def test_ids_of_one_are_not_taken_for_those_of_another(
     else:
         with pytest.raises(InvalidInputError, match=f"the checkpoint speaks {name}"):
             evaluate.run(request)
-
-
