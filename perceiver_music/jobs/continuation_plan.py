@@ -184,7 +184,9 @@ def performance_of(music: Continuation, opening: Opening) -> Performance:
     if opening.pedal is not None and opening.pedal.value:
         in_force.append(pedal_events.PEDAL + opening.pedal.value)
     tokens = np.array(in_force + music.ids + music.closing, dtype=np.uint16)
-    return (performance_events if opening.pedal is None else pedal_events).decode(tokens)
+    if opening.pedal is None:
+        return performance_events.decode(tokens)
+    return pedal_events.decode(tokens)
 
 
 def _primer_bytes(request: ContinueRequest) -> bytes | None:

@@ -89,7 +89,9 @@ def _in_order(notes: NoteArray) -> tuple[NoteArray, Steps]:
 
 def _changes(pedal: PedalArray) -> PedalArray:
     """The moves that change the pedal's value; before the first it is up."""
-    return pedal[np.diff(pedal["value"].astype(np.int64), prepend=0) != 0]
+    is_change = np.diff(pedal["value"].astype(np.int64), prepend=0) != 0
+    changes: PedalArray = pedal[is_change]
+    return changes
 
 
 def decode(ids: npt.ArrayLike) -> Performance:

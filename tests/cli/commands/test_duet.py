@@ -1,4 +1,4 @@
-"""`duet`, and `--stream` and `--port` of `compose` and `continue`, with a model of random weights."""
+"""`duet`, and `--stream` and `--port` of the others, with a model of random weights."""
 
 from __future__ import annotations
 
