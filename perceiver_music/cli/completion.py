@@ -4,6 +4,7 @@ from __future__ import annotations
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 TOKENIZERS = ("maestro-performance-400", "pedal-performance-623")
+DECODERS = ("auto", "int8", "fp32", "torch")
 
 
 def complete_device(incomplete: str) -> list[str]:
@@ -14,6 +15,11 @@ def complete_device(incomplete: str) -> list[str]:
 def complete_tokenizer(incomplete: str) -> list[str]:
     """Tokenizers that begin as typed."""
     return [name for name in TOKENIZERS if name.startswith(incomplete)]
+
+
+def complete_decoder(incomplete: str) -> list[str]:
+    """Decoders that begin as typed."""
+    return [name for name in DECODERS if name.startswith(incomplete)]
 
 
 def complete_checkpoint(incomplete: str) -> list[str]:

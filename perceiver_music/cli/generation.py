@@ -41,7 +41,7 @@ class GenerationCall:
         default_name: template of the outputs when `-o` gives none.
         length, ending, sampling: how much new music, and of which kind.
         window: fields of the job's request that say which part of a primer is used.
-        checkpoint, device, context, latents: what makes it.
+        checkpoint, device, decoder, context, latents: what makes it.
         seed: None draws one.
         variations: items per input.
         output: the word after `-o`.
@@ -58,6 +58,7 @@ class GenerationCall:
     sampling: SamplingOptions
     checkpoint: str | None
     device: str
+    decoder: str
     context: int | None
     latents: int | None
     seed: int | None
@@ -111,6 +112,7 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     if any(_needs_work(item, call.existing) for item in variations):
         session = _open_session(call)
         console.info(f"device: {session.device}")
+        console.detail(f"decoder: {session.decoder}")
     console.info(f"seed: {seed}")
     items = (
         Item(
@@ -161,7 +163,11 @@ def _open_session(call: GenerationCall) -> Session:
     from perceiver_music.jobs import continuation as job
 
     return job.open_session(
-        call.checkpoint, device=call.device, context=call.context, latents=call.latents
+        call.checkpoint,
+        device=call.device,
+        decoder=call.decoder,
+        context=call.context,
+        latents=call.latents,
     )
 
 

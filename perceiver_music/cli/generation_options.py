@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from perceiver_music.cli.completion import complete_decoder
 from perceiver_music.cli.lengths import Length, parse_length
 from perceiver_music.cli.options import OUTPUT_PANEL
 from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
@@ -80,6 +81,16 @@ Seed = Annotated[
         help="The same seed, the same music.",
         show_default="drawn, and shown",
         rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+Decoder = Annotated[
+    str,
+    typer.Option(
+        "--decoder",
+        metavar="auto|int8|fp32|torch",
+        help="How exactly the processor computes; auto takes int8, which is the fastest, and torch "
+        "on a GPU.",
+        autocompletion=complete_decoder,
     ),
 ]
 Render = Annotated[

@@ -51,6 +51,8 @@ class Grammar:
         locked: Collection[int] = (),
     ) -> None:
         self.step = 0
+        self.last_onset_step = 0
+        self.last_release_step = 0
         self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
         self._deadline: dict[int, int] = dict(sounding or {})
         self._end_step = end_step
@@ -111,9 +113,10 @@ class Grammar:
         self._steps_since_event = 0
         self._is_shift_over = False
         if kind == "NOTE_ON":
-            self.onset_step[value] = self.step
+            self.onset_step[value] = self.last_onset_step = self.step
             self._deadline[value] = self.step + MAX_HELD_STEPS
         elif kind == "NOTE_OFF":
             del self.onset_step[value], self._deadline[value]
+            self.last_release_step = self.step
         elif kind == "VELOCITY":
             self._velocity_bin = token - v.VELOCITY

@@ -4,9 +4,9 @@ Repetition is music; a trill, a drum bass or an ostinato must not be touched. So
 only beyond everything in MAESTRO v3: in none of its 1,276 performances do so few different keys
 fill so long a stretch, nor does a figure of up to 32 notes run on for so many (the limits below
 are one key less than the least, a fifth more notes than the most that were found;
-`benchmarks/loops` counts them again). Then the keys struck last become less and less likely, until
-the music has moved on. Nothing is forbidden, and nothing is drawn: the same events always meet
-the same guard.
+`benchmarks/loops` counts them again). Then the keys of the loop become less and less likely, until
+the music has moved on to others. Nothing is forbidden, and nothing is drawn: the same events
+always meet the same guard.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LONGEST_RUN: Final = 96
 """Onsets in a row, each the same as the one a period before it."""
 
 RECENT_ONSETS: Final = 24
-FRESH_KEYS: Final = 8
-"""Of the recent onsets, so many different keys are music that has moved on."""
+FRESH_ONSETS: Final = 8
+"""Of the recent onsets, so many on keys that the loop had not are music that has moved on."""
 _PENALTY_PER_ONSET = 0.25
 _LARGEST_PENALTY = 8.0
 
@@ -42,12 +42,13 @@ class LoopGuard:
         self._steps: list[int] = []
         self._last = np.full(128, -(1 << 30), dtype=np.int64)
         self._run = np.zeros(LONGEST_PERIOD, dtype=np.int64)
+        self._loop: frozenset[int] = frozenset()
         self._num_onsets_stuck = 0
 
     @property
     def is_acting(self) -> bool:
         """Whether the music is stuck now."""
-        return self._num_onsets_stuck > 0
+        return bool(self._loop)
 
     def take(self, token: int) -> None:
         """Go on by one event."""
@@ -63,21 +64,21 @@ class LoopGuard:
         self._pitches.append(value)
         self._steps.append(self._step)
         if self.is_acting:
-            has_moved_on = self._num_keys(RECENT_ONSETS) >= FRESH_KEYS
-            self._num_onsets_stuck = 0 if has_moved_on else self._num_onsets_stuck + 1
-            if has_moved_on:
-                self._run[:] = 0
+            self._num_onsets_stuck += 1
+            recent = self._pitches[-RECENT_ONSETS:]
+            if sum(pitch not in self._loop for pitch in recent) >= FRESH_ONSETS:
+                self._loop = frozenset()
         elif self._is_stuck():
             self._num_onsets_stuck = 1
+            self._loop = frozenset(self._pitches[-LONGEST_PERIOD:])
 
     def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Logits `[vocabulary]` with the keys struck last made less likely, if need be."""
+        """Logits `[vocabulary]` with the keys of a loop made less likely, if there is one."""
         if not self.is_acting:
             return logits
-        recent = sorted(set(self._pitches[-RECENT_ONSETS:]))
         penalty = min(_LARGEST_PENALTY, _PENALTY_PER_ONSET * self._num_onsets_stuck)
         bent = logits.copy()
-        bent[[v.NOTE_ON + pitch for pitch in recent]] -= penalty
+        bent[[v.NOTE_ON + pitch for pitch in sorted(self._loop)]] -= penalty
         return bent
 
     def _is_stuck(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from perceiver_music import __version__
 from perceiver_music.errors import UsageError
 from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
 from perceiver_music.jobs.continuation_plan import Plan, performance_of, plan
@@ -28,7 +29,7 @@ __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 if TYPE_CHECKING:
     from perceiver_music.generation.continuation import Continuation
     from perceiver_music.generation.limits import Limits
-    from perceiver_music.model.checkpoint import LoadedCheckpoint
+    from perceiver_music.model.decoding import LoadedDecoder
 
 _EVENTS_BETWEEN_REPORTS: Final = 8
 
@@ -36,13 +37,13 @@ _EVENTS_BETWEEN_REPORTS: Final = 8
 class Session:
     """A loaded checkpoint and the compute that every item gets."""
 
-    def __init__(self, loaded: LoadedCheckpoint, *, context: int, latents: int) -> None:
+    def __init__(self, loaded: LoadedDecoder, *, context: int, latents: int) -> None:
         self._loaded = loaded
         self.context = context
         self.latents = latents
 
     @property
-    def loaded(self) -> LoadedCheckpoint:
+    def loaded(self) -> LoadedDecoder:
         """The checkpoint."""
         return self._loaded
 
@@ -54,13 +55,22 @@ class Session:
     @property
     def device(self) -> str:
         """Where it computes."""
-        return str(self._loaded.model.device)
+        return self._loaded.device
+
+    @property
+    def decoder(self) -> str:
+        """What computes."""
+        return self._loaded.full_name
 
     @property
     def compute(self) -> ComputeSettings:
         """What the last digits of its predictions depend on."""
-        device = self._loaded.model.device
-        return ComputeSettings.of(device, context=self.context, latents=self.latents)
+        return ComputeSettings(
+            version=__version__,
+            context=self.context,
+            latents=self.latents,
+            **self._loaded.computed_with,
+        )
 
     def run(
         self,
@@ -166,6 +176,7 @@ def open_session(
     checkpoint: str | None = None,
     *,
     device: str = "auto",
+    decoder: str = "auto",
     context: int | None = None,
     latents: int | None = None,
 ) -> Session:
@@ -173,20 +184,20 @@ def open_session(
 
     Args:
         checkpoint: name or folder; None is the bundled one.
-        device: `auto`, `cpu`, `cuda`, `mps`.
+        device: see `model.decoding.load_decoder`.
+        decoder: the same.
         context: the most events a prediction sees; None for the checkpoint's own.
-        latents: how many of them go through the stack; None for the checkpoint's own.
+        latents: how many go through the stack; None for the checkpoint's own.
 
     Raises:
         UsageError: context and latents do not fit together.
         InvalidInputError: there is no such checkpoint, or it is damaged.
-        UnavailableError: no such device, or no bundled checkpoint.
+        UnavailableError: no such device, no such decoder here, or no bundled checkpoint.
     """
-    from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-    from perceiver_music.model.device import choose_device
+    from perceiver_music.model.decoding import load_decoder
 
-    loaded = load_checkpoint(resolve_checkpoint(checkpoint), choose_device(device))
+    loaded = load_decoder(resolve_checkpoint(checkpoint), device=device, decoder=decoder)
     context = loaded.context if context is None else context
     latents = min(loaded.latents, context) if latents is None else latents
     if not 2 <= latents <= context:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from perceiver_music.live.duet import Duet, Turn
     from perceiver_music.live.keyboard import Cue
     from perceiver_music.live.ports import Input, Output, PortNames
-    from perceiver_music.model.checkpoint import LoadedCheckpoint
+    from perceiver_music.model.decoding import LoadedDecoder
     from perceiver_music.tokenizer.event_reader import Event
 
 SOFT_PEDAL, SOSTENUTO_PEDAL = 67, 66
@@ -254,7 +254,7 @@ class _Machine:
             context=request.context,
             latents=request.latents,
         )
-        self.loaded: LoadedCheckpoint = session.loaded
+        self.loaded: LoadedDecoder = session.loaded
         self.seed = secrets.randbelow(LARGEST_SEED + 1) if request.seed is None else request.seed
         self._context, self._latents = session.context, session.latents
         self._request = request

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from perceiver_music.jobs.continuation import Session
     from perceiver_music.music.embedded import Embedded
 
-_CANNOT_BE_SET: Final = ("version", "torch", "kernel")
+_CANNOT_BE_SET: Final = ("version", "decoder", "torch", "kernel")
 """What of the compute is as it is here, whatever it was there."""
-_SHORT_HASH = 12
+_SHORT_HASH: Final = 12
+_TORCH: Final = "torch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +128,7 @@ def run(
     if request.output is not None:
         probe_output(request.output, overwrite=request.overwrite)
     session = _session(stored, request)
-    with _threads(stored.compute.threads):
+    with _threads(stored.compute):
         differences = _differences(stored.compute, session.compute)
         for difference in differences:
             warn(f"{request.input_name}: {difference}")
@@ -211,6 +212,7 @@ def _session(stored: StoredSettings, request: ReplayRequest) -> Session:
     return open_session(
         os.fspath(_checkpoint(stored, request)),
         device=stored.compute.device,
+        decoder=stored.compute.decoder.removeprefix("native "),
         context=stored.compute.context,
         latents=stored.compute.latents,
     )
@@ -262,12 +264,15 @@ def _differences(then: ComputeSettings, now: ComputeSettings) -> tuple[Differenc
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """So many threads of torch, while it lasts."""
+def _threads(compute: ComputeSettings) -> Iterator[None]:
+    """As many threads of torch as there were, while it lasts, if it computes."""
+    if compute.decoder != _TORCH:
+        yield
+        return
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(compute.threads)
     try:
         yield
     finally:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from perceiver_music import __version__
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError
 from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.jobs.continuation_request import ContinueRequest
-
-if TYPE_CHECKING:
-    import torch
 
 SETTINGS_SCHEMA: Final = "perceiver-music-settings/2"
 
@@ -35,15 +31,17 @@ class ComputeSettings:
 
     Attributes:
         version: of this program.
-        torch: its version.
+        decoder: `native int8`, `native fp32` or `torch`.
+        torch: its version; None when it did not compute.
         device: its type.
-        kernel: the processor's instructions that torch uses, or the name of the GPU.
-        threads: torch's.
+        kernel: the code for the processor that ran, or the name of the GPU.
+        threads: how many computed one event.
         context, latents: what each prediction saw.
     """
 
     version: str
-    torch: str
+    decoder: str
+    torch: str | None
     device: str
     kernel: str
     threads: int
@@ -52,29 +50,11 @@ class ComputeSettings:
 
     def __post_init__(self) -> None:
         numbers = (self.threads, self.context, self.latents)
-        words = (self.version, self.torch, self.device, self.kernel)
+        words = (self.version, self.decoder, self.torch or "", self.device, self.kernel)
         if not all(isinstance(n, int) and n >= 1 for n in numbers) or self.threads > _MOST_THREADS:
             raise ValueError("threads, context and latents are numbers from 1")
         if not all(isinstance(word, str) for word in words):
-            raise ValueError("version, torch, device and kernel are names")
-
-    @classmethod
-    def of(cls, device: torch.device, *, context: int, latents: int) -> ComputeSettings:
-        """Those of this process."""
-        import torch
-
-        kernel = torch.backends.cpu.get_cpu_capability()
-        if device.type == "cuda":
-            kernel = torch.cuda.get_device_name(device)
-        return cls(
-            version=__version__,
-            torch=torch.__version__,
-            device=device.type,
-            kernel=kernel,
-            threads=torch.get_num_threads(),
-            context=context,
-            latents=latents,
-        )
+            raise ValueError("version, decoder, torch, device and kernel are names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +129,15 @@ class StoredSettings:
     def as_request(self, *, primer: bytes | None) -> ContinueRequest:
         """The request that made the file, without an output."""
         between = self.request["between_seconds"]
+        if between is not None:
+            first, last = between
+            between = (first, last)
         return ContinueRequest(
             primer=primer,
             primer_name=self.primer or "",
             length=LengthOption(**self.request["length"]),
             sampling=SamplingOptions(**self.request["sampling"]),
-            between_seconds=None if between is None else tuple(between),
+            between_seconds=between,
             **{key: self.request[key] for key in _REQUEST_FIELDS},
         )
 
