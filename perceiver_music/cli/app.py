@@ -16,6 +16,7 @@ from perceiver_music.cli.commands import (
     compose,
     continue_,
     data,
+    duet,
     evaluate,
     infill,
     models,
@@ -93,6 +94,7 @@ _add(app, "continue", continue_.continue_, continue_.EXAMPLES)
 _add(app, "compose", compose.compose, compose.EXAMPLES)
 _add(app, "infill", infill.infill, infill.EXAMPLES)
 _add(app, "replay", replay.replay, replay.EXAMPLES)
+_add(app, "duet", duet.duet, duet.EXAMPLES)
 _add(app, "render", render.render, render.EXAMPLES)
 _add(app, "view", view.view, view.EXAMPLES, view.ViewCommand)
 _add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)

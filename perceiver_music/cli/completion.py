@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+TOKENIZERS = ("maestro-performance-400", "pedal-performance-623")
 DECODERS = ("auto", "int8", "fp32", "torch")
 
 
 def complete_device(incomplete: str) -> list[str]:
     """Devices that begin as typed."""
     return [name for name in DEVICES if name.startswith(incomplete)]
+
+
+def complete_tokenizer(incomplete: str) -> list[str]:
+    """Tokenizers that begin as typed."""
+    return [name for name in TOKENIZERS if name.startswith(incomplete)]
 
 
 def complete_decoder(incomplete: str) -> list[str]:

@@ -20,6 +20,7 @@ from perceiver_music.cli.outputs import (
     check_stdout,
     refuse_collisions,
 )
+from perceiver_music.cli.streaming import streaming
 from perceiver_music.errors import OutputExistsError, UsageError
 from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
 from perceiver_music.generation.options import LengthOption as LengthOfMusic
@@ -46,6 +47,8 @@ class GenerationCall:
         output: the word after `-o`.
         render: whether each MIDI file is made audible too.
         existing: what to do with outputs that are there.
+        stream: whether each event is printed as soon as it is made.
+        port: the MIDI port that it is played on meanwhile.
     """
 
     inputs: Sequence[InputFile]
@@ -63,6 +66,8 @@ class GenerationCall:
     output: str | None
     render: bool
     existing: ExistingOutputs
+    stream: bool = False
+    port: str | None = None
     window: dict[str, Any] = field(default_factory=dict)
 
 
@@ -94,6 +99,8 @@ class _Variation:
 def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     """Makes every variation of every primer, one after the other; returns the exit code."""
     console = invocation.console
+    if call.stream:  # events and results share standard output, so both are JSON
+        console.as_json = True
     names = OutputNames(wanted=call.output, default=call.default_name, numbered=call.variations > 1)
     _check_names(call, names, as_json=console.as_json)
     seed = secrets.randbelow(LARGEST_SEED + 1) if call.seed is None else call.seed
@@ -199,8 +206,13 @@ def _make(
         **call.window,
     )
     console = invocation.console
-    with console.progress(item.source.stem) as on_progress:
-        result = session.run(request, on_progress, console.warning)
+    with (
+        console.progress(item.source.stem) as on_progress,
+        streaming(invocation, call, item.index) as stream,
+    ):
+        result = session.run(request, on_progress, console.warning, stream)
+        if stream is not None:
+            stream.finish()
     if item.midi is None:
         console.binary(result.midi)
         return True

@@ -12,6 +12,7 @@ from perceiver_music.cli.options import OUTPUT_PANEL
 from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
 
 SAMPLING_PANEL = "Sampling"
+STREAM_PANEL = "While it is made"
 DEFAULT_SAMPLING = SamplingOptions()
 DEFAULT_LENGTH = parse_length("60s")
 
@@ -96,6 +97,25 @@ Render = Annotated[
     bool,
     typer.Option(
         "--render", help="Make the sound too, beside each MIDI file.", rich_help_panel=OUTPUT_PANEL
+    ),
+]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Each event on stdout as soon as it is made, as a line of JSON; the result is the "
+        "last line.",
+        rich_help_panel=STREAM_PANEL,
+    ),
+]
+Port = Annotated[
+    str | None,
+    typer.Option(
+        "--port",
+        metavar="NAME",
+        help="Play it on this MIDI port while it is made; 'duet --list-ports' names them.",
+        show_default=False,
+        rich_help_panel=STREAM_PANEL,
     ),
 ]
 Output = Annotated[

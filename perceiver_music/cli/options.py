@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceiver_music.cli.completion import complete_checkpoint, complete_device
+from perceiver_music.cli.completion import complete_checkpoint, complete_device, complete_tokenizer
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -69,6 +69,18 @@ Latents = Annotated[
         metavar="N",
         help="How many of them, the latest, go through the whole network.",
         show_default="the checkpoint's",
+    ),
+]
+
+
+DEFAULT_TOKENIZER = "maestro-performance-400"
+TokenizerName = Annotated[
+    str,
+    typer.Option(
+        "--tokenizer",
+        metavar="NAME",
+        help="Whose events: maestro-performance-400, or pedal-performance-623 with the pedal.",
+        autocompletion=complete_tokenizer,
     ),
 ]
 

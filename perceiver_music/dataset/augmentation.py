@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.performance import NoteArray
-from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.music.performance import Performance
+from perceiver_music.tokenizer.vocabulary import MAESTRO, NOTE_OFF, TIME_SHIFT, Vocabulary
 
 LOWEST_PIANO_PITCH = 21
 HIGHEST_PIANO_PITCH = 108
@@ -26,7 +26,7 @@ class AugmentationConfig:
 
     Attributes:
         transpose: semitones up or down, at most; 0 for none.
-        velocity_shift: velocity bins up or down, at most; 0 for none.
+        velocity_shift: values of the vocabulary's VELOCITY up or down, at most; 0 for none.
         stretch: factors on all times, one of which is drawn; (1.0,) for none.
     """
 
@@ -41,24 +41,35 @@ class AugmentationConfig:
             raise ValueError("stretch is a list of factors from 0.25 to 4")
 
 
-def shift_ids(ids: Ids, rng: np.random.Generator, config: AugmentationConfig) -> Ids:
+def shift_ids(
+    ids: Ids,
+    rng: np.random.Generator,
+    config: AugmentationConfig,
+    vocabulary: Vocabulary = MAESTRO,
+) -> Ids:
     """Transpose and shift velocities of one window by amounts drawn among those that fit.
 
     Args:
         ids: a window, specials included.
         rng: always used for exactly two draws, whatever the settings.
         config: the limits.
+        vocabulary: what the ids mean.
     """
     key_draw, velocity_draw = rng.random(2)
-    is_pitch = ids < v.TIME_SHIFT
-    is_velocity = (ids >= v.VELOCITY) & (ids < v.NUM_EVENT_IDS)
+    is_pitch = ids < TIME_SHIFT
+    velocity = ids - vocabulary.first_id["VELOCITY"]
+    is_velocity = (velocity >= 0) & (velocity < vocabulary.num_velocities)
     pitch_shift = _draw_shift(
-        ids[is_pitch] % 128, LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH, config.transpose, key_draw
+        ids[is_pitch] % NOTE_OFF,
+        LOWEST_PIANO_PITCH,
+        HIGHEST_PIANO_PITCH,
+        config.transpose,
+        key_draw,
     )
     velocity_shift = _draw_shift(
-        ids[is_velocity] - v.VELOCITY,
+        velocity[is_velocity],
         0,
-        v.NUM_VELOCITY_BINS - 1,
+        vocabulary.num_velocities - 1,
         config.velocity_shift,
         velocity_draw,
     )
@@ -74,9 +85,9 @@ def _draw_shift(values: Ids, lowest: int, highest: int, most: int, draw: float) 
     return int(draw * (down + up + 1)) - down
 
 
-def stretch_notes(notes: NoteArray, factor: float) -> NoteArray:
+def stretched(performance: Performance, factor: float) -> Performance:
     """All times multiplied by `factor`, before any grid."""
-    stretched = notes.copy()
-    for column in ("start_us", "end_us"):
-        stretched[column] = np.rint(notes[column] * factor).astype(np.int64)
-    return stretched
+    notes, pedal = performance.notes.copy(), performance.pedal.copy()
+    for table, column in ((notes, "start_us"), (notes, "end_us"), (pedal, "time_us")):
+        table[column] = np.rint(table[column] * factor).astype(np.int64)
+    return Performance(notes, pedal)

@@ -18,8 +18,8 @@ from perceiver_music.errors import PerceiverMusicError, UnavailableError
 from perceiver_music.files import read_bytes, sha256_of_bytes
 from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.performance import Performance
-from perceiver_music.music.sustain import apply_sustain
-from perceiver_music.tokenizer.performance_events import encode_notes
+from perceiver_music.tokenizer.base import Tokenizer
+from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
 MAX_MIDI_BYTES = 64 << 20
 SAME_PIECE_GRID_US = 10_000
@@ -73,15 +73,20 @@ class Rejection:
     is_unavailable: bool = False
 
 
-def read_source(source: Source) -> list[Reading | Rejection]:
+def read_source(
+    source: Source, tokenizer_name: str = DEFAULT_TOKENIZER
+) -> list[Reading | Rejection]:
     """Read, encode and identify every piece of a file. Never raises for a bad file."""
+    tokenizer = get_tokenizer(tokenizer_name)
     outcomes: list[Reading | Rejection] = []
     try:
         for name, title, sha256, performance, warnings in _performances(source):
             if isinstance(performance, PerceiverMusicError):
                 outcomes.append(_rejection(name, performance))
             else:
-                outcomes.append(_encode(source, name, title, sha256, performance, warnings))
+                outcomes.append(
+                    _encode(tokenizer, source, name, title, sha256, performance, warnings)
+                )
     except PerceiverMusicError as error:
         outcomes.append(_rejection(source.path, error))
     except Exception as error:  # one file, whatever is in it, must not end a run over thousands
@@ -134,6 +139,7 @@ def _performances(source: Source) -> Iterator[_Item]:
 
 
 def _encode(
+    tokenizer: Tokenizer,
     source: Source,
     name: str,
     title: str,
@@ -141,9 +147,7 @@ def _encode(
     performance: Performance,
     warnings: tuple[str, ...],
 ) -> Reading | Rejection:
-    notes = apply_sustain(performance).notes
-    ids = encode_notes(notes)
-    if len(ids) == 0:
+    if performance.num_notes == 0:
         return Rejection(path=name, reason="has no piano notes")
     identity = identity_of(performance)
     piece = EncodedPiece(
@@ -153,8 +157,8 @@ def _encode(
         path=name,
         source_sha256=sha256,
         seconds=performance.seconds,
-        ids=ids,
-        notes=notes,
+        ids=tokenizer.encode(performance),
+        notes=tokenizer.notes(performance),
     )
     is_official = source.split is not None
     return Reading(piece=piece, identity=identity, is_official=is_official, warnings=warnings)

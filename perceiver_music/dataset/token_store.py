@@ -1,7 +1,7 @@
 """The token store: a data set as ids and notes, in one file that is checked before it is used.
 
     magic 8 bytes | version, 4 bytes
-    for each piece: its ids (uint16) | its notes (`NOTE_DTYPE`: sustained, before any grid)
+    for each piece: its ids (uint16) | its notes (`NOTE_DTYPE`, before any grid)
     index: JSON with the tokenizer, its fingerprint, and every piece with its two checksums
     size of the index, 8 bytes | sha256 of all the bytes before it, 32 bytes
 
@@ -38,7 +38,8 @@ from perceiver_music.files import (
     write_atomically,
 )
 from perceiver_music.music.performance import NOTE_DTYPE, NoteArray
-from perceiver_music.tokenizer import vocabulary
+from perceiver_music.tokenizer.base import Tokenizer
+from perceiver_music.tokenizer.registry import tokenizer_of
 
 MAGIC: Final = b"PMTOKENS"
 VERSION: Final = 1
@@ -169,8 +170,13 @@ class TokenStore:
                 )
                 for offset, row in zip(offsets, index.rows, strict=False)
             )
-        _check_vocabulary(index.fingerprint, ids, path)
+        _check_vocabulary(index, ids, path)
         return cls(path, index, ids, sha256)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Whose ids it holds."""
+        return tokenizer_of(self.tokenizer_name, self.fingerprint)
 
     def split(self, name: str) -> tuple[Piece, ...]:
         """Pieces of one split, in the order of the store.
@@ -187,7 +193,7 @@ class TokenStore:
         return self._ids[piece.index]
 
     def notes(self, piece: Piece) -> NoteArray:
-        """Notes of a piece, made longer by the pedal, before any grid, read-only.
+        """Notes of a piece as its tokenizer means them, before any grid, read-only.
 
         Raises:
             StorageError: the file cannot be read any more.
@@ -259,12 +265,16 @@ def _read_checked(stream: BinaryIO, offset: int, size: int, sha256: str, path: P
     return data
 
 
-def _check_vocabulary(fingerprint: str, ids: tuple[Ids, ...], path: Path) -> None:
-    if fingerprint != vocabulary.FINGERPRINT:
+def _check_vocabulary(index: StoreIndex, ids: tuple[Ids, ...], path: Path) -> None:
+    try:
+        num_event_ids = tokenizer_of(
+            index.tokenizer_name, index.fingerprint
+        ).vocabulary.num_event_ids
+    except InvalidInputError as error:
         raise InvalidInputError(
-            "the token store was made with another vocabulary than this program's",
+            f"the token store was {error.message}",
             path=path,
             hint="Make it again with `perceiver-music preprocess`.",
-        )
-    if any(len(each) == 0 or int(each.max()) >= vocabulary.NUM_EVENT_IDS for each in ids):
+        ) from None
+    if any(len(each) == 0 or int(each.max()) >= num_event_ids for each in ids):
         raise _damaged(path, "a piece is empty, or has ids that are not music")

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretch_notes
+from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretched
 from perceiver_music.dataset.gaps import gap_window
-from perceiver_music.tokenizer import vocabulary as v
-from perceiver_music.tokenizer.performance_events import encode_notes
+from perceiver_music.tokenizer.vocabulary import MAESTRO, Vocabulary
 
 if TYPE_CHECKING:
     from perceiver_music.dataset.token_store import Piece, TokenStore
@@ -89,9 +88,11 @@ class WindowBatch:
     targets: npt.NDArray[np.int64]
 
 
-def with_bos_eos(ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+def with_bos_eos(
+    ids: npt.NDArray[np.integer], vocabulary: Vocabulary = MAESTRO
+) -> npt.NDArray[np.int64]:
     """A whole piece as the model sees it."""
-    return np.concatenate(([v.BOS], ids.astype(np.int64), [v.EOS]))
+    return np.concatenate(([vocabulary.bos], ids.astype(np.int64), [vocabulary.eos]))
 
 
 class TrainingWindows:
@@ -99,10 +100,14 @@ class TrainingWindows:
 
     Raises:
         ValueError: the split has no piece.
+        UsageError: gaps are wanted, and the store's tokenizer has no way to write them.
     """
 
     def __init__(self, store: TokenStore, config: WindowConfig, *, split: str, seed: int) -> None:
         self._store, self.config, self._seed = store, config, seed
+        self._tokenizer = store.tokenizer
+        if config.infill_share:
+            self._tokenizer.require_infilling()
         self._pieces: tuple[Piece, ...] = store.split(split)
         if not self._pieces:
             raise ValueError(f"the store has no piece in the split {split!r}")
@@ -124,7 +129,7 @@ class TrainingWindows:
         config = self.config
         rows = range(config.windows_per_step) if rows is None else rows
         context = config.context_at(step)
-        tokens = np.full((len(rows), context), v.PAD, dtype=np.int64)
+        tokens = np.full((len(rows), context), self._tokenizer.vocabulary.pad, dtype=np.int64)
         visible = np.zeros((len(rows), context), dtype=np.bool_)
         targets = np.full((len(rows), config.latents), NOT_SCORED, dtype=np.int64)
         for i, row in enumerate(rows):
@@ -169,7 +174,7 @@ class TrainingWindows:
             num_scored = min(last - start, config.latents - (end - last))
         else:
             window, num_scored = gap
-        window = shift_ids(window, rng, config.augmentation)
+        window = shift_ids(window, rng, config.augmentation, self._tokenizer.vocabulary)
         size = len(window) - 1
         tokens[-size:] = window[:-1]
         targets[-num_scored:] = window[-num_scored:]
@@ -203,7 +208,9 @@ class TrainingWindows:
         return offset, rng.permutation(self.windows_per_epoch)
 
     def _encode_stretched(self, piece: int, factor: float) -> npt.NDArray[np.int64]:
-        entry = self._pieces[piece]
-        if factor == 1.0:
-            return with_bos_eos(self._store.ids(entry))
-        return with_bos_eos(encode_notes(stretch_notes(self._store.notes(entry), factor)))
+        entry, tokenizer = self._pieces[piece], self._tokenizer
+        ids = self._store.ids(entry)
+        if factor != 1.0:
+            played = tokenizer.stored_performance(ids, self._store.notes(entry))
+            ids = tokenizer.encode(stretched(played, factor))
+        return with_bos_eos(ids, tokenizer.vocabulary)

@@ -14,6 +14,7 @@ from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
 from perceiver_music.tokenizer import vocabulary as v
@@ -67,16 +68,10 @@ class Growth:
         self.music = Continuation()
         self._opening, self._limits, self._sampling, self._rng = opening, limits, sampling, rng
         self._still_held = set(opening.sounding)
-        self._grammar = Grammar(
-            opening.sounding,
-            end_step=limits.end_step,
-            is_ending_allowed=limits.is_ending_allowed,
-            velocity_bin=opening.velocity_bin,
-            locked=opening.locked,
-        )
+        self._grammar = _grammar(opening, limits)
         self._guard = LoopGuard()
         can_end = limits.is_ending_allowed and bool(limits.totals())
-        self._ending = Ending(limits) if can_end else None
+        self._ending = Ending(limits, opening.vocabulary) if can_end else None
 
     def draw(self, logits: Any) -> int | None:
         """The next event, taken into the music; None when the model ends the piece here.
@@ -87,11 +82,12 @@ class Growth:
         music, grammar = self.music, self._grammar
         adjusted = self._adjusted(_as_numpy(logits))
         token = draw(probabilities(adjusted, grammar.allowed(), self._sampling), self._rng)
-        if token == v.EOS:
+        if token == self._opening.vocabulary.eos:
             music.ended = "ending"
             return None
         grammar.take(token)
-        self._guard.take(token)
+        if token < v.VELOCITY:
+            self._guard.take(token)
         music.ids.append(token)
         music.step = grammar.step
         music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
@@ -125,6 +121,20 @@ class Growth:
         """Release what sounds; the music is complete."""
         self.music.ended = self.music.ended or "length"
         _close(self.music, self._grammar, self._still_held, self._opening, self._limits)
+        if isinstance(self._grammar, PedalGrammar):
+            self.music.closing += self._grammar.lift()
+
+
+def _grammar(opening: Opening, limits: Limits) -> Grammar:
+    rules: dict[str, Any] = {
+        "end_step": limits.end_step,
+        "is_ending_allowed": limits.is_ending_allowed,
+        "velocity_bin": opening.velocity_bin,
+        "locked": opening.locked,
+    }
+    if opening.pedal is None:
+        return Grammar(opening.sounding, **rules)
+    return PedalGrammar(opening.sounding, pedal=opening.pedal, **rules)
 
 
 def continue_events(

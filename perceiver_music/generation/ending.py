@@ -25,6 +25,7 @@ import numpy.typing as npt
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.limits import Limits
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.vocabulary import MAESTRO, Vocabulary
 
 FIRST_END: Final = 0.5
 RISE_BEGINS: Final = 0.6
@@ -47,7 +48,9 @@ Logits = npt.NDArray[np.floating]
 class Ending:
     """Bends predictions towards an end, the more the nearer the end of the length is."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, vocabulary: Vocabulary = MAESTRO) -> None:
+        self._eos = vocabulary.eos
+        self._velocities = slice(v.VELOCITY, v.VELOCITY + vocabulary.num_velocities)
         shortest = min(
             1.0 - _SHORTEST_CODA[unit] / total for unit, total in limits.totals().items()
         )
@@ -65,21 +68,20 @@ class Ending:
         """
         bent = logits.copy()
         if progress < self._first_end:
-            bent[v.EOS] -= _NEVER
+            bent[self._eos] -= _NEVER
             return bent
         fall = (progress - self.coda) / (_LAST_PART * (1.0 - self.coda))
         if grammar.last_release_step - grammar.last_onset_step >= HELD_STEPS or fall >= 1.0:
             rise = (progress - self._rise_begins) / max(self.coda - self._rise_begins, 1e-9)
-            bent[v.EOS] += EOS_RISE * min(max(rise, 0.0), 1.0)
+            bent[self._eos] += EOS_RISE * min(max(rise, 0.0), 1.0)
         if fall > 0.0:
             self._bend_keys(bent, fall, grammar)
         return bent
 
-    @staticmethod
-    def _bend_keys(bent: Logits, fall: float, grammar: Grammar) -> None:
+    def _bend_keys(self, bent: Logits, fall: float, grammar: Grammar) -> None:
         fewer = NOTES_FALL * fall if fall < 1.0 else _NEVER
         bent[v.NOTE_ON : v.NOTE_OFF] -= fewer
-        bent[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] -= fewer
+        bent[self._velocities] -= fewer
         for pitch, onset in grammar.onset_step.items():
             if grammar.step - onset < HELD_STEPS:
                 bent[v.NOTE_OFF + pitch] -= NOTES_FALL * min(_SOONER * fall, 1.0)

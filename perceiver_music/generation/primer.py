@@ -25,6 +25,19 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PedalInForce:
+    """Where the pedal stands when the new music begins.
+
+    Attributes:
+        value: of controller 64.
+        lift_step: by when it comes up, in steps from there; None where it holds nothing.
+    """
+
+    value: int
+    lift_step: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Opening:
     """What the model sees before its first event.
 
@@ -34,18 +47,27 @@ class Opening:
         sounding: pitch -> steps after the window's end at which it is released at latest.
         velocity_bin: the one in force, or None.
         locked: those of the sounding pitches that only their deadline releases.
+        pedal: where it stands, for tokens that keep the pedal; None for those that do not.
     """
 
     tokens: tuple[int, ...]
     sounding: dict[int, int]
     velocity_bin: int | None
     locked: frozenset[int] = frozenset()
+    pedal: PedalInForce | None = None
+
+    @property
+    def vocabulary(self) -> v.Vocabulary:
+        """What the tokens mean."""
+        return v.MAESTRO if self.pedal is None else v.PEDAL
 
     @property
     def num_events(self) -> int:
         """Events of music among the tokens; of an infilling prompt those before and after."""
-        shown = self.tokens[: self.tokens.index(MIDDLE)] if MIDDLE in self.tokens else self.tokens
-        return sum(token < v.NUM_EVENT_IDS for token in shown)
+        shown = self.tokens
+        if self.pedal is None and MIDDLE in shown:
+            shown = shown[: shown.index(MIDDLE)]
+        return sum(token < self.vocabulary.num_event_ids for token in shown)
 
 
 EMPTY_OPENING = Opening(tokens=(v.BOS,), sounding={}, velocity_bin=None)
@@ -81,7 +103,7 @@ def choose_window(
 
 def opening_of(performance: Performance, window: Window) -> Opening:
     """The events of a window, open at its end."""
-    notes = _notes_within(apply_sustain(performance).notes, window)
+    notes = notes_within(apply_sustain(performance).notes, window)
     seam_us = window.to_us - window.from_us
     is_held = notes["end_us"] > seam_us
     clipped = notes.copy()
@@ -90,9 +112,9 @@ def opening_of(performance: Performance, window: Window) -> Opening:
     seam_step = (seam_us + _STEP_US // 2) // _STEP_US
     held = notes[is_held]
     # The encoder has to end a note somewhere: these releases, at the very end, are not true.
-    open_ids = _without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
-    gap = seam_step - _step_after(open_ids)
-    open_ids += _shifts(max(0, gap))
+    open_ids = without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
+    gap = seam_step - step_after(open_ids)
+    open_ids += shifts(max(0, gap))
     start = [v.BOS] if window.from_us == 0 else []
     velocities = [token for token in open_ids if token >= v.VELOCITY]
     sounding = {
@@ -105,7 +127,7 @@ def opening_of(performance: Performance, window: Window) -> Opening:
     )
 
 
-def _notes_within(notes: NoteArray, window: Window) -> NoteArray:
+def notes_within(notes: NoteArray, window: Window) -> NoteArray:
     """Notes that begin in the window, counted from its start."""
     starts = notes["start_us"]
     chosen = notes[(starts >= window.from_us) & (starts < window.to_us)].copy()
@@ -114,7 +136,7 @@ def _notes_within(notes: NoteArray, window: Window) -> NoteArray:
     return chosen
 
 
-def _without_last_releases(ids: list[int], held: set[int]) -> list[int]:
+def without_last_releases(ids: list[int], held: set[int]) -> list[int]:
     """Remove the last NOTE_OFF of each held pitch."""
     kept = list(ids)
     for i in range(len(ids) - 1, -1, -1):
@@ -128,11 +150,11 @@ def _without_last_releases(ids: list[int], held: set[int]) -> list[int]:
     return kept
 
 
-def _step_after(ids: list[int]) -> int:
+def step_after(ids: list[int]) -> int:
     return sum(t - v.TIME_SHIFT + 1 for t in ids if v.TIME_SHIFT <= t < v.VELOCITY)
 
 
-def _shifts(steps: int) -> list[int]:
+def shifts(steps: int) -> list[int]:
     """TIME_SHIFTs over so many steps, as the encoder writes them."""
     whole, rest = divmod(steps, v.MAX_SHIFT_STEPS)
     longest = v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1

@@ -7,7 +7,6 @@ on nothing but its own seed, index, primer, options and checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music import __version__
@@ -23,6 +22,7 @@ from perceiver_music.jobs.progress import (
     no_warning,
 )
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
+from perceiver_music.jobs.streaming import EventSink, streamed
 
 __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _EVENTS_BETWEEN_REPORTS: Final = 8
 
-EventCallback = Callable[[int], None]
-
 
 class Session:
     """A loaded checkpoint and the compute that every item gets."""
@@ -43,6 +41,11 @@ class Session:
         self._loaded = loaded
         self.context = context
         self.latents = latents
+
+    @property
+    def loaded(self) -> LoadedDecoder:
+        """The checkpoint."""
+        return self._loaded
 
     @property
     def checkpoint(self) -> str:
@@ -74,7 +77,7 @@ class Session:
         request: ContinueRequest,
         on_progress: ProgressCallback = no_progress,
         warn: WarningCallback = no_warning,
-        on_event: EventCallback | None = None,
+        stream: EventSink | None = None,
     ) -> ContinueResult:
         """Make one piece.
 
@@ -82,7 +85,7 @@ class Session:
             request: which one.
             on_progress: told of events, notes or seconds, as the length is counted.
             warn: told what is odd about the primer.
-            on_event: given the id of each event as soon as it is drawn.
+            stream: given each event as soon as it is drawn.
 
         Raises:
             UsageError: the window, the gap or the length makes no sense for this primer.
@@ -96,7 +99,7 @@ class Session:
         planned = plan(request, self._loaded.description, context=self.context, warn=warn)
         if request.output is not None:
             probe_output(request.output, overwrite=request.overwrite)
-        music = self._decode(planned, on_progress, on_event)
+        music = self._decode(planned, on_progress, stream)
         decode_seconds = time.perf_counter() - started
         data = self._with_settings(planned, planned.as_midi(music))
         if request.output is not None:
@@ -109,7 +112,7 @@ class Session:
             primer_events=planned.opening.num_events,
             events=len(music.ids),
             notes=music.num_notes,
-            seconds=performance_of(music, None).seconds,
+            seconds=performance_of(music, planned.opening).seconds,
             ended=music.ended,
             checkpoint=self._loaded.name,
             checkpoint_sha256=self._loaded.sha256,
@@ -125,7 +128,7 @@ class Session:
         self,
         planned: Plan,
         on_progress: ProgressCallback,
-        on_event: EventCallback | None,
+        stream: EventSink | None,
     ) -> Continuation:
         from perceiver_music.generation.continuation import continue_events
         from perceiver_music.generation.sampling import variation_rng
@@ -140,13 +143,11 @@ class Session:
             context=self.context,
             latents=self.latents,
         )
-        num_told = 0
+        if stream is not None:
+            growing = streamed(growing, planned.opening, stream)
         for music in growing:
-            if on_event is not None and len(music.ids) > num_told:
-                on_event(music.ids[-1])
             if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
                 on_progress(_progress(music, planned.limits))
-            num_told = len(music.ids)
         return music
 
     def _with_settings(self, planned: Plan, midi: bytes) -> bytes:

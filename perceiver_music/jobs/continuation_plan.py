@@ -44,7 +44,7 @@ class Plan:
         from perceiver_music.music.midi_writer import Seam, continued_midi, performance_to_midi
         from perceiver_music.tokenizer.vocabulary import MICROSECONDS_PER_STEP
 
-        performance = performance_of(music, self.opening.velocity_bin)
+        performance = performance_of(music, self.opening)
         if self.midi is None:
             return performance_to_midi(performance)
         released = {p: step * MICROSECONDS_PER_STEP for p, step in music.released.items()}
@@ -61,7 +61,7 @@ class Plan:
             from_us=self.window.from_us,
             to_us=self.window.to_us,
             continuation=performance,
-            seam=Seam(released_us=released),
+            seam=Seam(released_us=released, plays_pedal=self.opening.pedal is not None),
             include_primer=self.request.include_primer,
         )
 
@@ -82,14 +82,15 @@ def plan(
         StorageError: reading failed.
     """
     from perceiver_music.generation.length import limits_of
+    from perceiver_music.generation.pedal_opening import opening_for
     from perceiver_music.generation.primer import (
-        EMPTY_OPENING,
         Window,
         choose_window,
-        opening_of,
     )
     from perceiver_music.music.embedded import without_embedded
+    from perceiver_music.tokenizer.registry import get_tokenizer
 
+    tokenizer = get_tokenizer(description.tokenizer_name)
     data = _primer_bytes(request)
     if data is None:
         window = Window(from_us=0, to_us=0)
@@ -99,7 +100,7 @@ def plan(
             primer=None,
             midi=None,
             window=window,
-            opening=EMPTY_OPENING,
+            opening=opening_for(tokenizer, None, window),
             limits=limits,
         )
     midi = _parse(data, request, warn)
@@ -119,7 +120,7 @@ def plan(
         primer=without_embedded(data),
         midi=midi,
         window=window,
-        opening=opening_of(midi.performance, window),
+        opening=opening_for(tokenizer, midi.performance, window),
         limits=limits,
     )
 
@@ -172,15 +173,20 @@ def _plan_of_gap(
     )
 
 
-def performance_of(music: Continuation, velocity_bin: int | None) -> Performance:
-    """The new notes, counted from where they begin."""
+def performance_of(music: Continuation, opening: Opening) -> Performance:
+    """The new notes, and the pedal where it is played too, counted from where they begin."""
     import numpy as np
 
-    from perceiver_music.tokenizer import vocabulary as v
-    from perceiver_music.tokenizer.performance_events import decode
+    from perceiver_music.tokenizer import pedal_events, performance_events
+    from perceiver_music.tokenizer.vocabulary import VELOCITY
 
-    in_force = [] if velocity_bin is None else [v.VELOCITY + velocity_bin]
-    return decode(np.array(in_force + music.ids + music.closing, dtype=np.uint16))
+    in_force = [] if opening.velocity_bin is None else [VELOCITY + opening.velocity_bin]
+    if opening.pedal is not None and opening.pedal.value:
+        in_force.append(pedal_events.PEDAL + opening.pedal.value)
+    tokens = np.array(in_force + music.ids + music.closing, dtype=np.uint16)
+    if opening.pedal is None:
+        return performance_events.decode(tokens)
+    return pedal_events.decode(tokens)
 
 
 def _primer_bytes(request: ContinueRequest) -> bytes | None:

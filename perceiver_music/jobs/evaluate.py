@@ -21,7 +21,8 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.base import Tokenizer
+from perceiver_music.tokenizer.registry import get_tokenizer
 
 Ids = npt.NDArray[np.integer]
 
@@ -185,18 +186,18 @@ def run(
     from perceiver_music.evaluation.likelihood import ScoringOptions, score_piece
     from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+    from perceiver_music.model.checkpoint_description import read_description
     from perceiver_music.model.device import choose_device
 
     device = choose_device(request.device)
-    items, source, source_sha256 = _items(request, warn)
-    loaded = load_checkpoint(resolve_checkpoint(request.checkpoint), device)
+    checkpoint = resolve_checkpoint(request.checkpoint)
+    tokenizer = get_tokenizer(read_description(checkpoint).tokenizer_name)
+    items, source, source_sha256 = _items(request, tokenizer, warn)
+    loaded = load_checkpoint(checkpoint, device)
+    bos, eos = tokenizer.vocabulary.bos, tokenizer.vocabulary.eos
     try:
-        options = ScoringOptions.for_model(
-            loaded.model,
-            context=request.context,
-            latents=request.latents,
-            stride=request.stride,
-        )
+        wanted = {name: getattr(request, name) for name in ("context", "latents", "stride")}
+        options = ScoringOptions.for_model(loaded.model, **wanted)
     except ValueError as error:
         raise UsageError(str(error)) from None
     total = sum(len(item.ids) + 1 for item in items)
@@ -204,7 +205,7 @@ def run(
     done = 0
     for item in items:
         on_progress(Progress(done=done, total=total, unit="events", message=item.title))
-        sequence = np.concatenate(([v.BOS], item.ids.astype(np.int64), [v.EOS]))
+        sequence = np.concatenate(([bos], item.ids.astype(np.int64), [eos]))
         nats = score_piece(loaded.model, sequence, options)
         done += len(nats)
         scores.append(
@@ -232,13 +233,15 @@ def run(
     )
 
 
-def _items(request: EvaluateRequest, warn: WarningCallback) -> tuple[list[_Item], str, str | None]:
+def _items(
+    request: EvaluateRequest, tokenizer: Tokenizer, warn: WarningCallback
+) -> tuple[list[_Item], str, str | None]:
     """The pieces, what they are called together, and the source's checksum."""
     if request.data is not None:
-        items, store_sha256 = _items_of_store(request.data, request.split)
+        items, store_sha256 = _items_of_store(request.data, request.split, tokenizer)
         source, source_sha256 = f"{os.fspath(request.data)} ({request.split})", store_sha256
     else:
-        items = list(_items_of_files(request.files, warn))
+        items = list(_items_of_files(request.files, tokenizer, warn))
         source = ", ".join(os.fspath(path) for path in request.files)
         digests = "".join(sha256_of_file(path) for path in request.files)
         source_sha256 = hashlib.sha256(digests.encode()).hexdigest()
@@ -252,10 +255,16 @@ def _items(request: EvaluateRequest, warn: WarningCallback) -> tuple[list[_Item]
     return items, source, source_sha256
 
 
-def _items_of_store(path: Path, split: str) -> tuple[list[_Item], str]:
+def _items_of_store(path: Path, split: str, tokenizer: Tokenizer) -> tuple[list[_Item], str]:
     from perceiver_music.dataset.token_store import TokenStore
 
     store = TokenStore.open(path)
+    if store.tokenizer_name != tokenizer.name:
+        raise InvalidInputError(
+            f"holds {store.tokenizer_name}, and the checkpoint speaks {tokenizer.name}",
+            path=path,
+            hint=f"Make a store for it with preprocess --tokenizer {tokenizer.name}.",
+        )
     items = [
         _Item(
             path=piece.path,
@@ -269,21 +278,21 @@ def _items_of_store(path: Path, split: str) -> tuple[list[_Item], str]:
     return items, store.sha256
 
 
-def _items_of_files(files: tuple[Path, ...], warn: WarningCallback) -> Iterator[_Item]:
+def _items_of_files(
+    files: tuple[Path, ...], tokenizer: Tokenizer, warn: WarningCallback
+) -> Iterator[_Item]:
     from perceiver_music.music.midi_file import read_midi
-    from perceiver_music.tokenizer.performance_events import encode
 
     for path in files:
         midi = read_midi(path)
         for warning in midi.warnings:
             warn(f"{path}: {warning}")
-        ids = encode(midi.performance)
-        if not len(ids):
+        if not midi.performance.num_notes:
             raise InvalidInputError("has no piano notes", path=path)
         yield _Item(
             path=os.fspath(path),
             title=path.stem,
             notes=midi.performance.num_notes,
             seconds=midi.performance.seconds,
-            ids=ids,
+            ids=tokenizer.encode(midi.performance),
         )

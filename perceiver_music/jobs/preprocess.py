@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from perceiver_music.dataset.folder import SourceListing, list_sources
@@ -26,8 +27,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.tokenizer import vocabulary
-from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER
+from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
 STORE_FOLDER = Path("data")
 STORE_SUFFIX = ".store"
@@ -46,14 +46,17 @@ class PreprocessRequest:
         output: the store to write; None for `data/<name of the first source>.store`.
         workers: processes that read; None for one a processor. The store does not depend on it.
         overwrite: replace a store that exists.
+        tokenizer: whose ids the store holds.
     """
 
     sources: tuple[str, ...]
     output: Path | None = None
     workers: int | None = None
     overwrite: bool = False
+    tokenizer: str = DEFAULT_TOKENIZER
 
     def __post_init__(self) -> None:
+        get_tokenizer(self.tokenizer)
         if not self.sources:
             raise UsageError("no source was given", hint="Name a folder with MIDI files.")
         if self.workers is not None and self.workers < 1:
@@ -141,13 +144,13 @@ def run(
     collector = _Collector(listing)
     num_workers = min(request.workers or _num_processors(), len(listing.sources))
     with exclusive_lock(path):
-        with _reader(num_workers) as read:
+        with _reader(num_workers, request.tokenizer) as read:
             pieces = _with_one_to_train_on(collector.readings(read(listing.sources), on_progress))
             sha256 = write_token_store(
                 path,
                 pieces,
-                tokenizer_name=DEFAULT_TOKENIZER,
-                fingerprint=vocabulary.FINGERPRINT,
+                tokenizer_name=request.tokenizer,
+                fingerprint=get_tokenizer(request.tokenizer).fingerprint,
                 overwrite=request.overwrite,
             )
         splits = _summary(TokenStore.open(path))
@@ -155,7 +158,7 @@ def run(
     return PreprocessResult(
         store=path,
         sha256=sha256,
-        tokenizer=DEFAULT_TOKENIZER,
+        tokenizer=request.tokenizer,
         splits=splits,
         duplicates=tuple(collector.duplicates),
         rejected=tuple(collector.rejected),
@@ -239,20 +242,23 @@ def _num_processors() -> int:
 
 
 @contextmanager
-def _reader(num_workers: int) -> Iterator[Callable[[Sequence[Source]], Outcomes]]:
+def _reader(
+    num_workers: int, tokenizer_name: str
+) -> Iterator[Callable[[Sequence[Source]], Outcomes]]:
     """A function that reads sources in order, here or in worker processes.
 
     Raises:
         StorageError: a worker died.
     """
+    read = partial(read_source, tokenizer_name=tokenizer_name)
     if num_workers <= 1:
-        yield lambda sources: map(read_source, sources)
+        yield lambda sources: map(read, sources)
         return
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     pool = ProcessPoolExecutor(num_workers, context, initializer=_leave_interrupts_to_the_parent)
     try:
-        yield lambda sources: pool.map(read_source, sources, chunksize=_FILES_AT_A_TIME)
+        yield lambda sources: pool.map(read, sources, chunksize=_FILES_AT_A_TIME)
     except BrokenProcessPool as error:
         raise StorageError(
             "a worker process was killed, perhaps for want of memory",

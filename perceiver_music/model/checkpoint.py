@@ -34,7 +34,7 @@ from perceiver_music.model.checkpoint_description import (
     verify_checkpoint,
 )
 from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
-from perceiver_music.tokenizer import vocabulary
+from perceiver_music.tokenizer.registry import get_tokenizer
 
 _NO_FIT = "its weights do not fit its configuration"
 
@@ -103,6 +103,7 @@ def save_checkpoint(
         key: tensor.detach().to("cpu", torch.bfloat16).contiguous()
         for key, tensor in (weights or model.state_dict()).items()
     }
+    fingerprint = get_tokenizer(tokenizer_name).fingerprint
     with write_folder_atomically(path, overwrite=overwrite) as folder:
         safetensors.torch.save_file(tensors, folder / WEIGHTS_FILE)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
@@ -112,7 +113,7 @@ def save_checkpoint(
             "architecture": name_of(model),
             "config": {**config_as_dict(model), "context": context or model.context},
             "parameters": model.num_parameters,
-            "tokenizer": {"name": tokenizer_name, "fingerprint": vocabulary.FINGERPRINT},
+            "tokenizer": {"name": tokenizer_name, "fingerprint": fingerprint},
             **details,
             "files": file_table(folder),
         }
@@ -156,7 +157,7 @@ def _network_for(
         raise refused(description.path, _NO_FIT)
     with torch.device("meta"):  # shapes without memory: a configuration may ask for any amount
         outline = build_from_config(architecture, config)
-    if outline.vocabulary_size != vocabulary.VOCABULARY_SIZE:
+    if outline.vocabulary_size != get_tokenizer(description.tokenizer_name).vocabulary_size:
         raise refused(description.path, "its model has another number of ids than its vocabulary")
     if outline.num_parameters > sum(tensor.numel() for tensor in tensors.values()):
         raise refused(description.path, _NO_FIT)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import PathLike, read_bytes, sha256_of_bytes
 from perceiver_music.folders import check_file_table
-from perceiver_music.tokenizer import vocabulary
+from perceiver_music.tokenizer.registry import tokenizer_of
 
 FORMAT: Final = "perceiver-music-checkpoint/1"
 DESCRIPTION_FILE: Final = "checkpoint.json"
@@ -79,8 +79,11 @@ def read_description(path: PathLike) -> CheckpointDescription:
     for key, kind in expected.items():
         if not isinstance(fields.get(key), kind):
             raise refused(folder, f"its {DESCRIPTION_FILE} has no proper {key!r}")
-    if fields["tokenizer"].get("fingerprint") != vocabulary.FINGERPRINT:
-        raise refused(folder, "was trained with another vocabulary than this version's")
+    tokenizer = fields["tokenizer"]
+    try:
+        tokenizer_of(str(tokenizer.get("name")), str(tokenizer.get("fingerprint")))
+    except InvalidInputError as error:
+        raise refused(folder, f"was {error.message}") from None
     weights = fields["files"].get(WEIGHTS_FILE)
     if not isinstance(weights, dict) or "sha256" not in weights:
         raise refused(folder, f"does not say what its {WEIGHTS_FILE} should be")

@@ -40,9 +40,11 @@ class Seam:
 
     Attributes:
         released_us: pitch -> when its key is released, in microseconds after the window's end.
+        plays_pedal: whether the new music moves the sustain pedal on from where it stands.
     """
 
     released_us: Mapping[int, int] = field(default_factory=dict)
+    plays_pedal: bool = False
 
 
 def performance_to_midi(performance: Performance) -> bytes:
@@ -224,8 +226,9 @@ def _add_controls(
     if not is_begun:
         _set_all(track, state)
     lift_tick = _lift_tick(primer, tempo_map, factor, seam_tick, to_us, seam)
+    played = (main_channel(primer), SUSTAIN_PEDAL) if seam.plays_pedal else None
     for (channel, number), value in state.items():
-        if number in PEDALS and value:
+        if number in PEDALS and value and (channel, number) != played:
             track.control(lift_tick - from_tick, channel=channel, number=number, value=0)
 
 

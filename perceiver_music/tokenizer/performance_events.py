@@ -51,7 +51,7 @@ def encode_notes(notes: NoteArray) -> Ids:
     notes = in_order(notes)
     pitch = np.ascontiguousarray(notes["pitch"])
     start_step, end_step = quantize(notes)
-    end_step = _ends_in_order_of_starts(end_step, pitch)
+    end_step = ends_in_order_of_starts(end_step, pitch)
 
     # One sort key holds (step, note), and carries what is to be written: velocity bin and id.
     # Ends come before onsets within a step because a note that ends there started in an earlier
@@ -68,14 +68,14 @@ def encode_notes(notes: NoteArray) -> Ids:
     keys[:num_notes] = start_step << step_place | note | told << _ID_BITS | pitch + v.NOTE_ON
     keys[num_notes:] = end_step << step_place | note | pitch + np.int64(v.NOTE_OFF)
     keys.sort()
-    return _assemble(
+    return assemble(
         np.diff(keys >> step_place, prepend=0),
         keys >> _ID_BITS & ((1 << _VELOCITY_BITS) - 1),
         keys & ((1 << _ID_BITS) - 1),
     )
 
 
-def _assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Ids:
+def assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Ids:
     """Lay out, for each note event, its time shifts, its velocity (0: none), then itself."""
     num_shifts = (shift_steps + (v.MAX_SHIFT_STEPS - 1)) // v.MAX_SHIFT_STEPS
     has_velocity = velocity_bin > 0
@@ -104,7 +104,7 @@ def lay_out(event_ids: Indices, event_step: Steps, first_step: int, last_step: i
     if not len(event_ids):
         return shift_ids(last_step - first_step)
     no_velocity = np.zeros(len(event_ids), dtype=np.int64)
-    ids = _assemble(np.diff(event_step, prepend=first_step), no_velocity, event_ids)
+    ids = assemble(np.diff(event_step, prepend=first_step), no_velocity, event_ids)
     return np.concatenate((ids, shift_ids(last_step - int(event_step[-1]))))
 
 
@@ -120,12 +120,7 @@ def velocity_bins(velocity: npt.NDArray[np.uint8]) -> Steps:
     return _BIN_OF_VELOCITY[velocity]
 
 
-def bin_velocity(velocity_bin: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """A velocity in the middle of its bin, so that decoding is neither louder nor softer."""
-    return velocity_bin * _VELOCITIES_PER_BIN - _VELOCITIES_PER_BIN // 2
-
-
-def _ends_in_order_of_starts(end_step: Steps, pitch: npt.NDArray[np.uint8]) -> Steps:
+def ends_in_order_of_starts(end_step: Steps, pitch: npt.NDArray[np.uint8]) -> Steps:
     """Give the ends of notes of one pitch that overlap to these notes in the order of starts.
 
     A NOTE_OFF does not say which of two sounding notes of its pitch it ends. It is read as the
@@ -162,7 +157,7 @@ def decode(ids: npt.ArrayLike) -> Performance:
 
     end_step = np.full(len(on_position), final_step, dtype=np.int64)
     off_position = np.flatnonzero((checked >= v.NOTE_OFF) & (checked < v.TIME_SHIFT))
-    ended, ending = _first_in_first_out(
+    ended, ending = first_in_first_out(
         pitch, on_position, checked[off_position] - v.NOTE_OFF, off_position
     )
     end_step[ended] = step[off_position[ending]]
@@ -170,23 +165,23 @@ def decode(ids: npt.ArrayLike) -> Performance:
 
     start_us = start_step * v.MICROSECONDS_PER_STEP + _order_offsets_us(start_step, pitch)
     end_us = end_step * v.MICROSECONDS_PER_STEP
-    return Performance(note_array(start_us, end_us, pitch, _velocities(checked)[on_position]))
+    return Performance(note_array(start_us, end_us, pitch, velocities(checked)[on_position]))
 
 
-def checked_ids(ids: npt.ArrayLike) -> Indices:
+def checked_ids(ids: npt.ArrayLike, vocabulary: v.Vocabulary = v.MAESTRO) -> Indices:
     """The ids as an int64 array of one dimension.
 
     Raises:
         InvalidInputError: they are not whole numbers, or one is outside the vocabulary.
     """
-    hint = f"ids are whole numbers from 0 to {v.VOCABULARY_SIZE - 1} in one list"
+    hint = f"ids are whole numbers from 0 to {vocabulary.size - 1} in one list"
     try:
         array = np.asarray(ids)
     except ValueError:
         raise InvalidInputError("the ids are not a flat list", hint=hint) from None
     if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
         raise InvalidInputError("the ids are not a flat list of whole numbers", hint=hint)
-    outside = np.flatnonzero((array < 0) | (array >= v.VOCABULARY_SIZE))
+    outside = np.flatnonzero((array < 0) | (array >= vocabulary.size))
     if len(outside):
         where = int(outside[0])
         message = f"{array[where]} at place {where} is not an id of the vocabulary"
@@ -214,15 +209,17 @@ def id_seconds(ids: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return steps_before(checked_ids(ids)) / v.STEPS_PER_SECOND
 
 
-def _velocities(ids: Indices) -> npt.NDArray[np.int64]:
-    """The velocity in force at each id."""
-    is_velocity = (ids >= v.VELOCITY) & (ids < v.NUM_EVENT_IDS)
+def velocities(ids: Indices, vocabulary: v.Vocabulary = v.MAESTRO) -> npt.NDArray[np.int64]:
+    """The MIDI velocity in force at each id."""
+    value = ids - v.VELOCITY + 1
+    is_velocity = (value >= 1) & (value <= vocabulary.num_velocities)
     # Place 0 stands for the time before the first VELOCITY.
-    values = np.append(DEFAULT_VELOCITY, bin_velocity(ids[is_velocity] - v.VELOCITY + 1))
+    told = [vocabulary.midi_velocity(int(each)) for each in range(1, vocabulary.num_velocities + 1)]
+    values = np.append(DEFAULT_VELOCITY, np.array(told)[value[is_velocity] - 1])
     return values[np.cumsum(is_velocity)]
 
 
-def _first_in_first_out(
+def first_in_first_out(
     on_pitch: Indices, on_position: Indices, off_pitch: Indices, off_position: Indices
 ) -> tuple[Indices, Indices]:
     """Pair each onset with the NOTE_OFF that ends it.

@@ -217,7 +217,7 @@ def _validation_pieces(store: TokenStore, num_events: int) -> list[npt.NDArray[n
     for piece in store.split("validation"):
         if pieces and total + piece.num_tokens + 1 > num_events:
             break
-        pieces.append(with_bos_eos(store.ids(piece)))
+        pieces.append(with_bos_eos(store.ids(piece), store.tokenizer.vocabulary))
         total += piece.num_tokens + 1
     return pieces
 

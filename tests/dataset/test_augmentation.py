@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretch_notes
-from perceiver_music.music.performance import NOTE_DTYPE
+from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretched
+from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
+from perceiver_music.tokenizer import vocabulary
 from perceiver_music.tokenizer import vocabulary as v
 
 
@@ -47,10 +48,23 @@ def test_nothing_asked_nothing_varied() -> None:
 
 def test_stretching_multiplies_every_time() -> None:
     notes = np.array([(1_000, 2_000, 60, 64), (4_000, 9_000, 62, 64)], dtype=NOTE_DTYPE)
-    longer = stretch_notes(notes, 1.5)
-    assert longer["start_us"].tolist() == [1_500, 6_000]
-    assert longer["end_us"].tolist() == [3_000, 13_500]
+    pedal = np.array([(500, 90), (3_000, 0)], dtype=PEDAL_DTYPE)
+    longer = stretched(Performance(notes, pedal), 1.5)
+    assert longer.notes["start_us"].tolist() == [1_500, 6_000]
+    assert longer.notes["end_us"].tolist() == [3_000, 13_500]
+    assert longer.pedal["time_us"].tolist() == [750, 4_500]
     assert notes["start_us"].tolist() == [1_000, 4_000]
+
+
+def test_a_finer_vocabulary_is_shifted_by_its_own_values() -> None:
+    table = vocabulary.PEDAL
+    ids = np.array([table.token_id("VELOCITY", 127), table.token_id("PEDAL", 5), 60])
+    config = AugmentationConfig(velocity_shift=3, transpose=0)
+    shifted = {
+        tuple(shift_ids(ids, np.random.default_rng(i), config, table).tolist()) for i in range(50)
+    }
+    top, pedal = table.token_id("VELOCITY", 127), table.token_id("PEDAL", 5)
+    assert shifted == {(top - down, pedal, 60) for down in range(4)}
 
 
 @pytest.mark.parametrize("fields", [{"transpose": -1}, {"stretch": ()}, {"stretch": (0.0,)}])

@@ -11,8 +11,10 @@ from perceiver_music.cli.generation_options import (
     LengthOption,
     MinP,
     Output,
+    Port,
     Render,
     Seed,
+    Stream,
     Temperature,
     TopK,
     TopP,
@@ -49,6 +51,8 @@ def compose(
     decoder: Decoder = "auto",
     output: Output = None,
     render: Render = False,
+    stream: Stream = False,
+    port: Port = None,
     force: Force = False,
     skip_existing: SkipExisting = False,
 ) -> int:
@@ -71,6 +75,8 @@ def compose(
         variations=variations,
         output=output,
         render=render,
+        stream=stream,
+        port=port,
         existing=ExistingOutputs(force=force, skip=skip_existing),
     )
     return run_generation(invocation, call)

@@ -15,8 +15,10 @@ from perceiver_music.cli.generation_options import (
     LengthOption,
     MinP,
     Output,
+    Port,
     Render,
     Seed,
+    Stream,
     Temperature,
     TopK,
     TopP,
@@ -42,6 +44,7 @@ EXAMPLES = (
     "perceiver-music continue primer.mid --last 30s -n 4 -o out/ --render",
     "perceiver-music continue *.mid --to 1:30 --length 16bars -o '{stem}_{index}.mid'",
     "perceiver-music continue - -o - < primer.mid > longer.mid",
+    "perceiver-music continue primer.mid --port synth",
 )
 PRIMER_PANEL = "The primer"
 
@@ -86,6 +89,8 @@ def continue_(
     decoder: Decoder = "auto",
     output: Output = None,
     render: Render = False,
+    stream: Stream = False,
+    port: Port = None,
     force: Force = False,
     skip_existing: SkipExisting = False,
 ) -> int:
@@ -115,6 +120,8 @@ def continue_(
         variations=variations,
         output=output,
         render=render,
+        stream=stream,
+        port=port,
         existing=ExistingOutputs(force=force, skip=skip_existing),
     )
     return run_generation(invocation, call)

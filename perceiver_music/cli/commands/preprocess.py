@@ -9,7 +9,13 @@ import typer
 
 from perceiver_music.cli.inputs import listed_on_stdin
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.options import OUTPUT_PANEL, Force, SkipExisting
+from perceiver_music.cli.options import (
+    DEFAULT_TOKENIZER,
+    OUTPUT_PANEL,
+    Force,
+    SkipExisting,
+    TokenizerName,
+)
 from perceiver_music.cli.outputs import ExistingOutputs
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "perceiver-music preprocess maestro-v3.0.0/ -o data/maestro.store",
     "perceiver-music preprocess my-midi-files/",
+    "perceiver-music preprocess maestro-v3.0.0/ --tokenizer pedal-performance-623 -o pedal.store",
 )
 
 
@@ -52,6 +59,7 @@ def preprocess(
             show_default="one a processor",
         ),
     ] = None,
+    tokenizer: TokenizerName = DEFAULT_TOKENIZER,
     force: Force = False,
     skip_existing: SkipExisting = False,
 ) -> int:
@@ -64,7 +72,11 @@ def preprocess(
     from perceiver_music.jobs import preprocess as job
 
     request = job.PreprocessRequest(
-        sources=listed_on_stdin(source), output=output, workers=workers, overwrite=force
+        sources=listed_on_stdin(source),
+        output=output,
+        workers=workers,
+        overwrite=force,
+        tokenizer=tokenizer,
     )
     if existing.should_skip(request.store_path):
         invocation.skipped([request.store_path], inputs=request.sources)

@@ -11,7 +11,13 @@ import typer
 from perceiver_music.cli.batch import Item, run_batch
 from perceiver_music.cli.inputs import STDIN, InputFile, read_stdin, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.options import OUTPUT_PANEL, Force, SkipExisting
+from perceiver_music.cli.options import (
+    DEFAULT_TOKENIZER,
+    OUTPUT_PANEL,
+    Force,
+    SkipExisting,
+    TokenizerName,
+)
 from perceiver_music.cli.outputs import ExistingOutputs, NameParts, OutputNames, check_stdout
 from perceiver_music.errors import UsageError
 
@@ -20,7 +26,6 @@ EXAMPLES = (
     "perceiver-music tokens song.mid --json > song.json",
     "perceiver-music tokens --decode song.json -o again.mid",
 )
-DEFAULT_TOKENIZER = "maestro-performance-400"
 
 
 def tokens(
@@ -42,9 +47,7 @@ def tokens(
             show_default=False,
         ),
     ] = None,
-    tokenizer: Annotated[
-        str, typer.Option("--tokenizer", metavar="NAME", help="Whose ids they are.")
-    ] = DEFAULT_TOKENIZER,
+    tokenizer: TokenizerName = DEFAULT_TOKENIZER,
     output: Annotated[
         str | None,
         typer.Option(

@@ -1,0 +1,210 @@
+"""`perceiver-music duet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perceiver_music.cli.generation_options import (
+    DEFAULT_LENGTH,
+    DEFAULT_SAMPLING,
+    MinP,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
+from perceiver_music.cli.invocation import Invocation
+from perceiver_music.cli.lengths import Length, parse_length
+from perceiver_music.cli.options import (
+    OUTPUT_PANEL,
+    Checkpoint,
+    Context,
+    Device,
+    Force,
+    Latents,
+    announce_device,
+)
+from perceiver_music.errors import OutputExistsError, UsageError
+from perceiver_music.generation.options import SamplingOptions
+
+EXAMPLES = (
+    "perceiver-music duet --list-ports",
+    "perceiver-music duet --in piano --out piano -o evening.mid",
+    "perceiver-music duet --in piano --cue soft --pause 0",
+    "perceiver-music duet --midi-file primer.mid -o conversation.mid",
+)
+PORTS_PANEL = "Ports"
+TURNS_PANEL = "Taking turns"
+
+
+def duet(
+    invocation: Invocation,
+    in_: Annotated[
+        str | None,
+        typer.Option(
+            "--in",
+            metavar="PORT",
+            help="The keyboard: a port's name, or a part of it.",
+            show_default="the first",
+            rich_help_panel=PORTS_PANEL,
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="PORT",
+            help="Where the answers are played.",
+            show_default="the first; with --midi-file nowhere",
+            rich_help_panel=PORTS_PANEL,
+        ),
+    ] = None,
+    list_ports: Annotated[
+        bool,
+        typer.Option(
+            "--list-ports", help="List the ports, and leave.", rich_help_panel=PORTS_PANEL
+        ),
+    ] = False,
+    midi_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--midi-file",
+            metavar="MIDI",
+            help="Plays in the place of a keyboard; without --out at no time.",
+            show_default=False,
+            rich_help_panel=PORTS_PANEL,
+        ),
+    ] = None,
+    through: Annotated[
+        bool,
+        typer.Option(
+            "--through",
+            help="Play on --out what you play, too: for keyboards without a sound of their own.",
+            rich_help_panel=PORTS_PANEL,
+        ),
+    ] = False,
+    pause: Annotated[
+        float,
+        typer.Option(
+            "--pause",
+            metavar="SECONDS",
+            help="So long a pause asks for an answer; 0 waits for the cue alone.",
+            rich_help_panel=TURNS_PANEL,
+        ),
+    ] = 1.0,
+    cue: Annotated[
+        str | None,
+        typer.Option(
+            "--cue",
+            metavar="soft|sostenuto|KEY",
+            help="A pedal, or a key such as A0, that asks for an answer at once and ends one.",
+            show_default=False,
+            rich_help_panel=TURNS_PANEL,
+        ),
+    ] = None,
+    length: Annotated[
+        Length,
+        typer.Option(
+            "--length",
+            "-l",
+            parser=parse_length,
+            metavar="LENGTH",
+            help="The longest answer, in seconds: 20s. It ends sooner when you play.",
+            rich_help_panel=TURNS_PANEL,
+        ),
+    ] = DEFAULT_LENGTH,
+    temperature: Temperature = DEFAULT_SAMPLING.temperature,
+    top_p: TopP = DEFAULT_SAMPLING.top_p,
+    min_p: MinP = DEFAULT_SAMPLING.min_p,
+    top_k: TopK = DEFAULT_SAMPLING.top_k,
+    seed: Seed = None,
+    checkpoint: Checkpoint = None,
+    context: Context = None,
+    latents: Latents = None,
+    device: Device = "auto",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.mid",
+            help="Keep the conversation: you on channel 1, the answers on channel 2.",
+            show_default=False,
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    force: Force = False,
+) -> int:
+    """Play together, live: it listens, and answers when you pause, until you play again.
+
+    The conversation so far is what it answers to. Ctrl-C ends it; with -o it is kept then, too.
+    """
+    if list_ports:
+        return _list_ports(invocation)
+    if length.unit != "seconds":
+        raise UsageError("an answer's --length is in seconds", hint="For example --length 20s.")
+    if output is not None and output.exists() and not force:
+        raise OutputExistsError("exists already", path=output)
+    from perceiver_music.jobs import duet as job
+
+    console = invocation.console
+    request = job.DuetRequest(
+        input_port=in_,
+        output_port=out,
+        midi_file=midi_file,
+        output=output,
+        overwrite=force,
+        pause_seconds=pause,
+        cue=cue,
+        answer_seconds=length.amount,
+        through=through,
+        seed=seed,
+        sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
+        checkpoint=checkpoint,
+        device=device,
+        context=context,
+        latents=latents,
+    )
+    announce_device(console, device)
+
+    def on_ready(seed: int) -> None:
+        console.info(f"seed: {seed}")
+        console.info("ready: play, and pause for an answer; Ctrl-C ends the duet")
+
+    callbacks = job.DuetCallbacks(
+        on_ready=on_ready,
+        on_turn=console.detail,
+        on_saved=invocation.written,
+        warn=console.warning,
+    )
+    result = job.run(request, callbacks)
+    console.info(
+        f"{result.notes:,} notes heard, {result.answers:,} answers, "
+        f"{result.answered_notes:,} notes played"
+    )
+    invocation.emit(
+        result.as_json(),
+        inputs=[] if midi_file is None else [midi_file],
+        outputs=[] if result.output is None else [result.output],
+    )
+    return 0
+
+
+def _list_ports(invocation: Invocation) -> int:
+    from perceiver_music.jobs import duet as job
+
+    ports = job.list_ports()
+    if invocation.console.as_json:
+        invocation.emit({**vars(ports)})
+        return 0
+    rows = [("in", name) for name in ports.inputs] + [("out", name) for name in ports.outputs]
+    if rows:
+        invocation.console.table(("port", "name"), rows)
+    else:
+        invocation.console.info(
+            f"no MIDI ports ({ports.backend}): connect a device or start a software synthesizer"
+        )
+    return 0

@@ -1,0 +1,294 @@
+"""`duet`: listens to a player and answers, in real time."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.files import probe_output, write_bytes_atomically
+from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
+from perceiver_music.jobs.progress import WarningCallback, no_warning
+
+if TYPE_CHECKING:
+    from perceiver_music.live.duet import Duet, Turn
+    from perceiver_music.live.keyboard import Cue
+    from perceiver_music.live.ports import Input, Output, PortNames
+    from perceiver_music.model.decoding import LoadedDecoder
+    from perceiver_music.tokenizer.event_reader import Event
+
+SOFT_PEDAL, SOSTENUTO_PEDAL = 67, 66
+_STEPS_PER_SECOND = 100
+_NOTE_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuetRequest:
+    """Who plays with whom.
+
+    Attributes:
+        input_port: name of the keyboard's port, or a part of it; None for the first.
+        output_port: where the answers go; None for the first, or with a file to nobody.
+        midi_file: plays in the place of a keyboard.
+        output: file for the conversation.
+        overwrite: whether an existing one is replaced.
+        pause_seconds: of silence that ask for an answer; 0 waits for the cue alone.
+        cue: `soft`, `sostenuto`, a note such as `A0`, or its number: asks for an answer.
+        answer_seconds: the longest answer.
+        through: play on the output what the player plays, too.
+        seed: with the answer's number, decides its draws; None draws one.
+        sampling: how events are drawn.
+        checkpoint, device, context, latents: what answers.
+    """
+
+    input_port: str | None = None
+    output_port: str | None = None
+    midi_file: Path | None = None
+    output: Path | None = None
+    overwrite: bool = False
+    pause_seconds: float = 1.0
+    cue: str | None = None
+    answer_seconds: float = 60.0
+    through: bool = False
+    seed: int | None = None
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    checkpoint: str | None = None
+    device: str = "auto"
+    context: int | None = None
+    latents: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.midi_file is not None and self.input_port is not None:
+            raise UsageError(
+                "--in and --midi-file both say who plays", hint="Give one of them, not both."
+            )
+        if not 0 <= self.pause_seconds <= 60:
+            raise UsageError(f"--pause {self.pause_seconds:g} is not from 0 to 60 seconds")
+        if self.pause_seconds == 0 and self.cue is None:
+            raise UsageError(
+                "without a pause nothing would ask for an answer",
+                hint="Give a --pause of 0.5 or more, or a --cue.",
+            )
+        if not 0.1 <= self.answer_seconds <= 3600:
+            raise UsageError(f"an answer of {self.answer_seconds:g} s: it is up to an hour long")
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a file plays and nobody listens: then it need not take its time."""
+        return self.midi_file is not None and self.output_port is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuetResult:
+    """What was played."""
+
+    input: str
+    output: Path | None
+    answers: int
+    notes: int
+    answered_notes: int
+    seconds: float
+    seed: int
+    checkpoint: str
+    checkpoint_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of `duet --json`."""
+        return {**vars(self), "output": None if self.output is None else os.fspath(self.output)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuetCallbacks:
+    """Told of what happens meanwhile.
+
+    Attributes:
+        on_ready: the seed, when the first note may come.
+        on_turn: `listening` or `answering`, whenever that changes.
+        on_saved: the file, as soon as the conversation is in it.
+        warn: what is odd.
+    """
+
+    on_ready: Callable[[int], None] = lambda _: None
+    on_turn: Callable[[str], None] = lambda _: None
+    on_saved: Callable[[Path], None] = lambda _: None
+    warn: WarningCallback = no_warning
+
+
+def list_ports() -> PortNames:
+    """The MIDI ports of this machine.
+
+    Raises:
+        UnavailableError: MIDI does not work here.
+    """
+    from perceiver_music.live.ports import port_names
+
+    return port_names()
+
+
+def run(request: DuetRequest, callbacks: DuetCallbacks | None = None) -> DuetResult:
+    """Play together until the file has ended, or until interrupted; then save.
+
+    Raises:
+        UsageError: the request does not fit together.
+        InvalidInputError: the file or the checkpoint is not what it claims to be.
+        UnavailableError: a port, the device or the checkpoint is not there, or a port went away.
+        OutputExistsError: the output exists and is not to be overwritten.
+        StorageError: reading or writing failed.
+        NonFiniteError: the model's prediction is not a number.
+    """
+    callbacks = callbacks or DuetCallbacks()
+    from perceiver_music.live.clock import FreeClock, SystemClock
+    from perceiver_music.live.duet import Duet, DuetOptions
+    from perceiver_music.live.stage import perform, rehearse
+
+    options = DuetOptions(
+        pause_seconds=request.pause_seconds or None,
+        cue=None if request.cue is None else read_cue(request.cue),
+        through=request.through or request.midi_file is not None,
+    )
+    if request.output is not None:
+        probe_output(request.output, overwrite=request.overwrite)
+    clock = FreeClock() if request.is_silent else SystemClock()
+    with ExitStack() as stack:
+        source, output = _open(request, clock, callbacks.warn, stack)
+        machine = _Machine(request)
+        machine.warm_up()
+        callbacks.on_ready(machine.seed)
+        duet = Duet(source, output, options, now=clock.now(), on_turn=callbacks.on_turn)
+        try:
+            if isinstance(clock, FreeClock):
+                rehearse(duet, machine.answer, clock)
+            else:
+                perform(duet, machine.answer, clock)
+        finally:
+            _save(duet, request, clock.now(), callbacks)
+    return DuetResult(
+        input=os.fspath(request.midi_file or request.input_port or ""),
+        output=request.output,
+        answers=duet.num_answers,
+        notes=duet.player.total_notes,
+        answered_notes=duet.machine.total_notes,
+        seconds=max(t.performance(clock.now()).seconds for t in (duet.player, duet.machine)),
+        seed=machine.seed,
+        checkpoint=machine.loaded.name,
+        checkpoint_sha256=machine.loaded.sha256,
+    )
+
+
+def read_cue(word: str) -> Cue:
+    """What a cue's name means: `soft`, `sostenuto`, `A0` or `21`.
+
+    Raises:
+        UsageError: it means nothing.
+    """
+    from perceiver_music.live.keyboard import Cue
+
+    name = word.strip().lower()
+    if name in ("soft", "sostenuto"):
+        return Cue("control", SOFT_PEDAL if name == "soft" else SOSTENUTO_PEDAL)
+    pitch = int(name) if name.isdecimal() else -1
+    if name[:1] in _NOTE_LETTERS and name[:1]:
+        sign = {"#": 1, "b": -1}.get(name[1:2], 0)
+        octave = name[1 + abs(sign) :]
+        if octave.removeprefix("-").isdecimal():
+            pitch = 12 * (int(octave) + 1) + _NOTE_LETTERS[name[0]] + sign
+    if not 0 <= pitch <= 127:
+        raise UsageError(
+            f"--cue {word} is neither a pedal nor a key",
+            hint="Use soft, sostenuto, a note such as A0 or C#8, or its number.",
+        )
+    return Cue("key", pitch)
+
+
+def _open(
+    request: DuetRequest, clock: Any, warn: WarningCallback, stack: ExitStack
+) -> tuple[Input, Output | None]:
+    from perceiver_music.live.keyboard import FilePlayer
+    from perceiver_music.live.ports import open_input, open_output
+    from perceiver_music.music.midi_file import read_midi
+
+    if request.midi_file is not None:
+        midi = read_midi(request.midi_file)
+        for warning in midi.warnings:
+            warn(f"{request.midi_file}: {warning}")
+        if not midi.performance.num_notes:
+            raise InvalidInputError("has no piano notes", path=request.midi_file)
+        source: Input = FilePlayer(midi.performance, clock)
+    else:
+        source = open_input(request.input_port)
+    stack.callback(source.close)
+    if request.is_silent:
+        return source, None
+    output = open_output(request.output_port)
+    stack.callback(output.close)
+    return source, output
+
+
+def _save(duet: Duet, request: DuetRequest, now: float, callbacks: DuetCallbacks) -> None:
+    from perceiver_music.music.midi_parts import parts_to_midi
+
+    if request.output is None or not duet.player.total_notes:
+        return
+    if duet.player.has_forgotten or duet.machine.has_forgotten:
+        callbacks.warn("the conversation was so long that its beginning is not in the file")
+    parts = [duet.player.performance(now), duet.machine.performance(now)]
+    write_bytes_atomically(request.output, parts_to_midi(parts), overwrite=request.overwrite)
+    callbacks.on_saved(request.output)
+
+
+class _Machine:
+    """The one that answers: a checkpoint and how to draw from it."""
+
+    def __init__(self, request: DuetRequest) -> None:
+        from perceiver_music.jobs.continuation import open_session
+        from perceiver_music.tokenizer.registry import get_tokenizer
+
+        session = open_session(
+            request.checkpoint,
+            device=request.device,
+            context=request.context,
+            latents=request.latents,
+        )
+        self.loaded: LoadedDecoder = session.loaded
+        self.seed = secrets.randbelow(LARGEST_SEED + 1) if request.seed is None else request.seed
+        self._context, self._latents = session.context, session.latents
+        self._request = request
+        self._tokenizer = get_tokenizer(self.loaded.description.tokenizer_name)
+
+    def warm_up(self) -> None:
+        """Draw one event for nobody: the first use of a network takes longer than any other."""
+        from perceiver_music.generation.pedal_opening import opening_for
+        from perceiver_music.generation.primer import Window
+
+        next(self._events(opening_for(self._tokenizer, None, Window(from_us=0, to_us=0)), 0))
+
+    def answer(self, turn: Turn) -> Iterator[Event]:
+        """The events of an answer, the releases at its end among them."""
+        from perceiver_music.generation.pedal_opening import opening_for
+        from perceiver_music.generation.primer import Window
+        from perceiver_music.jobs.streaming import events_of
+
+        window = Window(from_us=turn.from_us, to_us=max(turn.at_us, turn.from_us + 1))
+        opening = opening_for(self._tokenizer, turn.performance, window)
+        for event, _ in events_of(self._events(opening, turn.number), opening):
+            yield event
+
+    def _events(self, opening: Any, number: int) -> Iterator[Any]:
+        from perceiver_music.generation.continuation import Limits, continue_events
+        from perceiver_music.generation.sampling import variation_rng
+
+        request = self._request
+        return continue_events(
+            self.loaded.model,
+            opening,
+            limits=Limits(end_step=max(1, round(request.answer_seconds * _STEPS_PER_SECOND))),
+            sampling=request.sampling,
+            rng=variation_rng(self.seed, number),
+            context=self._context,
+            latents=self._latents,
+        )

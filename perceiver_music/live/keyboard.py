@@ -1,0 +1,106 @@
+"""What the player's messages mean, and a file that plays like a player."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import mido
+import numpy as np
+
+from perceiver_music.live.clock import Clock
+from perceiver_music.music.performance import MICROSECONDS, Performance
+
+MOST_MESSAGES_AT_ONCE: Final = 1_000
+"""Messages taken at one look; a flood waits its turn, and playing goes on meanwhile."""
+_DRUMS: Final = 9
+
+
+@dataclass(frozen=True)
+class Cue:
+    """The key or the pedal that hands over.
+
+    Attributes:
+        kind: a key of the keyboard, or a controller.
+        number: the pitch, or the controller's number.
+    """
+
+    kind: Literal["key", "control"]
+    number: int
+
+    def is_given_by(self, message: mido.Message) -> bool:
+        """Whether a message presses it."""
+        if self.kind == "key":
+            return is_press(message) and message.note == self.number
+        return self.is_about(message) and message.value >= 64
+
+    def is_about(self, message: mido.Message) -> bool:
+        """Whether a message is one of its own, no music."""
+        if self.kind == "key":
+            return message.type in ("note_on", "note_off") and message.note == self.number
+        return message.type == "control_change" and message.control == self.number
+
+
+def is_music(message: mido.Message) -> bool:
+    """Whether a message is a note or a move of a controller, and no drum."""
+    is_kind = message.type in ("note_on", "note_off", "control_change")
+    return is_kind and message.channel != _DRUMS
+
+
+def is_press(message: mido.Message) -> bool:
+    """Whether a key goes down."""
+    return message.type == "note_on" and message.velocity > 0
+
+
+class FilePlayer:
+    """A performance as an input port: its messages arrive when the music has come to them.
+
+    Args:
+        performance: is played from its first note on.
+        clock: whose time it runs on; it begins at the first look.
+    """
+
+    def __init__(self, performance: Performance, clock: Clock) -> None:
+        self._clock = clock
+        self._start: float | None = None
+        self._messages = deque(_messages(performance))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has been played."""
+        return not self._messages
+
+    def poll(self) -> mido.Message | None:
+        """The next message that is due, or None."""
+        now = self._clock.now()
+        if self._start is None:
+            self._start = now
+        if not self._messages or self._messages[0][0] > now - self._start:
+            return None
+        return self._messages.popleft()[1]
+
+    def close(self) -> None:
+        """Play no more."""
+        self._messages.clear()
+
+
+def _messages(performance: Performance) -> list[tuple[float, mido.Message]]:
+    """Seconds from the first note, and message; releases before pedal before onsets."""
+    notes, pedal = performance.notes, performance.pedal
+    first_us = int(notes["start_us"].min()) if len(notes) else 0
+    rows: list[tuple[int, int, mido.Message]] = []
+    for note in notes:
+        pitch = int(note["pitch"])
+        velocity = max(1, int(note["velocity"]))
+        on = mido.Message("note_on", note=pitch, velocity=velocity)
+        off = mido.Message("note_off", note=pitch)
+        rows.append((int(note["start_us"]), 2, on))
+        # A note without length is released after it was struck.
+        rows.append((int(note["end_us"]), 0 if note["end_us"] > note["start_us"] else 3, off))
+    for move in pedal:
+        message = mido.Message("control_change", control=64, value=int(move["value"]))
+        rows.append((max(int(move["time_us"]), first_us), 1, message))
+    rows.sort(key=lambda row: row[:2])
+    times = (np.array([row[0] for row in rows]) - first_us) / MICROSECONDS
+    return [(float(at), row[2]) for at, row in zip(times, rows, strict=True)]
