@@ -1,4 +1,4 @@
-"""What `continue` and `compose` share: the batch of variations that they are."""
+"""What `continue`, `compose` and `infill` share: the batch of variations that they are."""
 
 from __future__ import annotations
 
@@ -133,9 +133,12 @@ def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> 
 
 
 def _variations(call: GenerationCall, names: OutputNames, seed: int) -> Iterator[_Variation]:
+    from perceiver_music.jobs.continuation_plan import check_infill
     from perceiver_music.jobs.models import info
 
     description = info(call.checkpoint).description
+    if "between_seconds" in call.window:
+        check_infill(description)
     checkpoint = {"checkpoint": description.name, "checkpoint_sha256": description.sha256}
     for source in call.inputs:
         make = partial(_Variation, source=source, seed=seed, checkpoint=checkpoint)

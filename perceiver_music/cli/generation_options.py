@@ -1,4 +1,4 @@
-"""The options of `continue` and `compose` that say what music is wanted and how it is drawn."""
+"""The options of `continue`, `compose` and `infill`: what music is wanted, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Variations = Annotated[
     typer.Option("--variations", "-n", metavar="N", min=1, help="So many different ones."),
 ]
 Ending = Annotated[
-    bool, typer.Option("--ending", help="Stop where the model ends the piece, if that is sooner.")
+    bool, typer.Option("--ending", help="Bring the piece to an end of its own inside the length.")
 ]
 Temperature = Annotated[
     float,

@@ -1,4 +1,4 @@
-"""New events after an opening, one by one, until the length that was asked for."""
+"""New events after an opening, one by one, until the length that was asked for, or an ending."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.ending import Ending
 from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
@@ -20,16 +23,6 @@ if TYPE_CHECKING:
 
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Where the new music ends: whichever comes first; `end_step` counts from its beginning."""
-
-    num_events: int | None = None
-    num_notes: int | None = None
-    end_step: int | None = None
-    is_ending_allowed: bool = False
 
 
 @dataclass
@@ -47,6 +40,8 @@ class Continuation:
     num_notes: int = 0
     step: int = 0
     ended: str = ""
+    num_guarded: int = 0
+    """Events drawn while the guard against loops was acting."""
     closing: list[int] = field(default_factory=list)
     """NOTE_OFFs, and the time up to them, that close what still sounds; not drawn."""
 
@@ -77,7 +72,11 @@ class Growth:
             end_step=limits.end_step,
             is_ending_allowed=limits.is_ending_allowed,
             velocity_bin=opening.velocity_bin,
+            locked=opening.locked,
         )
+        self._guard = LoopGuard()
+        can_end = limits.is_ending_allowed and bool(limits.totals())
+        self._ending = Ending(limits) if can_end else None
 
     def draw(self, logits: Any) -> int | None:
         """The next event, taken into the music; None when the model ends the piece here.
@@ -86,12 +85,13 @@ class Growth:
             NonFiniteError: the prediction is not finite.
         """
         music, grammar = self.music, self._grammar
-        distribution = probabilities(_as_numpy(logits), grammar.allowed(), self._sampling)
-        token = draw(distribution, self._rng)
+        adjusted = self._adjusted(_as_numpy(logits))
+        token = draw(probabilities(adjusted, grammar.allowed(), self._sampling), self._rng)
         if token == v.EOS:
             music.ended = "ending"
             return None
         grammar.take(token)
+        self._guard.take(token)
         music.ids.append(token)
         music.step = grammar.step
         music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
@@ -101,10 +101,25 @@ class Growth:
             music.released[pitch] = grammar.step
         return token
 
+    def _adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """The prediction as the guard against loops and the wish to end would have it."""
+        if self._sampling.loop_guard:
+            logits = self._guard.adjusted(logits)
+            self.music.num_guarded += self._guard.is_acting
+        if self._ending is not None:
+            logits = self._ending.adjusted(logits, self._progress, self._grammar)
+        return logits
+
+    @property
+    def _progress(self) -> float:
+        """The share of its length that is there."""
+        music = self.music
+        return self._limits.progress(events=len(music.ids), notes=music.num_notes, steps=music.step)
+
     @property
     def is_long_enough(self) -> bool:
         """Whether one of its limits is reached."""
-        return _is_long_enough(self.music, self._limits)
+        return self._progress >= 1.0
 
     def close(self) -> None:
         """Release what sounds; the music is complete."""
@@ -186,14 +201,6 @@ def continue_together(
 def _as_numpy(logits: Any) -> npt.NDArray[np.floating]:
     """Logits of numpy as they are, of torch from wherever they were computed."""
     return logits if isinstance(logits, np.ndarray) else logits.float().cpu().numpy()
-
-
-def _is_long_enough(music: Continuation, limits: Limits) -> bool:
-    return (
-        (limits.num_events is not None and len(music.ids) >= limits.num_events)
-        or (limits.num_notes is not None and music.num_notes >= limits.num_notes)
-        or (limits.end_step is not None and music.step >= limits.end_step)
-    )
 
 
 def _close(

@@ -113,14 +113,14 @@ class LoadedDecoder:
         return f"{self.engine}, {self.kernel}"
 
     @property
-    def computed_with(self) -> dict[str, str | int | None]:
+    def computed_with(self) -> dict[str, Any]:
         """All that decides the last digits, as stored in what is made with them."""
         torch = sys.modules.get("torch") if self.engine == "torch" else None
         return {
             "device": self.device.partition(":")[0],
             "decoder": self.engine,
             "kernel": self.kernel,
-            "threads": self.threads,
+            "threads": self.threads if torch is None else torch.get_num_threads(),
             "torch": None if torch is None else str(torch.__version__),
         }
 
@@ -199,11 +199,19 @@ def _torch(path: PathLike, device: str) -> LoadedDecoder:
     from perceiver_music.model.device import choose_device
 
     loaded = load_checkpoint(path, choose_device(device))
+    place = loaded.model.device
+    if place.type == "cpu":
+        # The products of one event are too small to share: threads that wait for one another gain
+        # nothing on an idle machine and cost everything on a busy one (docs/lab-book.md).
+        torch.set_num_threads(1)
+    kernel = torch.backends.cpu.get_cpu_capability()
+    if place.type == "cuda":
+        kernel = torch.cuda.get_device_name(place)
     return LoadedDecoder(
         model=loaded.model,
         description=loaded.description,
-        device=str(loaded.model.device),
+        device=str(place),
         engine="torch",
-        kernel=torch.backends.cpu.get_cpu_capability(),
+        kernel=kernel,
         threads=torch.get_num_threads(),
     )

@@ -194,7 +194,7 @@ class _TrackWalk:
         self._is_start[start] = 1
         if kind == _END_OF_TRACK:
             return end
-        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59):
+        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59, 0x7F):
             self._metas.append((track, start, kind, position, position + length))
         return position + length
 

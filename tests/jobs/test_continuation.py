@@ -27,8 +27,8 @@ from perceiver_music.jobs.continuation import (
 from perceiver_music.model.base import DecodeState
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.embedded import SETTINGS_MARK
 from perceiver_music.music.midi_file import parse_midi
-from perceiver_music.music.midi_writer import SETTINGS_MARK
 from perceiver_music.tokenizer import vocabulary as v
 
 CONTEXT, LATENTS = 64, 16
