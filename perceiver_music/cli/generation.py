@@ -183,10 +183,10 @@ def _make(
     started: float,
 ) -> bool:
     """Makes one variation and prints what it became; False when it was there already."""
+    request = _request(call, item)
     if _is_there(item, call.existing):
         return _make_the_rest(invocation, call, item, started)
     assert session is not None
-    request = _request(call, item)
     console = invocation.console
     with console.progress(item.source.stem) as on_progress:
         result = session.run(request, on_progress, console.warning)
