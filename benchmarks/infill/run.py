@@ -1,4 +1,4 @@
-"""What the music after a gap is worth to a model that fills it: nats of the true middle."""
+"""What the music after a gap is worth to a model that fills it: nats per event of its middle."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from benchmarks.openings import spread
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import Piece, TokenStore
 from perceiver_music.generation.infill import share_room
-from perceiver_music.jobs.continuation import Session, open_session
+from perceiver_music.model.checkpoint import LoadedCheckpoint, load_checkpoint
+from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.infilling import END, Gap, Ids, length_ids, prompt_ids, take_apart
 from perceiver_music.tokenizer.performance_events import steps_before
 
 RESULTS = Path(__file__).with_name("results.json")
 SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 15.0
-SIDES = ("left and right", "left alone", "left and another piece's right")
-AGAINST = ("left alone", "left and another piece's right")
+BOTH = "left and right"
+ALONE = "left alone"
+SAME_LEFT = "left alone, as much of it as beside the right"
+WRONG = "left and another piece's right"
 NUM_RESAMPLES = 10_000
 
 
@@ -48,24 +51,32 @@ def draw_gap(store: TokenStore, piece: Piece, rng: np.random.Generator) -> Piece
     return PieceGap(piece=piece, gap=take_apart(ids, first, first + length))
 
 
-def window(found: PieceGap, after: Ids, context: int) -> tuple[Ids, int]:
-    """The whole sequence of a prompt and the true middle, and how long the middle is."""
+def windows(found: PieceGap, other: PieceGap, context: int) -> dict[str, Ids]:
+    """The whole sequence, prompt and true middle, with each of the sides."""
     gap = found.gap
     middle = np.append(gap.middle, END)
     room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
-    before = np.append(v.BOS, gap.before)
-    if len(after):
-        before, after = share_room(before, after, room)
-    before = before[max(0, len(before) - room) :]
-    return np.concatenate((prompt_ids(before, after, gap.num_steps), middle)), len(middle)
+    left = np.append(v.BOS, gap.before)
+    beside, right = share_room(left, gap.after, room)
+    nothing = right[:0]
+    sides = {
+        BOTH: (beside, right),
+        ALONE: (left[max(0, len(left) - room) :], nothing),
+        SAME_LEFT: (beside, nothing),
+        WRONG: share_room(left, other.gap.after, room),
+    }
+    return {
+        name: np.concatenate((prompt_ids(before, after, gap.num_steps), middle))
+        for name, (before, after) in sides.items()
+    }
 
 
 @torch.inference_mode()
-def nats(session: Session, sequence: Ids, num_scored: int) -> float:
+def nats(loaded: LoadedCheckpoint, sequence: Ids, num_scored: int) -> float:
     """Nats per event of the last so many tokens, scored in one pass."""
     tokens = torch.as_tensor(sequence, dtype=torch.int64)
-    num_latents = min(max(session.latents, num_scored), len(sequence) - 1)
-    logits = session._loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
+    num_latents = min(max(loaded.latents, num_scored), len(sequence) - 1)
+    logits = loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
     return float(F.cross_entropy(logits[-num_scored:], tokens[-num_scored:]))
 
 
@@ -76,7 +87,13 @@ def interval(differences: np.ndarray) -> list[float]:
     return [round(float(edge), 4) for edge in np.percentile(drawn, (2.5, 97.5))]
 
 
-def score_pieces(arguments: argparse.Namespace, session: Session) -> list[dict[str, Any]]:
+def gain(rows: list[dict[str, Any]], one: str, over: str) -> dict[str, Any]:
+    """How many nats per event fewer, paired by piece."""
+    differences = np.array([row[over] - row[one] for row in rows])
+    return {"gain": round(float(differences.mean()), 4), "95%": interval(differences)}
+
+
+def score_pieces(arguments: argparse.Namespace, loaded: LoadedCheckpoint) -> list[dict[str, Any]]:
     """One row a piece; the other piece's right side is that of the piece before it."""
     store = TokenStore.open(arguments.store)
     rng = np.random.default_rng(arguments.seed)
@@ -85,17 +102,17 @@ def score_pieces(arguments: argparse.Namespace, session: Session) -> list[dict[s
         for piece in spread(store.split(arguments.split), arguments.pieces)
     ]
     gaps = [found for found in drawn if found is not None]
-    context = min(session.context, arguments.context or session.context)
+    context = min(loaded.context, arguments.context or loaded.context)
     rows = []
     for index, found in enumerate(gaps):
-        rights = (found.gap.after, np.empty(0, dtype=np.int64), gaps[index - 1].gap.after)
+        num_scored = len(found.gap.middle) + 1
         row: dict[str, Any] = {
             "piece": found.piece.path,
             "seconds": found.gap.num_steps / 100,
-            "events": len(found.gap.middle) + 1,
+            "events": num_scored,
         }
-        for side, after in zip(SIDES, rights, strict=True):
-            row[side] = round(nats(session, *window(found, after, context)), 5)
+        for side, sequence in windows(found, gaps[index - 1], context).items():
+            row[side] = round(nats(loaded, sequence, num_scored), 5)
         rows.append(row)
         sys.stderr.write(json.dumps(row) + "\n")
     return rows
@@ -111,27 +128,20 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=None, help="less than the checkpoint's")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    session = open_session(arguments.checkpoint, device="cpu")
-    rows = score_pieces(arguments, session)
-    means = {side: round(float(np.mean([row[side] for row in rows])), 4) for side in SIDES}
-    gains = {}
-    for other in AGAINST:
-        difference = np.array([row[other] - row["left and right"] for row in rows])
-        gains[other] = {"gain": round(float(difference.mean()), 4), "95%": interval(difference)}
-    wrong = np.array([row["left alone"] - row[SIDES[2]] for row in rows])
+    loaded = load_checkpoint(resolve_checkpoint(arguments.checkpoint))
+    rows = score_pieces(arguments, loaded)
+    sides = (BOTH, ALONE, SAME_LEFT, WRONG)
+    means = {side: round(float(np.mean([row[side] for row in rows])), 4) for side in sides}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[arguments.split] = {
-        "checkpoint": session.checkpoint,
-        "checkpoint_sha256": session._loaded.sha256,
-        "context": min(session.context, arguments.context or session.context),
+        "checkpoint": loaded.name,
+        "checkpoint_sha256": loaded.sha256,
+        "context": min(loaded.context, arguments.context or loaded.context),
         "pieces": len(rows),
         "events": sum(row["events"] for row in rows),
         "nats_per_event": means,
-        "gain_of_left_and_right_over": gains,
-        "gain_of_another_pieces_right_over_left_alone": {
-            "gain": round(float(wrong.mean()), 4),
-            "95%": interval(wrong),
-        },
+        "gain_of_left_and_right_over": {side: gain(rows, BOTH, side) for side in sides[1:]},
+        "gain_of_another_pieces_right_over_left_alone": gain(rows, WRONG, ALONE),
         "made_with": torch_made_with(),
         "rows": rows,
     }

@@ -96,11 +96,11 @@ def distributions(pieces: list[Continued]) -> dict[str, float]:
 
 def copying(store: TokenStore, pieces: list[Continued]) -> dict[str, Any]:
     """Notes of the longest passage shared with a training piece, made beside real."""
-    index = PassageIndex(notes_of(store, piece) for piece in store.split("train"))
-    found = {
-        kind: [index.longest_shared(getattr(piece, kind)).num_notes for piece in pieces]
-        for kind in ("real", "made")
-    }
+    index = PassageIndex.of(notes_of(store, piece) for piece in store.split("train"))
+    found = {}
+    for kind in ("real", "made"):
+        shared = index.longest_shared_of_each([getattr(piece, kind) for piece in pieces])
+        found[kind] = [passage.num_notes for passage in shared]
     summary: dict[str, Any] = {
         kind: {"quartiles": quartiles(counts), "most": max(counts)}
         for kind, counts in found.items()

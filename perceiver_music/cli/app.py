@@ -13,6 +13,7 @@ import typer
 from perceiver_music.cli import failures, help_text, settings
 from perceiver_music.cli.commands import (
     bench,
+    check,
     compose,
     continue_,
     data,
@@ -24,6 +25,7 @@ from perceiver_music.cli.commands import (
     replay,
     tokens,
     train,
+    view,
 )
 from perceiver_music.cli.console import Console, ReaderGone, abandon_stdout
 from perceiver_music.cli.help_text import GroupedCommand, GroupedCommands, examples_text
@@ -67,11 +69,15 @@ def program(
 
 
 def _add(
-    group: typer.Typer, name: str, function: Callable[..., int | None], examples: tuple[str, ...]
+    group: typer.Typer,
+    name: str,
+    function: Callable[..., int | None],
+    examples: tuple[str, ...],
+    kind: type[GroupedCommand] = GroupedCommand,
 ) -> None:
     """Puts a command into the table, its examples beneath its help."""
     text = examples_text(examples)
-    group.command(name, epilog=text, cls=GroupedCommand)(command(function))
+    group.command(name, epilog=text, cls=kind)(command(function))
 
 
 models_group = typer.Typer(
@@ -89,9 +95,11 @@ _add(app, "compose", compose.compose, compose.EXAMPLES)
 _add(app, "infill", infill.infill, infill.EXAMPLES)
 _add(app, "replay", replay.replay, replay.EXAMPLES)
 _add(app, "render", render.render, render.EXAMPLES)
+_add(app, "view", view.view, view.EXAMPLES, view.ViewCommand)
 _add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)
 _add(app, "train", train.train, train.EXAMPLES)
 _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
+_add(app, "check", check.check, check.EXAMPLES)
 _add(app, "tokens", tokens.tokens, tokens.EXAMPLES)
 _add(app, "bench", bench.bench, bench.EXAMPLES)
 app.add_typer(models_group, name="models")

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from perceiver_music.jobs.progress import ProgressCallback
+    from perceiver_music.view.terminal import Cell
+
+LINES_WITHOUT_A_TERMINAL = 40
+"""Height of what is drawn for a file or a pipe."""
 
 
 class ReaderGone(BaseException):
@@ -121,6 +125,27 @@ class Console:
         for cells in lines:
             padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
             self.line("  ".join(padded).rstrip())
+
+    def roll(self, make: Callable[..., Iterable[Sequence[Cell]]]) -> None:
+        """Prints lines of coloured cells, in colours if standard output takes them.
+
+        Args:
+            make: gives the lines for `columns`, `lines` and `has_colour`.
+        """
+        from rich.console import Console as RichConsole
+        from rich.style import Style
+        from rich.text import Text
+
+        rich = RichConsole(file=sys.stdout, highlight=False, markup=False, emoji=False)
+        has_colour = rich.color_system is not None and not rich.no_color
+        height = rich.height - 2 if rich.is_terminal else LINES_WITHOUT_A_TERMINAL
+        with rich.capture() as capture:
+            for cells in make(columns=rich.width, lines=height, has_colour=has_colour):
+                line = Text()
+                for cell in cells:
+                    line.append(printable(cell.text), Style(color=cell.colour, bgcolor=cell.ground))
+                rich.print(line, soft_wrap=True)
+        self.binary(capture.get().encode())
 
     def json(self, fields: Mapping[str, object]) -> None:
         """Prints one JSON object on one line, in ASCII, so that any name survives any locale."""

@@ -1,29 +1,31 @@
 """The longest passage that a performance shares with a set of pieces, in any key and tempo.
 
-A piece is the sequence of its notes' pitches in the order in which they begin; a passage is shared
-when the intervals from note to note are the same, which neither transposition nor tempo changes.
-The search is exact: a suffix array over all pieces finds, for every note of a query, the longest
-match that begins there.
+A passage is shared when both have the same notes one after another, up to a transposition; notes
+that begin within 50 ms of each other may stand in either order, for the keys of a chord are never
+struck in the same order twice. Rhythm does not decide: a copy may be stretched or played freely.
+How alike the rhythm is, is told beside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from perceiver_music.music.performance import MICROSECONDS, NoteArray
+from perceiver_music.evaluation.note_text import STEPS_PER_SECOND, NoteText, Pitches, Steps
+from perceiver_music.evaluation.shared_runs import WindowTable
+from perceiver_music.music.performance import NoteArray
 
-_SORTED_LENGTH = 64
-"""Suffixes are sorted by so many intervals; a longer match is followed note by note."""
-_MOST_CANDIDATES = 4096
-"""Of the places that match so far, so many are followed: a trill matches everywhere."""
-_NO_NOTE = np.uint8(0)
-"""In place of an interval after a piece's last note."""
+CHORD_STEPS = 5
+"""Notes this near to each other, in steps of 10 ms, may change places."""
 
-Intervals = npt.NDArray[np.uint8]
+_WIDTHS = (6, 3, 1)
+"""Intervals by which runs are found; fewer only where nothing longer is shared."""
+_MOST_FOLLOWED = 400
+"""The most promising runs that are followed beyond the notes of their windows."""
+_IOI_TOLERANCE_STEPS, _IOI_TOLERANCE = 3.0, 0.25
+"""A step from note to note is the same when it differs by no more than the larger of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,12 @@ class Passage:
 
     Attributes:
         num_notes: its length; 0 when nothing is shared.
-        query_seconds: where it begins in the query, and how long it is there.
+        query_seconds: where it begins in the query, and how long it is there, onset to onset.
         piece: index of the piece, in the order given; None when nothing is shared.
         piece_seconds: the same in that piece.
         transposition: semitones from the piece to the query.
+        same_rhythm: share of its steps from note to note that are as long as in the piece, to
+            within 30 ms or a quarter, after the whole is brought to the piece's length.
     """
 
     num_notes: int
@@ -43,10 +47,16 @@ class Passage:
     piece: int | None
     piece_seconds: tuple[float, float]
     transposition: int
+    same_rhythm: float
 
 
 _NOTHING = Passage(
-    num_notes=0, query_seconds=(0.0, 0.0), piece=None, piece_seconds=(0.0, 0.0), transposition=0
+    num_notes=0,
+    query_seconds=(0.0, 0.0),
+    piece=None,
+    piece_seconds=(0.0, 0.0),
+    transposition=0,
+    same_rhythm=0.0,
 )
 
 
@@ -54,163 +64,176 @@ class PassageIndex:
     """All notes of some pieces, ready to be searched.
 
     Args:
-        pieces: notes of each piece, in order of their onsets.
+        text: the pieces.
 
     Raises:
         ValueError: there is not one note.
     """
 
-    def __init__(self, pieces: Iterable[NoteArray]) -> None:
-        notes = [piece[["start_us", "pitch"]] for piece in pieces]
-        if not any(map(len, notes)):
+    def __init__(self, text: NoteText) -> None:
+        if not len(text):
             raise ValueError("an index of no notes finds nothing")
-        self._first_note = np.cumsum([0] + [len(piece) for piece in notes])
-        self._start_us = np.concatenate([piece["start_us"] for piece in notes])
-        self._pitch = np.concatenate([piece["pitch"] for piece in notes])
-        # A piece has as many symbols as notes, so that a place in one is a place in the other.
-        intervals = [
-            np.append(_intervals(piece["pitch"]), _NO_NOTE) for piece in notes if len(piece)
-        ]
-        # So that every suffix is as long as those that are compared.
-        padding = np.full(_SORTED_LENGTH, _NO_NOTE)
-        self._intervals = np.concatenate([*intervals, padding])
-        self._order = _suffix_order(self._intervals)
+        self._text = text
+        self._windows = WindowTable(text.intervals())
+
+    @classmethod
+    def of(cls, pieces: Iterable[NoteArray]) -> PassageIndex:
+        """The index of some pieces' notes."""
+        return cls(NoteText.of(pieces))
 
     @property
     def num_pieces(self) -> int:
         """How many pieces are searched."""
-        return len(self._first_note) - 1
+        return self._text.num_pieces
 
     def longest_shared(self, notes: NoteArray) -> Passage:
-        """The longest passage of `notes` that is in the index; the earliest of equals.
+        """The longest passage of some notes that is in the index; the earliest of equals."""
+        return self.longest_shared_of_each([notes])[0]
 
-        Args:
-            notes: in order of their onsets.
-        """
-        query = _intervals(notes["pitch"])
+    def longest_shared_of_each(self, queries: Sequence[NoteArray]) -> list[Passage]:
+        """The same for several queries at once, which costs little more than for one."""
+        query = NoteText.of(queries)
         if not len(query):
-            return _NOTHING
-        best_length, best_place, best_at = 0, 0, 0
-        padded = np.concatenate((query, np.full(_SORTED_LENGTH, _NO_NOTE)))
-        windows = np.lib.stride_tricks.sliding_window_view(padded, _SORTED_LENGTH)[: len(query)]
-        below, above = self._bracket(windows)
-        lengths = np.maximum(
-            self._common_length(windows, below), self._common_length(windows, above)
-        )
-        lengths = np.minimum(lengths, np.arange(len(query), 0, -1))
-        for at in np.argsort(-lengths, kind="stable"):
-            if lengths[at] < min(best_length, _SORTED_LENGTH) or lengths[at] == 0:
+            return [_NOTHING] * len(queries)
+        intervals = query.intervals()
+        found: dict[int, Passage] = {}
+        for width in _WIDTHS:
+            runs = self._windows.runs(intervals, width)
+            for number, rows in _rows_of_each(query, runs.query, len(queries)):
+                if number not in found and len(rows):
+                    own = runs.chosen(rows).best(_MOST_FOLLOWED)
+                    found[number] = self._longest(query, own)
+            if len(found) == len(queries):
                 break
-            length, place = self._follow(query[at:], windows[at], int(lengths[at]))
-            if length > best_length or (length == best_length and at < best_at):
-                best_length, best_place, best_at = length, place, int(at)
-        return self._passage(notes, best_at, best_place, best_length)
+        return [found.get(number, _NOTHING) for number in range(len(queries))]
 
-    def _bracket(self, windows: Intervals) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """For each window the suffixes just below and at or above it in the order."""
-        low = np.zeros(len(windows), dtype=np.int64)
-        high = np.full(len(windows), len(self._order), dtype=np.int64)
-        while (low < high).any():
-            middle = (low + high) // 2
-            is_below = self._is_below(windows, np.minimum(middle, len(self._order) - 1))
-            is_open = low < high
-            low = np.where(is_open & is_below, middle + 1, low)
-            high = np.where(is_open & ~is_below, middle, high)
-        return np.maximum(low - 1, 0), np.minimum(low, len(self._order) - 1)
+    def _longest(self, query: NoteText, runs: list[tuple[int, int, int]]) -> Passage:
+        best = (0, 0, 0)
+        followed: dict[int, list[range]] = {}
+        for at, place, length in runs:
+            known = followed.setdefault(place - at, [])
+            if any(at in passage for passage in known):
+                continue
+            before, after = self._grown(query, at, place, length)
+            known.append(range(at - before, at + length + after))
+            num_notes = before + length + 1 + after
+            if num_notes > best[0] or (num_notes == best[0] and at - before < best[1]):
+                best = (num_notes, at - before, place - before)
+        return self._passage(query, *best)
 
-    def _suffixes(self, ranks: npt.NDArray[np.int64]) -> Intervals:
-        return self._intervals[self._order[ranks][:, None] + np.arange(_SORTED_LENGTH)]
+    def _grown(self, query: NoteText, at: int, place: int, length: int) -> tuple[int, int]:
+        """By how many notes a run goes on before its first note and after its last one."""
+        text = self._text
+        own = int(np.searchsorted(query.first_note, at, side="right"))
+        its = int(np.searchsorted(text.first_note, place, side="right"))
+        shift = int(query.pitch[at]) - int(text.pitch[place])
+        past, past_there = at + length + 1, place + length + 1
+        room = min(int(query.first_note[own]) - past, int(text.first_note[its]) - past_there)
+        after = _equal_notes(
+            query.pitch[past : past + room],
+            query.step[past : past + room],
+            text.pitch[past_there : past_there + room],
+            text.step[past_there : past_there + room],
+            shift,
+        )
+        room = min(at - int(query.first_note[own - 1]), place - int(text.first_note[its - 1]))
+        before = _equal_notes(
+            query.pitch[at - room : at][::-1],
+            query.step[at - room : at][::-1],
+            text.pitch[place - room : place][::-1],
+            text.step[place - room : place][::-1],
+            shift,
+        )
+        return before, after
 
-    def _is_below(self, windows: Intervals, ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        suffixes = self._suffixes(ranks)
-        differs = suffixes != windows
-        first = differs.argmax(axis=1)[:, None]
-        is_less = np.take_along_axis(suffixes, first, 1) < np.take_along_axis(windows, first, 1)
-        return is_less[:, 0] & differs.any(axis=1)
-
-    def _common_length(
-        self, windows: Intervals, ranks: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
-        differs = self._suffixes(ranks) != windows
-        return np.where(differs.any(axis=1), differs.argmax(axis=1), _SORTED_LENGTH)
-
-    def _follow(self, query: Intervals, window: Intervals, length: int) -> tuple[int, int]:
-        """The longest match of the beginning of `query`, and where it is."""
-        first = self._rank_of(window[:length], 0)
-        if length < _SORTED_LENGTH:
-            return length, int(self._order[first])
-        last = self._rank_of(window[:length], 1)
-        best_length, best_place = 0, 0
-        for place in np.sort(self._order[first : min(last, first + _MOST_CANDIDATES)]):
-            there = self._intervals[place : place + len(query)]
-            differs = np.flatnonzero(there != query[: len(there)])
-            found = int(differs[0]) if len(differs) else len(there)
-            if found > best_length:
-                best_length, best_place = found, int(place)
-        return best_length, best_place
-
-    def _rank_of(self, prefix: Intervals, past: int) -> int:
-        """Rank of the first suffix that begins with `prefix`, or just past the last one."""
-        low, high = 0, len(self._order)
-        wanted = prefix.tobytes()
-        while low < high:
-            middle = (low + high) // 2
-            place = int(self._order[middle])
-            found = self._intervals[place : place + len(prefix)].tobytes()
-            if found < wanted or (past and found == wanted):
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _passage(self, notes: NoteArray, at: int, place: int, length: int) -> Passage:
-        if length == 0:
-            return _NOTHING
-        piece = int(np.searchsorted(self._first_note, place, side="right")) - 1
+    def _passage(self, query: NoteText, num_notes: int, at: int, place: int) -> Passage:
+        text = self._text
+        here = query.step[at : at + num_notes]
+        there = text.step[place : place + num_notes]
         return Passage(
-            num_notes=length + 1,
-            query_seconds=_span(notes["start_us"], at, length),
-            piece=piece,
-            piece_seconds=_span(self._start_us, place, length),
-            transposition=int(notes["pitch"][at]) - int(self._pitch[place]),
+            num_notes=num_notes,
+            query_seconds=_span(here),
+            piece=int(text.piece_of(np.array([place]))[0]),
+            piece_seconds=_span(there),
+            # The lowest of a chord's notes may stand first in one and last in the other.
+            transposition=int(query.pitch[at : at + num_notes].min())
+            - int(text.pitch[place : place + num_notes].min()),
+            same_rhythm=_same_rhythm(here, there),
         )
 
 
-def _span(start_us: npt.NDArray[np.int64], first: int, num_intervals: int) -> tuple[float, float]:
-    begin, end = int(start_us[first]), int(start_us[first + num_intervals])
-    return begin / MICROSECONDS, (end - begin) / MICROSECONDS
+def _rows_of_each(
+    query: NoteText, places: np.ndarray, number: int
+) -> Iterable[tuple[int, np.ndarray]]:
+    if number == 1:
+        return [(0, np.arange(len(places)))]
+    owner = query.piece_of(places)
+    order = np.argsort(owner, kind="stable")
+    edges = np.searchsorted(owner[order], np.arange(number + 1))
+    return [(i, order[edges[i] : edges[i + 1]]) for i in range(number)]
 
 
-def _intervals(pitch: npt.NDArray[np.uint8]) -> Intervals:
-    """Steps from each note to the next, -127 to 127, as 1 to 255."""
-    return (np.diff(pitch.astype(np.int16)) + 128).astype(np.uint8)
+def _equal_notes(
+    query: Pitches, query_step: Steps, text: Pitches, text_step: Steps, shift: int
+) -> int:
+    """How many notes both begin with alike, where those of a chord may change places.
 
-
-def _suffix_order(symbols: Intervals) -> npt.NDArray[np.int64]:
-    """Places of `symbols` in the order of what follows them, `_SORTED_LENGTH` symbols deep.
-
-    The last `_SORTED_LENGTH` places, which are padding, are left out. Ranks by 8 symbols, packed
-    into one number, are doubled to 16, 32, 64.
+    Args:
+        query: pitches from the frontier on, outward.
+        query_step: their onsets.
+        text: pitches there.
+        text_step: their onsets.
+        shift: semitones from the text to the query.
     """
-    packed = np.zeros(len(symbols), dtype=np.uint64)
-    for i in range(8):
-        packed <<= np.uint64(8)
-        packed[: len(symbols) - i] |= symbols[i:].astype(np.uint64)
-    order, rank = _ranked(packed)
-    length = 8
-    while length < _SORTED_LENGTH:
-        following = np.zeros(len(symbols), dtype=np.uint64)
-        following[:-length] = rank[length:] + np.uint64(1)
-        order, rank = _ranked((rank << np.uint64(32)) | following)
-        length *= 2
-    return order[order < len(symbols) - _SORTED_LENGTH]
+    length = 64
+    while True:
+        same, is_over = _equal_rows(
+            zip(
+                query[:length].tolist(),
+                query_step[:length].tolist(),
+                (text[:length].astype(np.int16) + shift).tolist(),
+                text_step[:length].tolist(),
+                strict=True,
+            )
+        )
+        if is_over or length >= len(query):
+            return same
+        length *= 8
 
 
-def _ranked(keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """The order of keys, and the rank of each among those that differ."""
-    order = np.argsort(keys, kind="stable")
-    in_order = keys[order]
-    ranks = np.cumsum(np.diff(in_order, prepend=in_order[:1]) != 0).astype(np.uint64)
-    rank = np.empty_like(ranks)
-    rank[order] = ranks
-    return order, rank
+def _equal_rows(rows: Iterable[tuple[int, int, int, int]]) -> tuple[int, bool]:
+    """How many rows are alike, and whether it is known that no more are."""
+    same = 0
+    owed: dict[int, int] = {}
+    since = since_there = 0
+    for number, (pitch, step, pitch_there, step_there) in enumerate(rows, start=1):
+        if not owed:
+            if pitch == pitch_there:
+                same = number
+                continue
+            since, since_there = step, step_there
+        for key, change in ((pitch, 1), (pitch_there, -1)):
+            count = owed.get(key, 0) + change
+            if count:
+                owed[key] = count
+            else:
+                del owed[key]
+        if max(abs(step - since), abs(step_there - since_there)) > CHORD_STEPS:
+            return same, True
+        if not owed:
+            same = number
+    return same, False
+
+
+def _span(steps: Steps) -> tuple[float, float]:
+    begin, end = int(steps[0]), int(steps[-1])
+    return begin / STEPS_PER_SECOND, (end - begin) / STEPS_PER_SECOND
+
+
+def _same_rhythm(here: Steps, there: Steps) -> float:
+    span = int(there[-1] - there[0])
+    if len(here) < 2 or not span:
+        return 1.0
+    wanted = np.diff(there) * (int(here[-1] - here[0]) / span)
+    tolerance = np.maximum(_IOI_TOLERANCE_STEPS, _IOI_TOLERANCE * wanted)
+    return float((np.abs(np.diff(here) - wanted) <= tolerance).mean())

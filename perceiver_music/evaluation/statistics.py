@@ -106,10 +106,15 @@ def estimated_key(histogram: Floats) -> str:
 
 def key_fits(histogram: Floats) -> Floats:
     """Correlation with the profiles of the 24 keys: C major to B major, C minor to B minor."""
-    profiles = [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
+    profiles = np.array(
+        [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
+    )
     if np.ptp(histogram) == 0:
         return np.zeros(len(profiles))
-    return np.array([np.corrcoef(histogram, profile)[0, 1] for profile in profiles])
+    profiles -= profiles.mean(axis=1, keepdims=True)
+    deviation = histogram - histogram.mean()
+    lengths = np.linalg.norm(profiles, axis=1) * np.linalg.norm(deviation)
+    return np.asarray(profiles @ deviation / lengths)
 
 
 def overlapping_area(one: npt.ArrayLike, other: npt.ArrayLike, edges: npt.ArrayLike) -> float:
@@ -135,9 +140,10 @@ def repeated_share(notes: NoteArray) -> float:
     """Share of notes that end a passage of `REPEATED_NOTES` played before at the same pitch."""
     if len(notes) <= REPEATED_NOTES:
         return 0.0
-    passages = np.lib.stride_tricks.sliding_window_view(notes["pitch"], REPEATED_NOTES)
-    first = np.unique(passages, axis=0, return_index=True)[1]
-    return 1.0 - len(first) / len(passages)
+    windows = np.lib.stride_tricks.sliding_window_view(notes["pitch"], REPEATED_NOTES)
+    # Eight pitches are one number, which is sorted sooner than eight.
+    passages = np.ascontiguousarray(windows).view(np.uint64)
+    return 1.0 - len(np.unique(passages)) / len(passages)
 
 
 def longest_loop(notes: NoteArray) -> float:

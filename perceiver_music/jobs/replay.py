@@ -224,10 +224,8 @@ def _checkpoint(stored: StoredSettings, request: ReplayRequest) -> Path:
     from perceiver_music.model.checkpoint_description import read_description
 
     wanted = f"'{stored.checkpoint}' (sha256 {_short(stored.checkpoint_sha256)})"
-    if request.checkpoint is not None:
-        places = [resolve_checkpoint(request.checkpoint)]
-    else:
-        places = [place.path for place in list_checkpoints()]
+    named = [] if request.checkpoint is None else [resolve_checkpoint(request.checkpoint)]
+    places = named + [place.path for place in list_checkpoints()]
     others = []
     for place in places:
         try:
@@ -236,7 +234,7 @@ def _checkpoint(stored: StoredSettings, request: ReplayRequest) -> Path:
             continue
         if description.sha256 == stored.checkpoint_sha256:
             return place
-        if request.checkpoint is not None or description.name == stored.checkpoint:
+        if place in named or description.name == stored.checkpoint:
             others.append(description)
     hint = "Say where that one is with --checkpoint NAME|PATH."
     if others:

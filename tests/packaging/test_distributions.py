@@ -43,12 +43,15 @@ def test_the_wheel_carries_package_checkpoints_and_primers(built: Path) -> None:
         names = set(archive.namelist())
     modules = {f"perceiver_music/{name}" for name in _files_of("perceiver_music", "**/*.py")}
     recipes = {f"perceiver_music/{name}" for name in _files_of("perceiver_music", "recipes/*.toml")}
+    page = {
+        f"perceiver_music/view/page{end}" for end in (".html", ".css", "_roll.js", "_player.js")
+    }
     checkpoints = {f"{BUNDLED}/checkpoints/{name}" for name in _files_of("checkpoints", "**/*")}
     primers = {f"{BUNDLED}/primers/{name}" for name in _files_of("data/primers", "*.mid")}
     assert recipes
     assert primers
     assert f"{BUNDLED}/checkpoints/LICENSE.md" in checkpoints
-    assert modules | recipes | checkpoints | primers | {"perceiver_music/py.typed"} <= names
+    assert modules | recipes | page | checkpoints | primers | {"perceiver_music/py.typed"} <= names
     if kernel_names():
         assert "perceiver_music/model/native/_decoder.so" in names
         assert not wheel.name.endswith("none-any.whl")

@@ -52,13 +52,25 @@ def write_midi(home: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of random weights, whose music is noise but whose manners are those of any other."""
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", {}, seed=3)
+
+
+@pytest.fixture(scope="session")
+def filling_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but its recipe says that it has learned to fill gaps."""
+    recipe = {"windows": {"infill_share": 0.1, "infill_seconds": [0.5, 30.0]}}
+    return save_tiny(tmp_path_factory.mktemp("models") / "filling", recipe, seed=4)
+
+
+def save_tiny(path: Path, recipe: dict[str, object], *, seed: int) -> Path:
+    """Write a checkpoint of random weights."""
     import torch
 
     from perceiver_music.model.checkpoint import save_checkpoint
     from perceiver_music.model.registry import build_from_preset
     from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
 
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     model = build_from_preset(
         "perceiver_ar",
         "modern",
@@ -71,14 +83,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "vocabulary_size": VOCABULARY_SIZE,
         },
     )
-    path = tmp_path_factory.mktemp("models") / "tiny"
     save_checkpoint(
         path,
         model,
-        name="tiny",
+        name=path.name,
         tokenizer_name="maestro-performance-400",
-        details={"recipe": {}, "data": {}, "metrics": {}, "licence": "CC0-1.0"},
-        card="# tiny\n",
+        details={"recipe": recipe, "data": {}, "metrics": {}, "licence": "CC0-1.0"},
+        card=f"# {path.name}\n",
         overwrite=False,
     )
     return path

@@ -1,0 +1,77 @@
+"""The notes of many pieces as one text that passages are looked for in.
+
+Notes stand in the order of their onsets on the tokenizer's grid of 10 ms, those of one step from
+the lowest up: the order in which a model reads and writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.music.performance import NoteArray
+
+STEP_US = 10_000
+STEPS_PER_SECOND = 100
+END_OF_PIECE = 0
+"""In place of an interval after a piece's last note."""
+
+Pitches = npt.NDArray[np.uint8]
+Steps = npt.NDArray[np.int32]
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteText:
+    """Notes of some pieces, one after the other.
+
+    Attributes:
+        pitch: of every note.
+        step: its onset, in steps of 10 ms from the start of its piece.
+        first_note: where each piece begins; one more at the end.
+    """
+
+    pitch: Pitches
+    step: Steps
+    first_note: Places
+
+    @classmethod
+    def of(cls, pieces: Iterable[NoteArray]) -> NoteText:
+        """The text of some pieces; an empty one keeps its number."""
+        pitches, steps, first_note = [np.empty(0, np.uint8)], [np.empty(0, np.int32)], [0]
+        for notes in pieces:
+            step = (notes["start_us"] + STEP_US // 2) // STEP_US
+            order = np.lexsort((notes["pitch"], step))
+            pitches.append(notes["pitch"][order])
+            steps.append(step[order].astype(np.int32))
+            first_note.append(first_note[-1] + len(notes))
+        return cls(
+            pitch=np.concatenate(pitches),
+            step=np.concatenate(steps),
+            first_note=np.array(first_note, dtype=np.int64),
+        )
+
+    @property
+    def num_pieces(self) -> int:
+        """How many pieces there are."""
+        return len(self.first_note) - 1
+
+    def __len__(self) -> int:
+        return len(self.pitch)
+
+    def intervals(self) -> Pitches:
+        """From each note to the next, -127 to 127, as 1 to 255; `END_OF_PIECE` after a last one.
+
+        Neither transposition nor tempo changes them.
+        """
+        intervals = np.empty(len(self), dtype=np.uint8)
+        intervals[:-1] = np.diff(self.pitch.astype(np.int16)) + 128
+        intervals[self.first_note[1:][np.diff(self.first_note) > 0] - 1] = END_OF_PIECE
+        return intervals
+
+    def piece_of(self, places: Places) -> Places:
+        """The piece in which each place lies."""
+        return np.searchsorted(self.first_note, places, side="right") - 1

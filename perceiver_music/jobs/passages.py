@@ -1,0 +1,280 @@
+"""The training set that `check` compares with: found beside a checkpoint, or made from a store.
+
+A checkpoint may carry an index (`passages.index`, see `evaluation/passage_index_file.py`), so that
+nobody needs the data set. From a token store one is made in seconds and kept in the user's cache,
+under the store's own checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from perceiver_music.errors import InvalidInputError, PerceiverMusicError, UnavailableError
+from perceiver_music.files import (
+    reporting_storage_errors,
+    sha256_of_file,
+    write_bytes_atomically,
+)
+from perceiver_music.jobs.progress import (
+    Progress,
+    ProgressCallback,
+    WarningCallback,
+    no_progress,
+    no_warning,
+)
+
+if TYPE_CHECKING:
+    from perceiver_music.dataset.store_index import Piece
+    from perceiver_music.dataset.token_store import TokenStore
+    from perceiver_music.evaluation.novelty import PassageIndex
+    from perceiver_music.evaluation.passage_index_file import TrainingPassages
+
+INDEX_FILE: Final = "passages.index"
+UNSEEN_NOTES: Final = (250, 1_000, 4_000)
+"""Lengths of excerpts for which it is known how much unseen real pieces share."""
+UNSEEN_EXCERPTS: Final = 60
+"""So many of each length, one a piece, are looked up."""
+_STORE_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """An index that was written.
+
+    Attributes:
+        output: where it lies.
+        size: in bytes.
+        pieces: how many it holds.
+        notes: how many it holds.
+        has_pedal: whether the pedal's range is in it.
+        store_sha256: of the store that it was made from.
+        checkpoint: the checkpoint that carries it.
+    """
+
+    output: str
+    size: int
+    pieces: int
+    notes: int
+    has_pedal: bool
+    store_sha256: str
+    checkpoint: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of `check --build-index --json`."""
+        return dict(vars(self))
+
+
+def find(
+    checkpoint: str | None,
+    data: Path | None,
+    on_progress: ProgressCallback = no_progress,
+    warn: WarningCallback = no_warning,
+) -> TrainingPassages:
+    """The training set of a checkpoint, or of a store.
+
+    Args:
+        checkpoint: name or folder; None is the bundled one.
+        data: a token store, which then counts instead.
+        on_progress: told of the pieces that are indexed.
+        warn: told when the index could not be kept.
+
+    Raises:
+        InvalidInputError: the checkpoint, its index or the store are not what they should be.
+        UnavailableError: the checkpoint carries no index.
+        StorageError: something cannot be read.
+    """
+    from perceiver_music.evaluation.passage_index_file import read_passages
+    from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+
+    if data is not None:
+        return _of_store(data, on_progress, warn)
+    path = resolve_checkpoint(checkpoint) / INDEX_FILE
+    if not path.is_file():
+        raise UnavailableError(
+            "this checkpoint carries no index of its training set",
+            path=path.parent,
+            hint="Name its token store with --data STORE; it is indexed once, in seconds.",
+        )
+    return read_passages(path)
+
+
+def _of_store(path: Path, on_progress: ProgressCallback, warn: WarningCallback) -> TrainingPassages:
+    import platformdirs
+
+    from perceiver_music.evaluation.passage_index_file import read_passages, write_passages
+
+    folder = platformdirs.user_cache_path("perceiver-music") / "passages"
+    kept = folder / f"{_claimed_digest(path)}.index"
+    if kept.is_file():
+        try:
+            return read_passages(kept)
+        except PerceiverMusicError:
+            pass  # what is damaged is made again
+    passages = index_of(path, on_progress=on_progress, warn=warn)
+    try:
+        write_passages(kept, passages, overwrite=True)
+    except PerceiverMusicError as error:
+        warn(f"the index is not kept for the next time: {error}")
+    return passages
+
+
+def _claimed_digest(path: Path) -> str:
+    """The checksum that a store ends with; whether it is true is found out when it is opened."""
+    with reporting_storage_errors(path), path.open("rb") as stream:
+        stream.seek(0, 2)
+        stream.seek(max(0, stream.tell() - _STORE_DIGEST_BYTES))
+        return stream.read().hex()
+
+
+def index_of(
+    data: Path,
+    *,
+    midi_folder: Path | None = None,
+    on_progress: ProgressCallback = no_progress,
+    warn: WarningCallback = no_warning,
+) -> TrainingPassages:
+    """Index the train split of a store.
+
+    Args:
+        data: the token store.
+        midi_folder: where its MIDI files lie; the store itself has no pedal.
+        on_progress: told of the pieces.
+        warn: told of files that are missing.
+
+    Raises:
+        InvalidInputError: it is no token store, or has nothing to train on.
+        StorageError: it cannot be read.
+    """
+    from perceiver_music.dataset.token_store import TokenStore
+    from perceiver_music.evaluation.figures import figures_of, ranges_of
+    from perceiver_music.evaluation.note_text import NoteText
+    from perceiver_music.evaluation.novelty import PassageIndex
+    from perceiver_music.evaluation.passage_index_file import TrainingPassages
+
+    store = TokenStore.open(data)
+    pieces = [piece for piece in store.split("train") if piece.num_notes]
+    if not pieces:
+        raise InvalidInputError("has no pieces to train on", path=data)
+    notes, figures = [], []
+    for done, piece in enumerate(pieces, start=1):
+        notes.append(store.notes(piece))
+        figures.append(figures_of(notes[-1], _pedal_of(midi_folder, piece, warn)))
+        on_progress(Progress(done=done, total=len(pieces), unit="pieces"))
+    text = NoteText.of(notes)
+    return TrainingPassages(
+        text=text,
+        pieces=tuple(
+            {"title": piece.title, "composer": piece.composer, "path": piece.path}
+            for piece in pieces
+        ),
+        ranges=ranges_of(figures),
+        unseen=tuple(_unseen(store, PassageIndex(text))),
+        about={"store_sha256": store.sha256, "split": "train"},
+    )
+
+
+def _pedal_of(folder: Path | None, piece: Piece, warn: WarningCallback) -> Any:
+    from perceiver_music.music.midi_file import read_midi
+
+    if folder is None:
+        return None
+    try:
+        return read_midi(folder / piece.path).performance.pedal
+    except PerceiverMusicError as error:
+        warn(f"the pedal of {piece.path} is not known: {error.message}")
+        return None
+
+
+def _unseen(store: TokenStore, index: PassageIndex) -> list[dict[str, Any]]:
+    """How long a passage excerpts of pieces that nobody trained on share with the training set."""
+    import numpy as np
+
+    outside = [piece for piece in store.split("validation") if piece.num_notes]
+    rows = []
+    for num_notes in UNSEEN_NOTES:
+        long_enough = [piece for piece in outside if piece.num_notes >= num_notes]
+        chosen = long_enough[:: max(1, -(-len(long_enough) // UNSEEN_EXCERPTS))]
+        excerpts = []
+        for piece in chosen:
+            first = (piece.num_notes - num_notes) // 2
+            excerpts.append(store.notes(piece)[first : first + num_notes])
+        if not excerpts:
+            continue
+        found = [passage.num_notes for passage in index.longest_shared_of_each(excerpts)]
+        rows.append(
+            {
+                "notes": num_notes,
+                "excerpts": len(found),
+                "median": int(np.median(found)),
+                "p95": int(np.ceil(np.percentile(found, 95))),
+                "longest": max(found),
+            }
+        )
+    return rows
+
+
+def build(
+    data: Path,
+    checkpoint: str | None,
+    *,
+    midi_folder: Path | None = None,
+    overwrite: bool = False,
+    on_progress: ProgressCallback = no_progress,
+    warn: WarningCallback = no_warning,
+) -> BuildResult:
+    """Index a store, and put the index into the checkpoint that was trained on it.
+
+    Raises:
+        InvalidInputError: the store or the checkpoint is not what it should be.
+        OutputExistsError: the checkpoint has an index, and it is not to be overwritten.
+        StorageError: reading or writing failed.
+    """
+    from perceiver_music.evaluation.passage_index_file import write_passages
+    from perceiver_music.files import probe_output
+    from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+    from perceiver_music.model.checkpoint_description import DESCRIPTION_FILE, read_description
+
+    description = read_description(resolve_checkpoint(checkpoint))
+    path = description.path / INDEX_FILE
+    probe_output(path, overwrite=overwrite)
+    passages = index_of(data, midi_folder=midi_folder, on_progress=on_progress, warn=warn)
+    data_fields = description.fields.get("data")
+    trained_on = data_fields if isinstance(data_fields, dict) else {}
+    if trained_on.get("sha256") != passages.about["store_sha256"]:
+        warn(f"{description.name} does not say that it was trained on this store")
+    # Its notes are those of the data, so its licence is that of what was made of the data.
+    about = {
+        **passages.about,
+        "source": str(trained_on.get("name", "")),
+        "licence": description.fields["licence"],
+    }
+    write_passages(path, replace(passages, about=about), overwrite=overwrite)
+    size = path.stat().st_size
+    fields = dict(description.fields)
+    fields["files"] = {
+        **fields["files"],
+        INDEX_FILE: {"bytes": size, "sha256": sha256_of_file(path)},
+    }
+    text = json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
+    write_bytes_atomically(description.path / DESCRIPTION_FILE, text, overwrite=True)
+    return BuildResult(
+        output=str(path),
+        size=size,
+        pieces=len(passages.pieces),
+        notes=len(passages.text),
+        has_pedal="pedal_share" in passages.ranges,
+        store_sha256=passages.about["store_sha256"],
+        checkpoint=description.name,
+    )
+
+
+def expected_shared(unseen: Sequence[Any], num_notes: int) -> dict[str, Any] | None:
+    """What unseen real music of about that length shares with the training set, if it is known."""
+    if not unseen or not num_notes:
+        return None
+    return dict(min(unseen, key=lambda row: abs(math.log(row["notes"] / num_notes))))

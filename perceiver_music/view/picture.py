@@ -1,0 +1,252 @@
+"""A roll laid out for paper: systems one under another, as in a score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from perceiver_music.view.palette import LIGHT, Palette
+from perceiver_music.view.roll import Roll, clock, is_black, pitch_name
+from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
+
+WIDTH = 1600.0
+LEFT, RIGHT = 64.0, 28.0
+HEADER, FOOTER = 108.0, 18.0
+PITCH_HEIGHT = 4.4
+PEDAL_HEIGHT, PEDAL_GAP = 11.0, 6.0
+RULER, SYSTEM_GAP = 24.0, 30.0
+MOST_SYSTEMS = 24
+_ONE_SYSTEM_SECONDS, _SYSTEM_SECONDS = 75.0, 60.0
+_TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
+_TICK_ROOM = 80.0
+_LEAST_NOTE_WIDTH = 1.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where everything stands: systems of so many seconds, and the pitches of each."""
+
+    seconds: float
+    system_seconds: float
+    num_systems: int
+    low: int
+    high: int
+    has_pedal: bool
+
+    @classmethod
+    def of(cls, roll: Roll) -> Layout:
+        """Systems of equal length, as few as can be read."""
+        number = 1
+        if roll.seconds > _ONE_SYSTEM_SECONDS:
+            number = min(MOST_SYSTEMS, math.ceil(roll.seconds / _SYSTEM_SECONDS))
+        each = max(10.0, math.ceil(roll.seconds / number / 5) * 5.0)
+        low, high = roll.pitch_range
+        return cls(
+            seconds=roll.seconds,
+            system_seconds=each,
+            num_systems=math.ceil(roll.seconds / each - 1e-9),
+            low=low,
+            high=high,
+            has_pedal=roll.has_pedal,
+        )
+
+    @property
+    def roll_height(self) -> float:
+        """Of the pitches of one system."""
+        return (self.high - self.low + 1) * PITCH_HEIGHT
+
+    @property
+    def system_height(self) -> float:
+        """From one system to the next."""
+        pedal = PEDAL_GAP + PEDAL_HEIGHT if self.has_pedal else 0.0
+        return self.roll_height + pedal + RULER + SYSTEM_GAP
+
+    @property
+    def height(self) -> float:
+        """Of the whole picture."""
+        return HEADER + self.num_systems * self.system_height - SYSTEM_GAP + FOOTER
+
+    @property
+    def per_second(self) -> float:
+        """Units of width a second."""
+        return (WIDTH - LEFT - RIGHT) / self.system_seconds
+
+    def top(self, system: int) -> float:
+        """Where a system begins."""
+        return HEADER + system * self.system_height
+
+    def y(self, system: int, pitch: int) -> float:
+        """The upper edge of a pitch."""
+        return self.top(system) + (self.high - pitch) * PITCH_HEIGHT
+
+    def pieces(self, begin: float, end: float) -> Iterator[tuple[int, float, float]]:
+        """A stretch of time as (system, x, width): it may reach over the end of a system."""
+        first = min(int(begin / self.system_seconds), self.num_systems - 1)
+        last = min(max(first, math.ceil(end / self.system_seconds) - 1), self.num_systems - 1)
+        for system in range(first, last + 1):
+            origin = system * self.system_seconds
+            left, right = max(begin, origin), min(end, origin + self.system_seconds)
+            yield system, LEFT + (left - origin) * self.per_second, (right - left) * self.per_second
+
+    def span(self, system: int) -> tuple[float, float]:
+        """The times at which a system begins and ends; the last one ends with the music."""
+        begin = system * self.system_seconds
+        return begin, min(begin + self.system_seconds, max(self.seconds, begin + 1))
+
+
+def piano_roll(roll: Roll, palette: Palette = LIGHT) -> Drawing:
+    """The picture of a roll: one box a note, and one more for each system it reaches into."""
+    layout = Layout.of(roll)
+    shapes: list[Shape] = list(_header(roll, palette))
+    for system in range(layout.num_systems):
+        shapes += _ground(roll, layout, system, palette)
+    shapes += _notes(roll, layout, palette)
+    shapes += _pedal(roll, layout, palette)
+    shapes += _seams(roll, layout, palette)
+    return Drawing(
+        width=WIDTH,
+        height=round(layout.height, 1),
+        title=roll.title,
+        description=roll.description(),
+        paper=palette.paper,
+        shapes=tuple(shapes),
+    )
+
+
+def _header(roll: Roll, palette: Palette) -> Iterator[Shape]:
+    yield Label(
+        x=LEFT,
+        y=50,
+        text=roll.title,
+        size=_title_size(roll.title),
+        colour=palette.ink,
+        is_title=True,
+    )
+    yield Label(x=LEFT, y=80, text="  ·  ".join(roll.facts), size=16, colour=palette.faint)
+    ramps = [("primer", palette.primer), ("new music", palette.new)]
+    if roll.new is None:
+        ramps = [("soft to loud", palette.primer)]
+    elif bool(roll.is_new.all()):
+        ramps = [("soft to loud", palette.new)]
+    x = WIDTH - RIGHT
+    for name, ramp in reversed(ramps):
+        x -= 8.0 * len(ramp)
+        for step, colour in enumerate(ramp):
+            yield Box(x=x + 8 * step, y=38, width=8.2, height=12, fill=colour)
+        yield Label(x=x, y=70, text=name, size=14, colour=palette.faint)
+        x -= 28.0
+
+
+def _title_size(title: str) -> float:
+    """As large as there is room beside the legend."""
+    return min(32.0, max(14.0, 2_200.0 / max(1, len(title))))
+
+
+def _ground(roll: Roll, layout: Layout, system: int, palette: Palette) -> Iterator[Shape]:
+    begin, end = layout.span(system)
+    top, width = layout.top(system), (end - begin) * layout.per_second
+    grounds = [(LEFT, width, palette.paper, palette.black)]
+    if roll.new is not None and not bool(roll.is_new.all()):
+        grounds += [
+            (x, extent, palette.new_ground, palette.new_black)
+            for place, x, extent in layout.pieces(*roll.new)
+            if place == system and extent > 0
+        ]
+    for x, extent, ground, black in grounds:
+        yield Box(x=x, y=top, width=extent, height=layout.roll_height, fill=ground)
+        for pitch in filter(is_black, range(layout.low, layout.high + 1)):
+            y = layout.y(system, pitch)
+            yield Box(x=x, y=y, width=extent, height=PITCH_HEIGHT, fill=black)
+    for pitch in range(layout.low, layout.high + 1):
+        if pitch % 12 == 0:
+            y = layout.y(system, pitch) + PITCH_HEIGHT
+            yield Rule(x1=LEFT, y1=y, x2=LEFT + width, y2=y, colour=palette.octave)
+            yield Label(
+                x=LEFT - 10,
+                y=y + 1,
+                text=pitch_name(pitch),
+                size=14,
+                colour=palette.faint,
+                anchor="end",
+            )
+    yield from _ticks(layout, system, palette)
+
+
+def _ticks(layout: Layout, system: int, palette: Palette) -> Iterator[Shape]:
+    begin, end = layout.span(system)
+    top = layout.top(system)
+    bottom = top + layout.system_height - RULER - SYSTEM_GAP
+    step = next((t for t in _TICKS if t * layout.per_second >= _TICK_ROOM), _TICKS[-1])
+    second = math.ceil(begin / step) * step
+    while second <= end + 1e-9:
+        x = LEFT + (second - begin) * layout.per_second
+        yield Rule(x1=x, y1=top, x2=x, y2=bottom, colour=palette.line)
+        yield Label(
+            x=x, y=bottom + 18, text=clock(second), size=14, colour=palette.faint, anchor="middle"
+        )
+        second += step
+
+
+def _notes(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
+    columns = (roll.start, roll.end, roll.pitch, roll.velocity, roll.is_new)
+    for start, end, pitch, velocity, is_new in zip(*(c.tolist() for c in columns), strict=True):
+        colour = palette.shade(velocity, is_new=is_new)
+        kind = "note new" if is_new else "note"
+        for number, (system, x, width) in enumerate(layout.pieces(start, end)):
+            yield Box(
+                x=x,
+                y=layout.y(system, pitch) + 0.3,
+                width=max(_LEAST_NOTE_WIDTH, width - 0.4),
+                height=PITCH_HEIGHT - 0.6,
+                fill=colour,
+                radius=1.2,
+                kind="rest of a note" if number else kind,
+            )
+
+
+def _pedal(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
+    if not layout.has_pedal:
+        return
+    for system in range(layout.num_systems):
+        y = layout.top(system) + layout.roll_height + PEDAL_GAP + PEDAL_HEIGHT
+        begin, end = layout.span(system)
+        right = LEFT + (end - begin) * layout.per_second
+        yield Rule(x1=LEFT, y1=y, x2=right, y2=y, colour=palette.octave)
+        yield Label(x=LEFT - 10, y=y, text="Ped.", size=14, colour=palette.faint, anchor="end")
+    for begin, end, depth in roll.pedal_spans():
+        for system, x, width in layout.pieces(begin, end):
+            base = layout.top(system) + layout.roll_height + PEDAL_GAP + PEDAL_HEIGHT
+            height = depth * PEDAL_HEIGHT
+            # A hair wider, so that neighbours meet without a gap.
+            yield Box(
+                x=x,
+                y=base - height,
+                width=width + 0.15,
+                height=height,
+                fill=palette.pedal,
+                kind="pedal",
+            )
+
+
+def _seams(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
+    if roll.new is None:
+        return
+    names = [(roll.new[0], "new music"), (roll.new[1], "the file goes on")]
+    for second, name in names:
+        if not 0.01 < second < roll.seconds - 0.01:
+            continue
+        system, x, _ = next(layout.pieces(second, second + 1e-6))
+        top = layout.top(system)
+        yield Rule(
+            x1=x, y1=top - 14, x2=x, y2=top + layout.roll_height, colour=palette.seam, width=2
+        )
+        room = WIDTH - RIGHT - x
+        yield Label(
+            x=x + (6 if room > 140 else -6),
+            y=top - 4,
+            text=name,
+            size=15,
+            colour=palette.seam,
+            anchor="start" if room > 140 else "end",
+        )

@@ -1,0 +1,106 @@
+"""The training set of a checkpoint: made from a store, kept, carried, refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from perceiver_music.dataset.token_store import TokenStore
+from perceiver_music.errors import InvalidInputError, OutputExistsError, UnavailableError
+from perceiver_music.evaluation.passage_index_file import read_passages
+from perceiver_music.jobs import passages
+from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+from perceiver_music.model.checkpoint_description import verify_checkpoint
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """The bundled one, without an index."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(resolve_checkpoint(), folder)
+    (folder / passages.INDEX_FILE).unlink(missing_ok=True)
+    return folder
+
+
+def test_a_store_is_indexed_once(
+    tiny_store: TokenStore, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = passages.find(None, tiny_store.path)
+    train = tiny_store.split("train")
+    assert [piece["title"] for piece in found.pieces] == [piece.title for piece in train]
+    assert len(found.text) == sum(piece.num_notes for piece in train)
+    assert found.ranges["notes_per_second"][0] < found.ranges["notes_per_second"][2]
+    assert "pedal_share" not in found.ranges
+    [kept] = cache.rglob("*.index")
+    assert kept.stem == tiny_store.sha256
+    with monkeypatch.context() as patch:
+        patch.setattr(passages, "index_of", None)
+        assert passages.find(None, tiny_store.path).pieces == found.pieces
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert passages.find(None, tiny_store.path).pieces == found.pieces
+    assert read_passages(kept).pieces == found.pieces
+
+
+def test_a_cache_that_cannot_be_written_is_told_and_no_matter(
+    tiny_store: TokenStore, cache: Path
+) -> None:
+    cache.write_bytes(b"a file in the place of the folder")
+    told: list[str] = []
+    assert passages.find(None, tiny_store.path, warn=told.append).pieces
+    assert len(told) == 1
+
+
+def test_a_checkpoint_carries_it(tiny_store: TokenStore, checkpoint: Path) -> None:
+    with pytest.raises(UnavailableError) as refused:
+        passages.find(str(checkpoint), None)
+    assert "--data" in (refused.value.hint or "")
+    before = json.loads((checkpoint / "checkpoint.json").read_text())
+    told: list[str] = []
+    result = passages.build(tiny_store.path, str(checkpoint), warn=told.append)
+    assert "was trained on this store" in told[0]
+    assert (result.pieces, result.size) == (3, Path(result.output).stat().st_size)
+    carried = passages.find(str(checkpoint), None)
+    assert len(carried.pieces) == 3
+    assert carried.about["licence"] == before["licence"]
+    description = verify_checkpoint(checkpoint)
+    assert passages.INDEX_FILE in description.fields["files"]
+    after = dict(description.fields)
+    assert {**after, "files": None} == {**before, "files": None}
+    with pytest.raises(OutputExistsError):
+        passages.build(tiny_store.path, str(checkpoint))
+    passages.build(tiny_store.path, str(checkpoint), overwrite=True)
+    (checkpoint / passages.INDEX_FILE).write_bytes(b"junk")
+    with pytest.raises(InvalidInputError):
+        passages.find(str(checkpoint), None)
+
+
+def test_the_pedal_is_that_of_the_midi_files(tiny_store: TokenStore, tmp_path: Path) -> None:
+    import numpy as np
+
+    from perceiver_music.music.midi_writer import performance_to_midi
+    from perceiver_music.music.performance import PEDAL_DTYPE, Performance
+
+    first, *others = tiny_store.split("train")
+    pedal = np.array([(0, 127)], dtype=PEDAL_DTYPE)
+    midi = performance_to_midi(Performance(notes=tiny_store.notes(first), pedal=pedal))
+    (tmp_path / first.path).write_bytes(midi)
+    told: list[str] = []
+    found = passages.index_of(tiny_store.path, midi_folder=tmp_path, warn=told.append)
+    assert found.ranges["pedal_share"] == [1.0, 1.0, 1.0]
+    assert len(told) == len(others)
+
+
+def test_what_unseen_pieces_share_goes_by_length() -> None:
+    rows = [{"notes": n, "p95": n} for n in (250, 1_000, 4_000)]
+    for num_notes, expected in ((3, 250), (450, 250), (600, 1_000), (99_999, 4_000)):
+        found = passages.expected_shared(rows, num_notes)
+        assert found is not None
+        assert found["p95"] == expected
+    assert passages.expected_shared([], 100) is None
