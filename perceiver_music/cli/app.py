@@ -12,6 +12,7 @@ import typer
 
 from perceiver_music.cli import failures, help_text, settings
 from perceiver_music.cli.commands import (
+    bench,
     check,
     compose,
     continue_,
@@ -102,6 +103,7 @@ _add(app, "train", train.train, train.EXAMPLES)
 _add(app, "evaluate", evaluate.evaluate, evaluate.EXAMPLES)
 _add(app, "check", check.check, check.EXAMPLES)
 _add(app, "tokens", tokens.tokens, tokens.EXAMPLES)
+_add(app, "bench", bench.bench, bench.EXAMPLES)
 app.add_typer(models_group, name="models")
 _add(models_group, "list", models.list_models, models.LIST_EXAMPLES)
 _add(models_group, "info", models.info, models.INFO_EXAMPLES)

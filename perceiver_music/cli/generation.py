@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,12 @@ from perceiver_music.cli.outputs import (
     refuse_collisions,
 )
 from perceiver_music.cli.streaming import streaming
-from perceiver_music.errors import OutputExistsError, UsageError
+from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
 from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
 from perceiver_music.generation.options import LengthOption as LengthOfMusic
 
 if TYPE_CHECKING:
-    from perceiver_music.jobs.continuation import Session
+    from perceiver_music.jobs.continuation import ContinueRequest, Session
 
 AUDIO_SUFFIX = ".wav"
 MIDI_SUFFIXES = (".mid", ".midi")
@@ -113,6 +114,8 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         session = _open_session(call)
         console.info(f"device: {session.device}")
         console.detail(f"decoder: {session.decoder}")
+        if call.variations > 1:
+            _announce(call, session, variations)
     console.info(f"seed: {seed}")
     items = (
         Item(
@@ -187,24 +190,10 @@ def _make(
     started: float,
 ) -> bool:
     """Makes one variation and prints what it became; False when it was there already."""
-    primer = None if item.source.is_nothing else item.source.source
+    request = _request(call, item)
     if _is_there(item, call.existing):
         return _make_the_rest(invocation, call, item, started)
-    from perceiver_music.jobs import continuation as job
-
     assert session is not None
-    request = job.ContinueRequest(
-        primer=primer,
-        primer_name=item.source.name if primer is not None else "",
-        output=item.midi,
-        overwrite=call.existing.force,
-        seed=item.seed,
-        index=item.index,
-        length=LengthOfMusic(amount=call.length.amount, unit=call.length.unit),
-        ending=call.ending,
-        sampling=call.sampling,
-        **call.window,
-    )
     console = invocation.console
     with (
         console.progress(item.source.stem) as on_progress,
@@ -227,6 +216,32 @@ def _make(
         invocation.written(item.audio)
     invocation.emit(fields, inputs=item.input_names, outputs=item.outputs, since=started)
     return True
+
+
+def _request(call: GenerationCall, item: _Variation) -> ContinueRequest:
+    from perceiver_music.jobs.continuation import ContinueRequest
+
+    primer = None if item.source.is_nothing else item.source.source
+    return ContinueRequest(
+        primer=primer,
+        primer_name=item.source.name if primer is not None else "",
+        output=item.midi,
+        overwrite=call.existing.force,
+        seed=item.seed,
+        index=item.index,
+        length=LengthOfMusic(amount=call.length.amount, unit=call.length.unit),
+        ending=call.ending,
+        sampling=call.sampling,
+        **call.window,
+    )
+
+
+def _announce(call: GenerationCall, session: Session, variations: Sequence[_Variation]) -> None:
+    """Has variations of one primer made together; what is wrong is told in an item's turn."""
+    with contextlib.suppress(PerceiverMusicError):
+        session.announce(
+            [_request(call, item) for item in variations if _needs_work(item, call.existing)]
+        )
 
 
 def _make_the_rest(

@@ -1,12 +1,13 @@
 """`continue`, `compose` and `infill`: new music after a primer, from nothing, or in a gap.
 
-A session loads the checkpoint once; each item is then decoded alone, so that a variation depends
-on nothing but its own seed, index, primer, options and checkpoint.
+A session loads the checkpoint once; no item depends on another, so that a variation depends on
+nothing but its own seed, index, primer, options and checkpoint.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music import __version__
@@ -21,6 +22,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.jobs.siblings import Made, Siblings
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 
@@ -41,6 +43,7 @@ class Session:
         self._loaded = loaded
         self.context = context
         self.latents = latents
+        self._siblings = Siblings()
 
     @property
     def loaded(self) -> LoadedDecoder:
@@ -72,6 +75,13 @@ class Session:
             **self._loaded.computed_with,
         )
 
+    def announce(self, requests: Sequence[ContinueRequest]) -> None:
+        """Say what `run` will be asked for: variations of one primer are then decoded together.
+
+        Each is the same piece as alone; they are only made sooner.
+        """
+        self._siblings.announce(requests)
+
     def run(
         self,
         request: ContinueRequest,
@@ -95,12 +105,10 @@ class Session:
             StorageError: reading or writing failed.
             NonFiniteError: the model's prediction is not a number.
         """
-        started = time.perf_counter()
         planned = plan(request, self._loaded.description, context=self.context, warn=warn)
         if request.output is not None:
             probe_output(request.output, overwrite=request.overwrite)
-        music = self._decode(planned, on_progress, stream)
-        decode_seconds = time.perf_counter() - started
+        music, decode_seconds = self._decode(planned, on_progress, stream)
         data = self._with_settings(planned, planned.as_midi(music))
         if request.output is not None:
             write_bytes_atomically(request.output, data, overwrite=request.overwrite)
@@ -129,11 +137,24 @@ class Session:
         planned: Plan,
         on_progress: ProgressCallback,
         stream: EventSink | None,
-    ) -> Continuation:
+    ) -> Made:
         from perceiver_music.generation.continuation import continue_events
         from perceiver_music.generation.sampling import variation_rng
 
         request = planned.request
+        together = self._siblings.of(request)
+        if stream is None and (brought := self._siblings.take(request)) is not None:
+            return brought
+        if stream is None and len(together) > 1:
+            return self._siblings.make(
+                together,
+                self._loaded.model,
+                planned.opening,
+                planned.limits,
+                context=self.context,
+                latents=self.latents,
+                on_music=lambda music: self._report(music, planned, on_progress),
+            )
         growing = continue_events(
             self._loaded.model,
             planned.opening,
@@ -145,10 +166,14 @@ class Session:
         )
         if stream is not None:
             growing = streamed(growing, planned.opening, stream)
+        started = time.perf_counter()
         for music in growing:
-            if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
-                on_progress(_progress(music, planned.limits))
-        return music
+            self._report(music, planned, on_progress)
+        return Made(music, time.perf_counter() - started)
+
+    def _report(self, music: Continuation, planned: Plan, on_progress: ProgressCallback) -> None:
+        if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
+            on_progress(_progress(music, planned.limits))
 
     def _with_settings(self, planned: Plan, midi: bytes) -> bytes:
         """The file with all that decided it, for a later replay."""

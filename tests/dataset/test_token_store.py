@@ -54,7 +54,11 @@ def write(
     overwrite: bool = False,
 ) -> str:
     return write_token_store(
-        path, pieces, tokenizer_name="ours", fingerprint=fingerprint, overwrite=overwrite
+        path,
+        pieces,
+        tokenizer_name="maestro-performance-400",
+        fingerprint=fingerprint,
+        overwrite=overwrite,
     )
 
 
@@ -81,7 +85,7 @@ def refused(path: Path, data: bytes, match: str) -> None:
 
 def test_what_goes_in_comes_out(path: Path) -> None:
     store = TokenStore.open(path)
-    assert store.tokenizer_name == "ours"
+    assert store.tokenizer_name == "maestro-performance-400"
     assert store.fingerprint == vocabulary.FINGERPRINT
     for number, (stored, given) in enumerate(zip(store.pieces, PIECES, strict=True)):
         assert stored == Piece(
