@@ -2,7 +2,7 @@
 
     model.safetensors   the weights, bfloat16
     checkpoint.json     format, architecture and its configuration, tokenizer, recipe, data,
-                        metrics, licence, and size and sha256 of every other file
+                        metrics, licence, size and sha256 of every other file, and its own sha256
     MODEL_CARD.md       the same for people
 
 Its sha256 is that of all that decides what it computes (`identity_of`). Nothing is unpickled.
@@ -10,7 +10,6 @@ Its sha256 is that of all that decides what it computes (`identity_of`). Nothing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +33,7 @@ from perceiver_music.model.checkpoint_description import (
     verify_checkpoint,
 )
 from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
+from perceiver_music.sealed_json import sealed
 from perceiver_music.tokenizer import vocabulary
 
 _NO_FIT = "its weights do not fit its configuration"
@@ -116,8 +116,7 @@ def save_checkpoint(
             **details,
             "files": file_table(folder),
         }
-        data = json.dumps(description, indent=2, ensure_ascii=False).encode() + b"\n"
-        (folder / DESCRIPTION_FILE).write_bytes(data)
+        (folder / DESCRIPTION_FILE).write_bytes(sealed(description))
     return identity_of(description)
 
 
