@@ -139,10 +139,7 @@ def write_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
 
 
 def probe_output(path: PathLike, *, overwrite: bool) -> None:
-    """Fail as writing `path` would for its folder or name, before work is done for it.
-
-    Raises: as `write_atomically`.
-    """
+    """Fail as `write_atomically` would for folder or name, before work is done for it."""
     target = Path(path)
     with reporting_storage_errors(target):
         _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
@@ -188,14 +185,18 @@ def _refuse_what_cannot_be_replaced(target: Path, *, overwrite: bool) -> None:
 
 
 def _create_temporary(target: Path) -> tuple[Path, int]:
-    """An empty file of our own in the target's folder, and the mode that the umask gave it."""
+    """An empty file of our own in the target's folder, and its mode after the umask."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_KEPT_SUFFIX else ""
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp{suffix}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
+        try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return temporary, mode
 
 
@@ -219,7 +220,7 @@ def _publish_new(temporary: Path, target: Path) -> None:
 
 
 def _publish_without_links(temporary: Path, target: Path) -> None:
-    """For file systems without hard links: claim the name, then replace our own claim."""
+    """Without hard links: claim the name, then replace our own claim."""
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:

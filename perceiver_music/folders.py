@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import itertools
 import os
 import re
 import secrets
@@ -103,16 +104,17 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    for _ in range(2):  # what fails once may well not fail twice
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
-def remove_leavings(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder that nobody else writes to."""
-    for path in folder.glob(".*"):
+def remove_leavings(*folders: Path) -> None:
+    """Remove what writers that were killed left in folders that nobody else writes to."""
+    for path in itertools.chain.from_iterable(folder.glob(".*") for folder in folders):
         if _LEAVING.fullmatch(path.name):
             _remove(path)
 

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import PathLike
 from perceiver_music.folders import file_table, write_folder_atomically
 from perceiver_music.model.base import SequenceModel
@@ -33,6 +32,7 @@ from perceiver_music.model.checkpoint_description import (
     verify_checkpoint,
 )
 from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
+from perceiver_music.model.tensor_file import read_tensors, write_tensors
 from perceiver_music.sealed_json import sealed
 from perceiver_music.tokenizer import vocabulary
 
@@ -99,12 +99,8 @@ def save_checkpoint(
         OutputExistsError: it exists and is not to be overwritten.
         StorageError: it cannot be written.
     """
-    tensors = {
-        key: tensor.detach().to("cpu", torch.bfloat16).contiguous()
-        for key, tensor in (weights or model.state_dict()).items()
-    }
     with write_folder_atomically(path, overwrite=overwrite) as folder:
-        safetensors.torch.save_file(tensors, folder / WEIGHTS_FILE)
+        write_tensors(folder / WEIGHTS_FILE, weights or model.state_dict(), torch.bfloat16)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
         description = {
             "format": FORMAT,
@@ -131,8 +127,8 @@ def load_checkpoint(
     """
     description = verify_checkpoint(path)
     try:
-        tensors = safetensors.torch.load_file(description.path / WEIGHTS_FILE)
-    except safetensors.SafetensorError:
+        tensors = read_tensors(description.path / WEIGHTS_FILE)
+    except InvalidInputError:
         raise refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
     model = _network_for(description, tensors)
     try:

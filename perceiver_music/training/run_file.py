@@ -74,6 +74,13 @@ def write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) 
     write_bytes_atomically(run_folder / RUN_FILE, sealed(document), overwrite=True)
 
 
+def holds_run(folder: Path) -> bool:
+    """Whether a run was begun in a folder, or has left steps there."""
+    steps = (path.name.removeprefix("step-") for path in folder.glob("steps/step-*"))
+    # A run that was killed before its description was written has step 0 alone: nothing to lose.
+    return (folder / RUN_FILE).exists() or any(step.strip("0") for step in steps)
+
+
 def newest_run(folder: Path) -> Path:
     """The run folder in `folder` that was begun or resumed last.
 

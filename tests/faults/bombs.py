@@ -141,4 +141,3 @@ def fits_its_bytes(data: bytes, midi: MidiFile, ids: npt.NDArray[np.uint16]) -> 
 def _too_long(midi: MidiFile) -> Iterator[str]:
     if midi.performance.seconds * 1e6 > MAX_MUSIC_US:
         yield "more than six hours"
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import gc
 import importlib
 import json
@@ -92,6 +93,8 @@ def _become(order: dict[str, Any]) -> int:
         os.environ.pop(name, None)
     os.chdir(order["folder"])
     _connect(order["streams"])
+    if sys.stderr is not None:
+        faulthandler.register(signal.SIGUSR1)
     if order["setup"]:
         module, _, function = order["setup"].partition(":")
         getattr(importlib.import_module(module), function)(*order["setup_arguments"])
@@ -130,9 +133,7 @@ def arm(
 
     strike = ctypes.CDLL(None).faults_arm
     texts = [os.fsencode(text) for text in (folder, letters)]
-    strike(
-        *texts, ctypes.c_long(at), ctypes.c_long(times), error, signal_number, os.fsencode(log)
-    )
+    strike(*texts, ctypes.c_long(at), ctypes.c_long(times), error, signal_number, os.fsencode(log))
 
 
 def warm_up() -> None:

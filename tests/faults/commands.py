@@ -166,6 +166,8 @@ class Commands:
         answer = self._ask({"do": "wait", "pid": running.pid, "seconds": seconds})
         is_late = not answer["pid"]
         if is_late:
+            running.send(signal.SIGUSR1)  # where it hangs is told on its standard error
+            time.sleep(1)
             os.killpg(running.pid, signal.SIGKILL)
             answer = self._ask({"do": "wait", "pid": running.pid, "seconds": 60})
         return self._end(answer, is_late=is_late)
