@@ -27,6 +27,7 @@ from tests.faults.workshop import Workshop
 
 LETTERS = "owsrlcmu"
 RANK_PATIENCE = 60
+SURVIVOR_SECONDS = 2.0
 RANK_SHARE = 0.4
 """Trials with two ranks, as many again as this share of those with one."""
 
@@ -80,14 +81,16 @@ def with_two_ranks(ledger: Ledger, size: int, workshop: Workshop) -> None:
     for number in range(size + 1):
         run = folder / f"run-{number}"
         started = time.monotonic()
-        codes = _ranks(workshop, run, victim=number % 2, when=rng.random() * seconds * bool(number))
+        codes = train_with_ranks(
+            workshop, run, victim=number % 2, when=rng.random() * seconds * bool(number)
+        )
         seconds = time.monotonic() - started if number == 0 else seconds
         if number == 0:
             assert codes == [0, 0], codes
             expected = fingerprint(run)
             continue
         survivor = codes[1 - number % 2]
-        codes = _ranks(workshop, run)
+        codes = train_with_ranks(workshop, run)
         has_ended = codes in ([0, 0], [2, 2])
         found = fingerprint(run) if has_ended else {}
         ledger.enter(
@@ -98,8 +101,26 @@ def with_two_ranks(ledger: Ledger, size: int, workshop: Workshop) -> None:
         ledger.count("with_two_ranks")
 
 
-def _ranks(workshop: Workshop, run: Path, *, victim: int = 0, when: float = 0) -> list[int | None]:
-    """Train or go on with two ranks, as torchrun starts them; kill one after `when` seconds."""
+def train_with_ranks(
+    workshop: Workshop,
+    run: Path,
+    *,
+    victim: int = 0,
+    when: float = 0,
+    plants: dict[int, tuple[str, tuple[object, ...]]] | None = None,
+) -> list[int | None]:
+    """Train or go on with two ranks, as torchrun starts them.
+
+    Args:
+        workshop: for store and commands.
+        run: the run folder.
+        victim: the rank that is killed.
+        when: after how many seconds; 0 for not at all.
+        plants: of a rank, what is called in its process before it begins.
+
+    Returns:
+        Their exit codes.
+    """
     words = next_words(workshop, run)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -108,18 +129,15 @@ def _ranks(workshop: Workshop, run: Path, *, victim: int = 0, when: float = 0) -
     running: list[Running] = []
     for rank in range(2):
         environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        running.append(workshop.commands.start(*words, folder=run.parent, environment=environment))
+        setup, arguments = (plants or {}).get(rank, (None, ()))
+        options = {"environment": environment, "setup": setup, "setup_arguments": arguments}
+        running.append(workshop.commands.start(*words, folder=run.parent, **options))
     if when:
         time.sleep(when)
         running[victim].send(signal.SIGKILL)
-        _as_torchrun_does(workshop, running, victim)
+        time.sleep(SURVIVOR_SECONDS)
+        running[1 - victim].send(signal.SIGTERM)  # torchrun would not have waited so long
     return [workshop.commands.wait(one, RANK_PATIENCE).code for one in running]
-
-
-def _as_torchrun_does(workshop: Workshop, running: list[Running], victim: int) -> None:
-    """Give the survivor a moment to notice by itself, then send it SIGTERM."""
-    time.sleep(2)
-    running[1 - victim].send(signal.SIGTERM)
 
 
 def under_torchrun(workshop: Workshop, run: Path) -> int:
