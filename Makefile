@@ -17,7 +17,7 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint c
 TEST_THREADS := OMP_NUM_THREADS=1
 TEST_PROCESSES ?= 2
 
-.PHONY: demo test lint types floors pytest clean
+.PHONY: demo test lint types floors pytest faults clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/demo.stamp
@@ -38,6 +38,10 @@ floors: $(VENV)/test.stamp
 
 pytest: $(VENV)/test.stamp
 	$(TEST_THREADS) $(RUN) pytest -n $(TEST_PROCESSES)
+
+# Every promise of docs/reliability.md in full, which takes hours. One of them: make faults ONLY="1 4"
+faults: $(VENV)/test.stamp
+	$(TEST_THREADS) $(RUN) benchmarks.faults.run $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) build dist demo
