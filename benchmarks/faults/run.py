@@ -28,7 +28,10 @@ RESULTS = Path(__file__).with_name("results.json")
 def examine(promise: Promise, size: int) -> tuple[dict[str, Any], list[str]]:
     """One row, and what did not hold."""
     started, began_at = time.perf_counter(), os.times()
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder, Workshop(Path(folder)) as workshop:
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as folder,
+        Workshop(Path(folder)) as workshop,
+    ):
         ledger = promise.examine(size, workshop)
     now = os.times()
     cpu = sum(now[:4]) - sum(began_at[:4])

@@ -100,11 +100,11 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 """Descriptions that lie, with a seal that is right."""
 
-TEXTS = {
-    "no description": b"",
-    "a pickled description": pickle.dumps({"format": 1}),
-    "a description of a hundred megabytes": b" " * (100 << 20) + b"{}",
-    "a deep description": b"[" * 500_000,
+TEXTS: dict[str, Callable[[], bytes]] = {
+    "no description": lambda: b"",
+    "a pickled description": lambda: pickle.dumps({"format": 1}),
+    "a description of a hundred megabytes": lambda: b" " * (100 << 20) + b"{}",
+    "a deep description": lambda: b"[" * 500_000,
 }
 
 
@@ -163,7 +163,7 @@ def _plant(name: str, honest: Path, path: Path) -> Path:
     elif name in FIELDS:
         description.write_bytes(sealed(_changed(fields, FIELDS[name])))
     else:
-        description.write_bytes(TEXTS[name])
+        description.write_bytes(TEXTS[name]())
     return path
 
 
