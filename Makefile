@@ -61,7 +61,9 @@ $(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+# All but torch by its hash, then torch and the program itself.
+$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp
 

@@ -150,7 +150,7 @@ def main() -> None:
             soundfont=SoundFont(path=path, presets=presets),
             options=SynthesisOptions(**order["options"]),
         ):
-            _write_all(samples, memoryview(np.ascontiguousarray(block)).cast("B"))
+            _write_all(samples, memoryview(block.tobytes()))
     except BrokenPipeError:
         os._exit(0)  # nobody listens any more
     except PerceiverMusicError as error:

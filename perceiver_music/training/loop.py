@@ -48,7 +48,7 @@ class LoopSetting:
     max_minutes: float | None = None
 
 
-class ValidationStopped(Exception):  # noqa: N818
+class ValidationStopped(Exception):
     """Validation was left before its end, because somebody wished to."""
 
 

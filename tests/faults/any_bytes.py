@@ -29,8 +29,10 @@ COMMANDS = (
     ("tokens", "{file}", "--json"),
     ("preprocess", "{file}", "-o", "{folder}/x.store", "--force", "--workers", "1", "--json"),
     ("evaluate", "{file}", "--checkpoint", "{checkpoint}", "--json"),
-    ("continue", "{file}", "--checkpoint", "{checkpoint}", "--length", "8", "--seed", "1")
-    + ("-o", "{folder}/x.mid", "--force", "--json"),
+    (
+        *("continue", "{file}", "--checkpoint", "{checkpoint}", "--length", "8", "--seed", "1"),
+        *("-o", "{folder}/x.mid", "--force", "--json"),
+    ),
 )
 """Every command that reads MIDI in less time than it plays."""
 

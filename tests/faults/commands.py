@@ -129,7 +129,9 @@ class Commands:
             folder: where it works.
             environment: more variables.
             without: variables that it is not to have.
-            stdin, stdout, stderr: paths; None for closed, "" for a file that is read at its end.
+            stdin: a path; None for closed.
+            stdout: the same, or "" for a file that is read at the command's end.
+            stderr: the same.
             fault: planted in its storage calls.
             limits: `RLIMIT_...` to a number.
             setup: `module:function`, called in the process before it begins.

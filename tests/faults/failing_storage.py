@@ -115,7 +115,7 @@ WRITERS = {
 
 
 def examine(ledger: Ledger, size: int, workshop: Workshop) -> None:
-    """Fail `size` places of each writer with an error each, then on a small disk and `ulimit -f`."""
+    """Fail `size` places of each writer, then give it a small disk and `ulimit -f`."""
     for name, writer in WRITERS.items():
         _fail_everywhere(ledger, name, writer, size, workshop)
     _fail_training(ledger, size, workshop)

@@ -23,7 +23,7 @@ def examine(ledger: Ledger, size: int, workshop: Workshop) -> None:
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
             name, seed = waiting.pop()
-            words = workshop.words(WORDS) + ["--seed", str(seed), "-o", f"{name}.mid"]
+            words = [*workshop.words(WORDS), "--seed", str(seed), "-o", f"{name}.mid"]
             started: Running = workshop.commands.start(*words, folder=folder)
             running[started.pid] = name
         finished, how = workshop.commands.wait_for_any()

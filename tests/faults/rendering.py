@@ -13,7 +13,7 @@ from tests.faults.workshop import Workshop
 
 TAIL_SECONDS = 30
 FROM_A_REAL_FONT = 10
-"""One of so many mutants comes from the font that pretty_midi brings, the others from a tiny one."""
+"""One of so many mutants is of the font that pretty_midi brings, the others of a tiny one."""
 CHORD = b"".join(b"\x00\x90" + bytes([pitch, 90]) for pitch in (48, 60, 72))
 CHORD_END = b"\x60\x80\x30\x00" + b"\x00\x80\x3c\x00\x00\x80\x48\x00"
 

@@ -20,7 +20,7 @@ LETTERS = "ru"
 
 
 def examine(ledger: Ledger, size: int, workshop: Workshop) -> None:
-    """Kill while older steps are removed; every other time a broken step is planted as the newest."""
+    """Kill while older steps are removed; every other time plant a broken step as the newest."""
     folder = workshop.fresh("retention")
     run = folder / "run"
     words = start_words(workshop, run, *SETTINGS)

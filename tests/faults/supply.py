@@ -92,7 +92,7 @@ def planted_hash(ledger: Ledger, folder: Path, version: str, hashes: list[str]) 
 
 
 def audit(ledger: Ledger) -> None:
-    """Ask whether a locked version is known to be vulnerable; never say yes for want of an answer."""
+    """Ask whether a locked version is known to be vulnerable; no answer is no "no"."""
     command = [sys.executable, "-m", "pip_audit", "--strict", "--no-deps", "--disable-pip"]
     command += ["--progress-spinner", "off", "-r", str(LOCK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)

@@ -25,8 +25,10 @@ COMMANDS = {
     "render": ("render", "{file}", "--force", "-o", "{output}.wav"),
     "tokens": ("tokens", "{file}"),
     "preprocess": ("preprocess", "{file}", "-o", "{output}.store", "--workers", "1", "--force"),
-    "train": ("train", "--data", "{store}", "--output", "{output}-run", "--recipe", "smoke")
-    + ("--max-steps", "1", "--device", "cpu"),
+    "train": (
+        *("train", "--data", "{store}", "--output", "{output}-run", "--recipe", "smoke"),
+        *("--max-steps", "1", "--device", "cpu"),
+    ),
     "evaluate": ("evaluate", "{file}", "--checkpoint", "{checkpoint}"),
     "models list": ("models", "list"),
     "models info": ("models", "info", "{checkpoint}"),

@@ -1,4 +1,4 @@
-"""Small training runs by the real command, ended in all ways, and what their end must be equal to."""
+"""Small training runs by the real command, ended in all ways, and what they must end as."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SETTINGS = {
     "run.checkpoint_every": "3",
     "run.keep": "2",
 }
-"""Reports, validation and saving fall on different steps, so that each is met between the others."""
+"""Reports, validation and saving fall on different steps: each is met between the others."""
 
 
 def start_words(workshop: Workshop, run: Path, *settings: str, steps: int = STEPS) -> list[str]:
