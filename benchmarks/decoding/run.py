@@ -1,92 +1,144 @@
-"""Events per second after a long primer, with and without caches."""
+"""Events per second after a long primer: the native decoder, torch with caches and without."""
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import statistics
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.decoding.contenders import (
+    Contender,
+    Timing,
+    build,
+    cached,
+    native,
+    primer,
+    uncached,
+)
 from benchmarks.provenance import torch_made_with
-from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.options import SamplingOptions
-from perceiver_music.generation.sampling import draw, probabilities, variation_rng
-from perceiver_music.model.base import Anchor, SequenceModel
-from perceiver_music.model.checkpoint import load_checkpoint
-from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.model.base import SequenceModel
+from perceiver_music.model.native.decoder import NativeDecoder
+from perceiver_music.model.native.library import load_library
 
 RESULTS = Path(__file__).with_name("results.json")
-PRIMER_EVENTS, ROUNDS, CACHED_EVENTS, UNCACHED_EVENTS = 4096, 7, 400, 8
+PRIMER_EVENTS, NEW_EVENTS, UNCACHED_EVENTS = 4096, 1024, 4
+LONG_CONTEXT, LONG_EVENTS = 32_768, 512
+BATCHES, BATCH_STEPS = (8, 16), 256
+MAESTRO_EVENTS_A_SECOND = 39.8
 
 
-def primer() -> list[int]:
-    """Events that the grammar allows; what they sound like does not change the work."""
-    rng, grammar, tokens = np.random.default_rng(0), Grammar(), [v.BOS]
-    while len(tokens) < PRIMER_EVENTS:
-        token = int(rng.choice(np.flatnonzero(grammar.allowed())))
-        grammar.take(token)
-        tokens.append(token)
-    return tokens
+def in_turn(contenders: dict[str, Contender], rounds: int) -> dict[str, list[Timing]]:
+    """Every contender once a round, so that what disturbs one disturbs all."""
+    timings: dict[str, list[Timing]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            timings[name].append(contender())
+    return timings
 
 
-def next_event(logits: torch.Tensor, grammar: Grammar, rng: np.random.Generator) -> int:
-    """All that a real continuation does for an event beside the model."""
-    token = draw(probabilities(logits.numpy(), grammar.allowed(), SamplingOptions()), rng)
-    grammar.take(token)
-    return token
+def medians(timings: list[Timing]) -> dict[str, float]:
+    """Medians over the rounds."""
+    return {
+        "events_per_second": round(statistics.median(t.events_per_second for t in timings), 1),
+        "first_event_seconds": round(statistics.median(t.first for t in timings), 4),
+        "longest_gap_ms": round(1e3 * statistics.median(t.longest for t in timings), 2),
+    }
 
 
-def cached(model: SequenceModel, tokens: list[int]) -> tuple[float, float]:
-    """Seconds to read the primer, and events a second after it."""
-    grammar, rng = Grammar(velocity_bin=16), variation_rng(1, 1)
-    started = time.perf_counter()
-    state = model.begin(tokens)
-    read = time.perf_counter()
-    for _ in range(CACHED_EVENTS):
-        model.advance(state, next_event(state.logits, grammar, rng))
-    return read - started, CACHED_EVENTS / (time.perf_counter() - read)
+def step_bytes(decoder: NativeDecoder, model: SequenceModel) -> int:
+    """What an int8 step must read: matrices, the context's keys, the latents' keys and values."""
+    config: Any = model.config
+    width, layers = config.block.width, config.num_layers
+    matrices = sum(
+        tensor.numel()
+        for name, tensor in model.state_dict().items()
+        if name.startswith(("cross.", "layers.", "output.")) and "value_table" not in name
+    )
+    matrices -= 2 * width * width  # keys and values of the context come from a table
+    values = 4 * decoder.vocabulary_size * width
+    held = 2 * layers * width * decoder.latents * 3 // 4
+    return matrices + values + held + width * decoder.context
 
 
-@torch.inference_mode()
-def uncached(model: SequenceModel, tokens: list[int]) -> float:
-    """Events a second when each one takes a whole forward pass."""
-    grammar, rng, tokens = Grammar(velocity_bin=16), variation_rng(1, 1), list(tokens)
-    started = time.perf_counter()
-    for _ in range(UNCACHED_EVENTS):
-        anchor = Anchor.at(len(tokens), context=model.context, latents=model.latents)
-        window = torch.tensor([tokens[anchor.context_start :]])
-        logits = model(window, num_latents=anchor.num_latents)[0, -1]
-        tokens.append(next_event(logits, grammar, rng))
-    return UNCACHED_EVENTS / (time.perf_counter() - started)
+def read_seconds(num_bytes: int, rounds: int) -> float:
+    """CPU seconds to read so many bytes once, the median."""
+    library = load_library()
+    assert library is not None
+    data = np.ones(num_bytes, np.uint8)
+    seconds = []
+    for _ in range(10 * rounds):
+        started = time.process_time()
+        library.pm_read(data.ctypes.data, num_bytes)
+        seconds.append(time.process_time() - started)
+    return statistics.median(seconds)
+
+
+def compare(size: str, rounds: int) -> dict[str, Any]:
+    """One model, one voice, in all ways; then batches, in int8."""
+    model, tokens = build(size), primer(PRIMER_EVENTS)
+    decoders = {f"native {name}": native(model, name) for name in ("int8", "fp32")}
+    contenders: dict[str, Contender] = {
+        name: partial(cached, decoder, tokens, NEW_EVENTS) for name, decoder in decoders.items()
+    }
+    contenders["torch, cached"] = partial(cached, model, tokens, NEW_EVENTS)
+    contenders["torch, uncached"] = partial(uncached, model, tokens, UNCACHED_EVENTS)
+    for batch in BATCHES:
+        name = f"native int8, batch {batch}"
+        contenders[name] = partial(cached, decoders["native int8"], tokens, BATCH_STEPS, batch)
+    for contender in contenders.values():
+        contender()
+    found: dict[str, Any] = {
+        name: medians(timings) for name, timings in in_turn(contenders, rounds).items()
+    }
+    num_bytes = step_bytes(decoders["native int8"], model)
+    seconds = read_seconds(num_bytes, rounds)
+    per_event = 1 / found["native int8"]["events_per_second"]
+    return {
+        "parameters": model.num_parameters,
+        "context": model.context,
+        "latents": model.latents,
+        "ways": found,
+        "int8_step_bytes": num_bytes,
+        "read_gigabytes_per_second": round(num_bytes / seconds / 1e9, 1),
+        "share_of_read_limit": round(seconds / per_event, 2),
+        "times_real_time": round(1 / per_event / MAESTRO_EVENTS_A_SECOND, 1),
+    }
+
+
+def long_context(rounds: int) -> dict[str, Any]:
+    """What an event costs when the context is eight times as long."""
+    contenders: dict[str, Contender] = {}
+    for context in (4096, LONG_CONTEXT):
+        decoder = native(build("20M", context=context), "int8")
+        contenders[str(context)] = partial(cached, decoder, primer(context), LONG_EVENTS)
+    found = {name: medians(timings) for name, timings in in_turn(contenders, rounds).items()}
+    costs = [1 / found[name]["events_per_second"] for name in ("4096", str(LONG_CONTEXT))]
+    return {"contexts": found, "cost_ratio": round(costs[1] / costs[0], 2)}
 
 
 def main() -> None:
     """Measure in turn, and keep the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", nargs="*", default=["bundled", "5M", "20M"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    loaded = load_checkpoint(resolve_checkpoint(arguments.checkpoint))
-    tokens = primer()
-    cached(loaded.model, tokens)
-    rounds = [
-        (*cached(loaded.model, tokens), uncached(loaded.model, tokens)) for _ in range(ROUNDS)
-    ]
-    read, fast, slow = (statistics.median(column) for column in zip(*rounds, strict=True))
     result = {
-        "checkpoint": loaded.name,
-        "checkpoint_sha256": loaded.sha256,
         "primer_events": PRIMER_EVENTS,
-        "seconds_to_read_the_primer": round(read, 3),
-        "events_per_second_cached": round(fast, 1),
-        "events_per_second_uncached": round(slow, 2),
-        "ratio": round(fast / slow, 1),
-        "rounds": ROUNDS,
+        "new_events": NEW_EVENTS,
+        "rounds": arguments.rounds,
+        "seconds_are": "processor time of one thread",
+        "models": {size: compare(size, arguments.rounds) for size in arguments.sizes},
+        "long_context_20M": long_context(arguments.rounds),
+        "date": datetime.date.today().isoformat(),
         "made_with": torch_made_with(),
     }
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")

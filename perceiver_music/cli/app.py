@@ -16,9 +16,11 @@ from perceiver_music.cli.commands import (
     continue_,
     data,
     evaluate,
+    infill,
     models,
     preprocess,
     render,
+    replay,
     tokens,
     train,
 )
@@ -83,6 +85,8 @@ data_group = typer.Typer(
 
 _add(app, "continue", continue_.continue_, continue_.EXAMPLES)
 _add(app, "compose", compose.compose, compose.EXAMPLES)
+_add(app, "infill", infill.infill, infill.EXAMPLES)
+_add(app, "replay", replay.replay, replay.EXAMPLES)
 _add(app, "render", render.render, render.EXAMPLES)
 _add(app, "preprocess", preprocess.preprocess, preprocess.EXAMPLES)
 _add(app, "train", train.train, train.EXAMPLES)

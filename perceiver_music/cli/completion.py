@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+DECODERS = ("auto", "int8", "fp32", "torch")
 
 
 def complete_device(incomplete: str) -> list[str]:
     """Devices that begin as typed."""
     return [name for name in DEVICES if name.startswith(incomplete)]
+
+
+def complete_decoder(incomplete: str) -> list[str]:
+    """Decoders that begin as typed."""
+    return [name for name in DECODERS if name.startswith(incomplete)]
 
 
 def complete_checkpoint(incomplete: str) -> list[str]:

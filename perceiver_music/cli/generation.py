@@ -1,4 +1,4 @@
-"""What `continue` and `compose` share: the batch of variations that they are."""
+"""What `continue`, `compose` and `infill` share: the batch of variations that they are."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class GenerationCall:
         default_name: template of the outputs when `-o` gives none.
         length, ending, sampling: how much new music, and of which kind.
         window: fields of the job's request that say which part of a primer is used.
-        checkpoint, device, context, latents: what makes it.
+        checkpoint, device, decoder, context, latents: what makes it.
         seed: None draws one.
         variations: items per input.
         output: the word after `-o`.
@@ -55,6 +55,7 @@ class GenerationCall:
     sampling: SamplingOptions
     checkpoint: str | None
     device: str
+    decoder: str
     context: int | None
     latents: int | None
     seed: int | None
@@ -104,6 +105,7 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     if any(_needs_work(item, call.existing) for item in variations):
         session = _open_session(call)
         console.info(f"device: {session.device}")
+        console.detail(f"decoder: {session.decoder}")
     console.info(f"seed: {seed}")
     items = (
         Item(
@@ -131,9 +133,12 @@ def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> 
 
 
 def _variations(call: GenerationCall, names: OutputNames, seed: int) -> Iterator[_Variation]:
+    from perceiver_music.jobs.continuation_plan import check_infill
     from perceiver_music.jobs.models import info
 
     description = info(call.checkpoint).description
+    if "between_seconds" in call.window:
+        check_infill(description)
     checkpoint = {"checkpoint": description.name, "checkpoint_sha256": description.sha256}
     for source in call.inputs:
         make = partial(_Variation, source=source, seed=seed, checkpoint=checkpoint)
@@ -151,7 +156,11 @@ def _open_session(call: GenerationCall) -> Session:
     from perceiver_music.jobs import continuation as job
 
     return job.open_session(
-        call.checkpoint, device=call.device, context=call.context, latents=call.latents
+        call.checkpoint,
+        device=call.device,
+        decoder=call.decoder,
+        context=call.context,
+        latents=call.latents,
     )
 
 

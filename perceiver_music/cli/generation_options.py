@@ -1,4 +1,4 @@
-"""The options of `continue` and `compose` that say what music is wanted and how it is drawn."""
+"""The options of `continue`, `compose` and `infill`: what music is wanted, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from perceiver_music.cli.completion import complete_decoder
 from perceiver_music.cli.lengths import Length, parse_length
 from perceiver_music.cli.options import OUTPUT_PANEL
 from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
@@ -29,7 +30,7 @@ Variations = Annotated[
     typer.Option("--variations", "-n", metavar="N", min=1, help="So many different ones."),
 ]
 Ending = Annotated[
-    bool, typer.Option("--ending", help="Stop where the model ends the piece, if that is sooner.")
+    bool, typer.Option("--ending", help="Bring the piece to an end of its own inside the length.")
 ]
 Temperature = Annotated[
     float,
@@ -79,6 +80,16 @@ Seed = Annotated[
         help="The same seed, the same music.",
         show_default="drawn, and shown",
         rich_help_panel=SAMPLING_PANEL,
+    ),
+]
+Decoder = Annotated[
+    str,
+    typer.Option(
+        "--decoder",
+        metavar="auto|int8|fp32|torch",
+        help="How exactly the processor computes; auto takes int8, which is the fastest, and torch "
+        "on a GPU.",
+        autocompletion=complete_decoder,
     ),
 ]
 Render = Annotated[

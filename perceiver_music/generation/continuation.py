@@ -1,32 +1,28 @@
-"""New events after an opening, one by one, until the length that was asked for."""
+"""New events after an opening, one by one, until the length that was asked for, or an ending."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
+from perceiver_music.generation.ending import Ending
 from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
-from perceiver_music.model.base import SequenceModel
 from perceiver_music.tokenizer import vocabulary as v
+
+if TYPE_CHECKING:
+    from perceiver_music.model.decoding import Decoder
 
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Where the new music ends: whichever comes first; `end_step` counts from its beginning."""
-
-    num_events: int | None = None
-    num_notes: int | None = None
-    end_step: int | None = None
-    is_ending_allowed: bool = False
 
 
 @dataclass
@@ -44,12 +40,95 @@ class Continuation:
     num_notes: int = 0
     step: int = 0
     ended: str = ""
+    num_guarded: int = 0
+    """Events drawn while the guard against loops was acting."""
     closing: list[int] = field(default_factory=list)
     """NOTE_OFFs, and the time up to them, that close what still sounds; not drawn."""
 
 
+class Growth:
+    """One continuation, grown event by event from predictions that somebody else makes.
+
+    Args:
+        opening: what it goes on from.
+        limits: where it ends.
+        sampling: how events are drawn.
+        rng: its own random numbers.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        limits: Limits,
+        sampling: SamplingOptions,
+        rng: np.random.Generator,
+    ) -> None:
+        self.music = Continuation()
+        self._opening, self._limits, self._sampling, self._rng = opening, limits, sampling, rng
+        self._still_held = set(opening.sounding)
+        self._grammar = Grammar(
+            opening.sounding,
+            end_step=limits.end_step,
+            is_ending_allowed=limits.is_ending_allowed,
+            velocity_bin=opening.velocity_bin,
+            locked=opening.locked,
+        )
+        self._guard = LoopGuard()
+        can_end = limits.is_ending_allowed and bool(limits.totals())
+        self._ending = Ending(limits) if can_end else None
+
+    def draw(self, logits: Any) -> int | None:
+        """The next event, taken into the music; None when the model ends the piece here.
+
+        Raises:
+            NonFiniteError: the prediction is not finite.
+        """
+        music, grammar = self.music, self._grammar
+        adjusted = self._adjusted(_as_numpy(logits))
+        token = draw(probabilities(adjusted, grammar.allowed(), self._sampling), self._rng)
+        if token == v.EOS:
+            music.ended = "ending"
+            return None
+        grammar.take(token)
+        self._guard.take(token)
+        music.ids.append(token)
+        music.step = grammar.step
+        music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
+        pitch = token - v.NOTE_OFF
+        if pitch in self._still_held:
+            self._still_held.remove(pitch)
+            music.released[pitch] = grammar.step
+        return token
+
+    def _adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """The prediction as the guard against loops and the wish to end would have it."""
+        if self._sampling.loop_guard:
+            logits = self._guard.adjusted(logits)
+            self.music.num_guarded += self._guard.is_acting
+        if self._ending is not None:
+            logits = self._ending.adjusted(logits, self._progress, self._grammar)
+        return logits
+
+    @property
+    def _progress(self) -> float:
+        """The share of its length that is there."""
+        music = self.music
+        return self._limits.progress(events=len(music.ids), notes=music.num_notes, steps=music.step)
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether one of its limits is reached."""
+        return self._progress >= 1.0
+
+    def close(self) -> None:
+        """Release what sounds; the music is complete."""
+        self.music.ended = self.music.ended or "length"
+        _close(self.music, self._grammar, self._still_held, self._opening, self._limits)
+
+
 def continue_events(
-    model: SequenceModel,
+    model: Decoder,
     opening: Opening,
     *,
     limits: Limits,
@@ -64,47 +143,64 @@ def continue_events(
         NonFiniteError: the model's prediction is not finite.
         ValueError: `context` and `latents` do not fit together.
     """
-    grammar = Grammar(
-        opening.sounding,
-        end_step=limits.end_step,
-        is_ending_allowed=limits.is_ending_allowed,
-        velocity_bin=opening.velocity_bin,
-    )
-    music = Continuation()
-    still_held = set(opening.sounding)
+    growth = Growth(opening, limits=limits, sampling=sampling, rng=rng)
     state = model.begin(opening.tokens, context=context, latents=latents)
-    while not _is_long_enough(music, limits):
-        distribution = probabilities(_as_numpy(state.logits), grammar.allowed(), sampling)
-        token = draw(distribution, rng)
-        if token == v.EOS:
-            music.ended = "ending"
+    while not growth.is_long_enough:
+        token = growth.draw(state.logits)
+        if token is None:
             break
-        grammar.take(token)
-        music.ids.append(token)
-        music.step = grammar.step
-        music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
-        pitch = token - v.NOTE_OFF
-        if pitch in still_held:
-            still_held.remove(pitch)
-            music.released[pitch] = grammar.step
-        yield music
-        if not _is_long_enough(music, limits):
+        yield growth.music
+        if not growth.is_long_enough:
             model.advance(state, token)
-    music.ended = music.ended or "length"
-    _close(music, grammar, still_held, opening, limits)
-    yield music
+    growth.close()
+    yield growth.music
 
 
-def _as_numpy(logits: torch.Tensor) -> np.ndarray:
-    return logits.float().cpu().numpy()
+def continue_together(
+    model: Decoder,
+    openings: Sequence[tuple[Opening, Sequence[Growth]]],
+    *,
+    context: int | None = None,
+    latents: int | None = None,
+) -> Iterator[Growth]:
+    """Grow many continuations side by side; each is given after each event and once closed.
+
+    None depends on the others: each is what `continue_events` would have made of it.
+
+    Args:
+        model: what predicts.
+        openings: each with the continuations that start from it.
+        context: see `Decoder.begin`.
+        latents: the same.
+
+    Raises:
+        NonFiniteError: a prediction is not finite.
+        ValueError: `context` and `latents` do not fit together.
+    """
+    growing: list[tuple[Growth, Any]] = []
+    for opening, growths in openings:
+        states = model.begin_many(opening.tokens, len(growths), context=context, latents=latents)
+        growing += zip(growths, states, strict=True)
+    while growing:
+        going_on: list[tuple[Growth, Any]] = []
+        tokens = []
+        for growth, state in growing:
+            token = None if growth.is_long_enough else growth.draw(state.logits)
+            if token is not None:
+                yield growth
+            if token is None or growth.is_long_enough:
+                growth.close()
+                yield growth
+            else:
+                going_on.append((growth, state))
+                tokens.append(token)
+        model.advance_many([state for _, state in going_on], tokens)
+        growing = going_on
 
 
-def _is_long_enough(music: Continuation, limits: Limits) -> bool:
-    return (
-        (limits.num_events is not None and len(music.ids) >= limits.num_events)
-        or (limits.num_notes is not None and music.num_notes >= limits.num_notes)
-        or (limits.end_step is not None and music.step >= limits.end_step)
-    )
+def _as_numpy(logits: Any) -> npt.NDArray[np.floating]:
+    """Logits of numpy as they are, of torch from wherever they were computed."""
+    return logits if isinstance(logits, np.ndarray) else logits.float().cpu().numpy()
 
 
 def _close(

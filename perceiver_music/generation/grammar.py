@@ -9,7 +9,7 @@ without an event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,7 @@ class Grammar:
         end_step: where the new music ends; time does not run past it. None for no such end.
         is_ending_allowed: whether EOS may be drawn, when nothing sounds.
         velocity_bin: the one in force, or None.
+        locked: sounding keys that are not to be let go before their deadline.
     """
 
     def __init__(
@@ -47,13 +48,17 @@ class Grammar:
         end_step: int | None = None,
         is_ending_allowed: bool = False,
         velocity_bin: int | None = None,
+        locked: Collection[int] = (),
     ) -> None:
         self.step = 0
+        self.last_onset_step = 0
+        self.last_release_step = 0
         self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
         self._deadline: dict[int, int] = dict(sounding or {})
         self._end_step = end_step
         self._is_ending_allowed = is_ending_allowed
         self._velocity_bin = velocity_bin
+        self._locked = frozenset(locked)
         self._needs_note = False
         self._steps_since_event = 0
         self._is_shift_over = False
@@ -76,7 +81,7 @@ class Grammar:
         if self._needs_note:
             return mask
         for pitch, onset in self.onset_step.items():
-            mask[v.NOTE_OFF + pitch] = onset < self.step
+            mask[v.NOTE_OFF + pitch] = onset < self.step and pitch not in self._locked
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         has_free_key = len(self.onset_step) < _NUM_PITCHES
         mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = has_free_key
@@ -108,9 +113,10 @@ class Grammar:
         self._steps_since_event = 0
         self._is_shift_over = False
         if kind == "NOTE_ON":
-            self.onset_step[value] = self.step
+            self.onset_step[value] = self.last_onset_step = self.step
             self._deadline[value] = self.step + MAX_HELD_STEPS
         elif kind == "NOTE_OFF":
             del self.onset_step[value], self._deadline[value]
+            self.last_release_step = self.step
         elif kind == "VELOCITY":
             self._velocity_bin = token - v.VELOCITY

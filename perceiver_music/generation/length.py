@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perceiver_music.errors import UsageError
-from perceiver_music.generation.continuation import Limits
+from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import LengthOption
 from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.tokenizer.vocabulary import STEPS_PER_SECOND

@@ -10,6 +10,7 @@ from perceiver_music.errors import UsageError
 from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import MIDDLE
 from perceiver_music.tokenizer.performance_events import encode_notes
 
 _STEP_US = v.MICROSECONDS_PER_STEP
@@ -32,16 +33,19 @@ class Opening:
             the releases of what sounds on.
         sounding: pitch -> steps after the window's end at which it is released at latest.
         velocity_bin: the one in force, or None.
+        locked: those of the sounding pitches that only their deadline releases.
     """
 
     tokens: tuple[int, ...]
     sounding: dict[int, int]
     velocity_bin: int | None
+    locked: frozenset[int] = frozenset()
 
     @property
     def num_events(self) -> int:
-        """Events of music among the tokens."""
-        return sum(token < v.NUM_EVENT_IDS for token in self.tokens)
+        """Events of music among the tokens; of an infilling prompt those before and after."""
+        shown = self.tokens[: self.tokens.index(MIDDLE)] if MIDDLE in self.tokens else self.tokens
+        return sum(token < v.NUM_EVENT_IDS for token in shown)
 
 
 EMPTY_OPENING = Opening(tokens=(v.BOS,), sounding={}, velocity_bin=None)

@@ -1,4 +1,4 @@
-"""`continue` and `compose`: new music after a primer, or from nothing.
+"""`continue`, `compose` and `infill`: new music after a primer, from nothing, or in a gap.
 
 A session loads the checkpoint once; each item is then decoded alone, so that a variation depends
 on nothing but its own seed, index, primer, options and checkpoint.
@@ -6,14 +6,14 @@ on nothing but its own seed, index, primer, options and checkpoint.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from perceiver_music import __version__
-from perceiver_music.errors import InvalidInputError, UsageError
-from perceiver_music.files import probe_output, read_bytes, sha256_of_bytes, write_bytes_atomically
+from perceiver_music.errors import UsageError
+from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
+from perceiver_music.jobs.continuation_plan import Plan, performance_of, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
     Progress,
@@ -22,18 +22,16 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 
 __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation, Limits
-    from perceiver_music.generation.primer import Opening, Window
-    from perceiver_music.model.checkpoint import LoadedCheckpoint
-    from perceiver_music.music.midi_file import MidiFile
-    from perceiver_music.music.performance import Performance
+    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.limits import Limits
+    from perceiver_music.model.decoding import LoadedDecoder
 
-SETTINGS_SCHEMA: Final = "perceiver-music-settings/1"
-_EVENTS_BETWEEN_REPORTS = 8
+_EVENTS_BETWEEN_REPORTS: Final = 8
 
 EventCallback = Callable[[int], None]
 
@@ -41,7 +39,7 @@ EventCallback = Callable[[int], None]
 class Session:
     """A loaded checkpoint and the compute that every item gets."""
 
-    def __init__(self, loaded: LoadedCheckpoint, *, context: int, latents: int) -> None:
+    def __init__(self, loaded: LoadedDecoder, *, context: int, latents: int) -> None:
         self._loaded = loaded
         self.context = context
         self.latents = latents
@@ -54,7 +52,22 @@ class Session:
     @property
     def device(self) -> str:
         """Where it computes."""
-        return str(self._loaded.model.device)
+        return self._loaded.device
+
+    @property
+    def decoder(self) -> str:
+        """What computes."""
+        return self._loaded.full_name
+
+    @property
+    def compute(self) -> ComputeSettings:
+        """What the last digits of its predictions depend on."""
+        return ComputeSettings(
+            version=__version__,
+            context=self.context,
+            latents=self.latents,
+            **self._loaded.computed_with,
+        )
 
     def run(
         self,
@@ -72,55 +85,31 @@ class Session:
             on_event: given the id of each event as soon as it is drawn.
 
         Raises:
-            UsageError: the window or the length makes no sense for this primer.
+            UsageError: the window, the gap or the length makes no sense for this primer.
             InvalidInputError: the primer is no MIDI file or has no piano notes.
+            UnavailableError: the checkpoint has not learned to fill gaps.
             OutputExistsError: the output exists and is not to be overwritten.
             StorageError: reading or writing failed.
             NonFiniteError: the model's prediction is not a number.
         """
-        from perceiver_music.generation.length import limits_of
-        from perceiver_music.generation.primer import (
-            EMPTY_OPENING,
-            Window,
-            choose_window,
-            opening_of,
-        )
-
         started = time.perf_counter()
-        primer_bytes = _primer_bytes(request)
-        midi, window, opening = None, Window(from_us=0, to_us=0), EMPTY_OPENING
-        if primer_bytes is not None:
-            midi = _parse(primer_bytes, request, warn)
-            window = choose_window(
-                midi.performance,
-                from_seconds=request.from_seconds,
-                to_seconds=request.to_seconds,
-                last_seconds=request.last_seconds,
-            )
-            opening = opening_of(midi.performance, window)
+        planned = plan(request, self._loaded.description, context=self.context, warn=warn)
         if request.output is not None:
             probe_output(request.output, overwrite=request.overwrite)
-        limits = limits_of(
-            request.length,
-            is_ending_allowed=request.ending,
-            primer=midi,
-            seam_us=window.to_us,
-        )
-        music = self._decode(request, opening, limits, on_progress, on_event)
+        music = self._decode(planned, on_progress, on_event)
         decode_seconds = time.perf_counter() - started
-        settings = self._settings(request, primer_bytes)
-        data = _as_midi(request, midi, window, opening, music, settings)
+        data = self._with_settings(planned, planned.as_midi(music))
         if request.output is not None:
             write_bytes_atomically(request.output, data, overwrite=request.overwrite)
         return ContinueResult(
-            primer=request.primer_name if midi is not None else None,
+            primer=request.primer_name if planned.midi is not None else None,
             output=request.output,
             index=request.index,
             seed=request.seed,
-            primer_events=opening.num_events,
+            primer_events=planned.opening.num_events,
             events=len(music.ids),
             notes=music.num_notes,
-            seconds=_performance_of(music, None).seconds,
+            seconds=performance_of(music, None).seconds,
             ended=music.ended,
             checkpoint=self._loaded.name,
             checkpoint_sha256=self._loaded.sha256,
@@ -129,23 +118,23 @@ class Session:
             latents=self.latents,
             events_per_second=len(music.ids) / max(decode_seconds, 1e-9),
             midi=data,
+            between_seconds=request.between_seconds,
         )
 
     def _decode(
         self,
-        request: ContinueRequest,
-        opening: Opening,
-        limits: Limits,
+        planned: Plan,
         on_progress: ProgressCallback,
         on_event: EventCallback | None,
     ) -> Continuation:
         from perceiver_music.generation.continuation import continue_events
         from perceiver_music.generation.sampling import variation_rng
 
+        request = planned.request
         growing = continue_events(
             self._loaded.model,
-            opening,
-            limits=limits,
+            planned.opening,
+            limits=planned.limits,
             sampling=request.sampling,
             rng=variation_rng(request.seed, request.index),
             context=self.context,
@@ -156,44 +145,37 @@ class Session:
             if on_event is not None and len(music.ids) > num_told:
                 on_event(music.ids[-1])
             if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
-                on_progress(_progress(music, limits))
+                on_progress(_progress(music, planned.limits))
             num_told = len(music.ids)
         return music
 
-    def _settings(self, request: ContinueRequest, primer: bytes | None) -> dict[str, Any]:
-        """All that decided the output, stored in it for a later replay."""
-        import torch
+    def _with_settings(self, planned: Plan, midi: bytes) -> bytes:
+        """The file with all that decided it, for a later replay."""
+        from perceiver_music.music.embedded import Embedded, deflated, with_embedded
 
-        return {
-            "schema": SETTINGS_SCHEMA,
-            "version": __version__,
-            "command": "compose" if primer is None else "continue",
-            "primer": request.primer_name or None,
-            "primer_sha256": None if primer is None else sha256_of_bytes(primer),
-            "seed": request.seed,
-            "index": request.index,
-            "length": {"amount": request.length.amount, "unit": request.length.unit},
-            "from_seconds": request.from_seconds,
-            "to_seconds": request.to_seconds,
-            "last_seconds": request.last_seconds,
-            "include_primer": request.include_primer,
-            "ending": request.ending,
-            "sampling": request.sampling.as_json(),
-            "context": self.context,
-            "latents": self.latents,
-            "checkpoint": self._loaded.name,
-            "checkpoint_sha256": self._loaded.sha256,
-            "device": self._loaded.model.device.type,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "kernel": torch.backends.cpu.get_cpu_capability(),
-        }
+        primer, request = planned.primer, planned.request
+        stored = StoredSettings(
+            command=request.command,
+            primer=request.primer_name or None,
+            primer_sha256=None if primer is None else sha256_of_bytes(primer),
+            music_sha256=sha256_of_bytes(midi),
+            checkpoint=self._loaded.name,
+            checkpoint_sha256=self._loaded.sha256,
+            compute=self.compute,
+            request=request_fields(request),
+        )
+        embedded = Embedded(
+            settings=stored.as_text(),
+            deflated_primer=None if primer is None else deflated(primer),
+        )
+        return with_embedded(midi, embedded)
 
 
 def open_session(
     checkpoint: str | None = None,
     *,
     device: str = "auto",
+    decoder: str = "auto",
     context: int | None = None,
     latents: int | None = None,
 ) -> Session:
@@ -201,20 +183,20 @@ def open_session(
 
     Args:
         checkpoint: name or folder; None is the bundled one.
-        device: `auto`, `cpu`, `cuda`, `mps`.
+        device: see `model.decoding.load_decoder`.
+        decoder: the same.
         context: the most events a prediction sees; None for the checkpoint's own.
-        latents: how many of them go through the stack; None for the checkpoint's own.
+        latents: how many go through the stack; None for the checkpoint's own.
 
     Raises:
         UsageError: context and latents do not fit together.
         InvalidInputError: there is no such checkpoint, or it is damaged.
-        UnavailableError: no such device, or no bundled checkpoint.
+        UnavailableError: no such device, no such decoder here, or no bundled checkpoint.
     """
-    from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-    from perceiver_music.model.device import choose_device
+    from perceiver_music.model.decoding import load_decoder
 
-    loaded = load_checkpoint(resolve_checkpoint(checkpoint), choose_device(device))
+    loaded = load_decoder(resolve_checkpoint(checkpoint), device=device, decoder=decoder)
     context = loaded.context if context is None else context
     latents = min(loaded.latents, context) if latents is None else latents
     if not 2 <= latents <= context:
@@ -225,29 +207,6 @@ def open_session(
     return Session(loaded, context=context, latents=latents)
 
 
-def _primer_bytes(request: ContinueRequest) -> bytes | None:
-    from perceiver_music.music.midi_chunks import MAX_FILE_BYTES
-
-    if request.primer is None or isinstance(request.primer, bytes):
-        return request.primer
-    return read_bytes(request.primer, limit=MAX_FILE_BYTES)
-
-
-def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> MidiFile:
-    from perceiver_music.music.midi_file import parse_midi
-
-    midi = parse_midi(data, name=request.primer_name)
-    for warning in midi.warnings:
-        warn(f"{request.primer_name}: {warning}")
-    if not midi.performance.num_notes:
-        raise InvalidInputError(
-            "has no piano notes to go on from",
-            path=request.primer_name,
-            hint="`perceiver-music compose` needs no primer.",
-        )
-    return midi
-
-
 def _progress(music: Continuation, limits: Limits) -> Progress:
     if limits.num_events is not None:
         return Progress(done=len(music.ids), total=limits.num_events, unit="events")
@@ -255,46 +214,3 @@ def _progress(music: Continuation, limits: Limits) -> Progress:
         return Progress(done=music.num_notes, total=limits.num_notes, unit="notes")
     total = None if limits.end_step is None else limits.end_step / 100
     return Progress(done=music.step / 100, total=total, unit="seconds")
-
-
-def _performance_of(music: Continuation, velocity_bin: int | None) -> Performance:
-    """The new notes, counted from where they begin."""
-    import numpy as np
-
-    from perceiver_music.tokenizer import vocabulary as v
-    from perceiver_music.tokenizer.performance_events import decode
-
-    in_force = [] if velocity_bin is None else [v.VELOCITY + velocity_bin]
-    return decode(np.array(in_force + music.ids + music.closing, dtype=np.uint16))
-
-
-def _as_midi(
-    request: ContinueRequest,
-    midi: MidiFile | None,
-    window: Window,
-    opening: Opening,
-    music: Continuation,
-    settings: dict[str, Any],
-) -> bytes:
-    from perceiver_music.music.midi_writer import (
-        SETTINGS_MARK,
-        Seam,
-        continued_midi,
-        performance_to_midi,
-    )
-    from perceiver_music.tokenizer.vocabulary import MICROSECONDS_PER_STEP
-
-    performance = _performance_of(music, opening.velocity_bin)
-    texts = (SETTINGS_MARK + json.dumps(settings, sort_keys=True),)
-    if midi is None:
-        return performance_to_midi(performance, texts=texts)
-    released = {p: step * MICROSECONDS_PER_STEP for p, step in music.released.items()}
-    return continued_midi(
-        midi,
-        from_us=window.from_us,
-        to_us=window.to_us,
-        continuation=performance,
-        seam=Seam(released_us=released),
-        include_primer=request.include_primer,
-        texts=texts,
-    )

@@ -1,4 +1,4 @@
-"""What `continue` and `compose` ask for and give back."""
+"""What `continue`, `compose` and `infill` ask for and give back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class ContinueRequest:
         to_seconds: where it ends.
         last_seconds: its length, counted from its end.
         include_primer: whether the window comes before the new music in the output.
-        ending: stop where the model ends the piece.
+        ending: bring the piece to its end.
+        between_seconds: the gap to fill; then nothing counts that says where to go on, and how
+            long.
         sampling: how events are drawn.
     """
 
@@ -45,6 +47,7 @@ class ContinueRequest:
     last_seconds: float | None = None
     include_primer: bool = True
     ending: bool = False
+    between_seconds: tuple[float, float] | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
     def __post_init__(self) -> None:
@@ -55,12 +58,22 @@ class ContinueRequest:
             if value is not None and not 0.0 <= value <= MAX_SECONDS:
                 flag = name.removesuffix("_seconds")
                 raise UsageError(f"--{flag} {value:g} is not within six hours of music")
+        for value in self.between_seconds or ():
+            if not 0.0 <= value <= MAX_SECONDS:
+                raise UsageError(f"--between {value:g} is not within six hours of music")
         if self.primer is None and self.length.unit == "bars":
             raise UsageError(
                 "without a primer nobody can say how long a bar is", hint="Use seconds or notes."
             )
         if self.length.unit == "seconds" and self.length.amount > MAX_SECONDS:
             raise UsageError("more than six hours of music", hint="Choose a shorter --length.")
+
+    @property
+    def command(self) -> str:
+        """The command that asks so."""
+        if self.between_seconds is not None:
+            return "infill"
+        return "compose" if self.primer is None else "continue"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +89,7 @@ class ContinueResult:
         ended: `length` or `ending`.
         events_per_second: how fast it was decoded, reading the primer included.
         midi: the whole MIDI file.
+        between_seconds: the gap that was filled, if one was.
     """
 
     primer: str | None
@@ -94,10 +108,13 @@ class ContinueResult:
     latents: int
     events_per_second: float
     midi: bytes = field(repr=False)
+    between_seconds: tuple[float, float] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The fields of `continue --json` and `compose --json`."""
+        """The fields of `continue --json`, `compose --json` and `infill --json`."""
+        gap = {} if self.between_seconds is None else {"between": list(self.between_seconds)}
         return {
+            **gap,
             "primer": self.primer,
             "output": None if self.output is None else os.fspath(self.output),
             "index": self.index,

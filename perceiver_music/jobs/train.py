@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
+from perceiver_music.errors import UsageError
 from perceiver_music.files import exclusive_lock
 from perceiver_music.folders import remove_leavings
 from perceiver_music.jobs.progress import (
@@ -27,8 +27,8 @@ from perceiver_music.jobs.progress import (
 )
 from perceiver_music.training.run_file import (
     RUN_FILE,
+    check_run_folder,
     fresh_run_folder,
-    holds_run,
     newest_run,
     read_run_file,
     write_run_file,
@@ -145,8 +145,8 @@ def run(
 
     device = own_device(choose_device(request.device))
     run_folder = _run_folder(request, device)
-    config, init_model = _configuration(request, run_folder, device)
     store = TokenStore.open(request.data or _data_of(request, run_folder))
+    config, init_model = _configuration(request, run_folder, device, store)
     with ExitStack() as stack:
         ranks = stack.enter_context(process_group(device))
         if ranks.is_first:
@@ -177,15 +177,7 @@ def _run_folder(request: TrainRequest, device: torch.device) -> Path:
         folder = newest_run(RUNS_FOLDER)
     elif folder is None:
         folder = fresh_run_folder(RUNS_FOLDER, Path(request.recipe or _default_recipe(device)).stem)
-    has_run = holds_run(folder)
-    if has_run and not request.resume:
-        raise OutputExistsError(
-            "holds a run already", path=folder, hint="Go on with it (--resume), or name another."
-        )
-    if request.resume and not has_run:
-        raise InvalidInputError(
-            "holds no run to resume", path=folder, hint="Name the folder that train wrote."
-        )
+    check_run_folder(folder, resume=request.resume)
     return folder
 
 
@@ -203,7 +195,7 @@ def _data_of(request: TrainRequest, run_folder: Path) -> Path:
 
 
 def _configuration(
-    request: TrainRequest, run_folder: Path, device: torch.device
+    request: TrainRequest, run_folder: Path, device: torch.device, store: TokenStore
 ) -> tuple[TrainingConfig, SequenceModel | None]:
     from perceiver_music.training.config import TrainingConfig, apply_settings, load_recipe
 
@@ -218,9 +210,17 @@ def _configuration(
         return config, None
     from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+    from perceiver_music.tokenizer.registry import get_tokenizer
+    from perceiver_music.training.network import going_on_from
 
+    for setting in request.settings:
+        if setting.strip().startswith("model"):
+            raise UsageError(
+                f"{setting!r} cannot be set: the model is the checkpoint's",
+                hint="Leave it out, or train from the start without --init.",
+            )
     loaded = load_checkpoint(resolve_checkpoint(request.init))
-    return config, loaded.model.requires_grad_(True)
+    return going_on_from(loaded, config, get_tokenizer(store.tokenizer_name))
 
 
 def _prepare(
@@ -237,9 +237,9 @@ def _prepare(
     import torch
 
     from perceiver_music.model.device import choose_precision
-    from perceiver_music.model.registry import build_from_preset
     from perceiver_music.tokenizer.registry import get_tokenizer
     from perceiver_music.training.loop import LoopSetting, TrainingLoop
+    from perceiver_music.training.network import fresh_network
     from perceiver_music.training.resuming import check_resumed
     from perceiver_music.training.run_state import load_newest
 
@@ -250,11 +250,7 @@ def _prepare(
         torch.set_num_threads(saved.counts.num_threads)
         precision = saved.counts.precision if precision == "auto" else precision
     torch.manual_seed(config.run.seed)
-    tokenizer = get_tokenizer(store.tokenizer_name)
-    fields = {**config.model.settings, "vocabulary_size": tokenizer.vocabulary_size}
-    if config.model.counts_events:
-        fields["events"] = dict(tokenizer.event_layout)
-    model = init_model or build_from_preset(config.model.architecture, config.model.preset, fields)
+    model = init_model or fresh_network(config.model, get_tokenizer(store.tokenizer_name))
     setting = LoopSetting(
         run_folder=run_folder,
         device=device,

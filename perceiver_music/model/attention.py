@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
+from perceiver_music.model.elementwise import RMSNorm, rms_normalize, squared_relu
 from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
@@ -57,11 +58,11 @@ class BlockConfig:
         return self.width // self.num_heads
 
 
-def make_norm(config: BlockConfig) -> nn.Module:
-    """The norm of this flavour over the width."""
+def make_norm(config: BlockConfig, *, before_product: bool = True) -> nn.Module:
+    """The norm of this flavour over the width; see `RMSNorm` for `before_product`."""
     if config.norm == "layer":
         return nn.LayerNorm(config.width)
-    return nn.RMSNorm(config.width, eps=1e-6, elementwise_affine=False)
+    return RMSNorm(before_product=before_product)
 
 
 def make_rotary(config: BlockConfig) -> Rotary:
@@ -155,7 +156,7 @@ class Attention(nn.Module):
 
     def norm_heads(self, x: Tensor) -> Tensor:
         """QK-norm: unit mean square per head (arXiv 2010.04245), if this flavour has it."""
-        return F.rms_norm(x, (x.shape[-1],), eps=1e-6) if self.config.qk_norm else x
+        return rms_normalize(x) if self.config.qk_norm else x
 
     def keys(self, x: Float[Tensor, "*batch length width"]) -> Tensor:
         """Keys `[*batch, heads, length, head_width]`, normed, not yet rotated."""
@@ -192,7 +193,7 @@ class MLP(nn.Module):
             nn.init.zeros_(self.down.weight)
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        return self.down(F.relu(self.up(x)).square())
+        return self.down(squared_relu(self.up(x)))
 
 
 class CausalBlock(nn.Module):

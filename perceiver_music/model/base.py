@@ -128,6 +128,22 @@ class SequenceModel(nn.Module, ABC):
         self._anchor(state)
         return state
 
+    def begin_many(
+        self,
+        tokens: Sequence[int],
+        count: int,
+        *,
+        context: int | None = None,
+        latents: int | None = None,
+    ) -> list[DecodeState]:
+        """Start several decodes after the same tokens: see `begin`."""
+        return [self.begin(tokens, context=context, latents=latents) for _ in range(count)]
+
+    def advance_many(self, states: Sequence[DecodeState], tokens: Sequence[int]) -> None:
+        """Append a token to each of several decodes: the same numbers as one after the other."""
+        for state, token in zip(states, tokens, strict=True):
+            self.advance(state, token)
+
     @torch.inference_mode()
     def advance(self, state: DecodeState, token: int) -> None:
         """Append `token`, and predict what follows it."""

@@ -40,6 +40,16 @@ class CheckpointDescription:
         return str(self.fields["tokenizer"]["name"])
 
     @property
+    def infill_seconds(self) -> tuple[float, float] | None:
+        """Shortest and longest gap that it was trained to fill; None when it was not."""
+        try:
+            windows = self.fields["recipe"]["windows"]
+            shortest, longest = windows.get("infill_seconds", (1.0, 30.0))
+            return (float(shortest), float(longest)) if windows["infill_share"] > 0 else None
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    @property
     def metrics(self) -> Mapping[str, Any]:
         """What was measured, such as `validation_nats_per_event`."""
         return self.fields["metrics"]

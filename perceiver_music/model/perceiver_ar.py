@@ -123,7 +123,7 @@ class PerceiverAR(SequenceModel):
         self.query_projection = None
         if config.block.norm == "rms":
             # Without a scale of their own, embeddings enter the residual stream at unit size.
-            self.embedding_norm = make_norm(config.block)
+            self.embedding_norm = make_norm(config.block, before_product=False)
         if config.query_projection:
             self.query_projection = make_linear(width, width, bias=config.block.bias)
         neighbours = None

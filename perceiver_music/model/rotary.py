@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from perceiver_music.model.elementwise import turn
+
 _FEWEST_ROWS = 256
 
 
@@ -108,7 +110,4 @@ class Rotary:
     ) -> Float[Tensor, "*batch length head_width"]:
         """Turn the first `size` channels of every vector by its position's angles."""
         cos, sin = (part.to(x.dtype) for part in angles)
-        half = self.size // 2
-        first, second = x[..., :half], x[..., half : self.size]
-        turned = (first * cos - second * sin, second * cos + first * sin)
-        return torch.cat((*turned, x[..., self.size :]), dim=-1)
+        return turn(x, cos, sin)

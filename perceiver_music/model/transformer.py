@@ -63,7 +63,7 @@ class Transformer(SequenceModel):
         self.context, self.latents = config.context, config.latents
         self.vocabulary_size = config.vocabulary_size
         self.embedding = nn.Embedding(config.vocabulary_size, config.block.width)
-        self.embedding_norm = make_norm(config.block)
+        self.embedding_norm = make_norm(config.block, before_product=False)
         self.layers = nn.ModuleList(
             CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)
         )

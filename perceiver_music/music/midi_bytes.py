@@ -2,9 +2,9 @@
 
 Time and memory are linear in the bytes: no length in the file is believed before it is compared
 with the bytes that are left. Nearly all events of real music have two data bytes (notes, controls,
-bends), so for every byte of the file numpy computes where such an event starting there would end;
-following an event list is then one look-up an event. All else (meta events, system exclusive,
-program changes, damage) takes a careful step in Python.
+bends), so for every byte of the file numpy computes how long such an event starting there would
+be; following an event list is then one look-up and one mark an event. All else (meta events,
+system exclusive, program changes, damage) takes a careful step in Python.
 
 Running status is kept across meta and system events: many files rely on it.
 """
@@ -24,7 +24,7 @@ EVENT_DTYPE = np.dtype(
 )
 
 _WINDOW = 1 << 20
-"""Bytes whose successors are in memory at once: about 40 MB of Python integers."""
+"""Bytes whose event lengths are computed at once."""
 
 _LONGEST_FAST_EVENT = 7
 """Four bytes of delta time, a status and two data bytes."""
@@ -93,20 +93,16 @@ class _TrackWalk:
         self._chunks = chunks
         self._name = name
         self._ends = np.array([end for _, end in chunks.tracks], dtype=np.int64)
-        self._starts: list[npt.NDArray[np.int64]] = []
-        self._found: list[int] = []
-        self._num_found = 0
-        self._events_before: list[int] = [0]
+        self._is_start = bytearray(len(data))
         self._metas: list[tuple[int, int, int, int, int]] = []
         self._warnings = list(chunks.warnings)
         self._open_window(0)
 
     def _open_window(self, base: int) -> None:
-        """Compute, for each position from `base` on, the end of a two-data-byte event there.
+        """Compute, for each position from `base` on, the length of a two-data-byte event there.
 
-        `_successor` holds positions relative to `base`; 0 means that there is no such event.
+        `_lengths` begins at `base`; 0 means that there is no such event.
         """
-        self._flush()
         self._base = base
         size = min(_WINDOW, len(self._data) - base)
         span = self._padded[base : base + size + _LONGEST_FAST_EVENT]
@@ -114,31 +110,24 @@ class _TrackWalk:
         two_data = ~(high[:-1] | high[1:])
         top = span[:-2]
         has_status = high[:-2] & ((top < 0xC0) | ((top & 0xF0) == 0xE0)) & two_data[1:]
-        here = np.arange(len(top), dtype=np.int32)
-        body_end = np.where(two_data[:-1], here + 2, np.where(has_status, here + 3, 0))
-        # The status of an event whose delta time has 1, 2, 3, 4 bytes is one byte further on.
-        last_delta_byte = np.where(high[:-3], 0, body_end[1:])
-        successor = last_delta_byte
+        body = two_data[:-1] * np.uint8(2) | has_status * np.uint8(3)
+        # Each further byte of delta time, before the last one, makes the event one byte longer.
+        last_delta_byte = (~high[:-3] & (body[1:] > 0)) * (body[1:] + np.uint8(1))
+        lengths = last_delta_byte
         for _ in range(3):
-            last = len(successor) - 1
-            successor = np.where(high[:last], successor[1:], last_delta_byte[:last])
-        successor = successor[:size]
+            last = len(lengths) - 1
+            longer = high[:last] * (lengths[1:] + (lengths[1:] > 0))
+            lengths = last_delta_byte[:last] | longer
+        lengths = lengths[:size]
         # No event may pass the end of its track, and none starts there.
         near = self._ends[(self._ends >= base) & (self._ends < base + size + _LONGEST_FAST_EVENT)]
         back = near[:, None] - base - np.arange(_LONGEST_FAST_EVENT + 1)
         limit = np.broadcast_to(near[:, None] - base, back.shape)
         inside = (back >= 0) & (back < size)
         back, limit = back[inside], limit[inside]
-        successor[back[successor[back] > limit]] = 0
-        self._successor: list[int] = successor.tolist()
-        self._successor.extend([0] * (_LONGEST_FAST_EVENT + 1))
+        lengths[back[back + lengths[back] > limit]] = 0
+        self._lengths = lengths.tobytes() + bytes(_LONGEST_FAST_EVENT + 1)
         self._window_end = base + size
-
-    def _flush(self) -> None:
-        if self._found:
-            self._starts.append(np.array(self._found, dtype=np.int64) + self._base)
-            self._num_found += len(self._found)
-            self._found = []
 
     def follow(self, track: int) -> None:
         """Find the events of a track, up to its end or to where it breaks off."""
@@ -155,18 +144,16 @@ class _TrackWalk:
                 position, running_data_bytes = self._step(track, position, end, running_data_bytes)
         except _OutOfBytesError:
             self._warnings.append(f"track {track + 1} breaks off; read up to the break")
-        self._events_before.append(self._num_found + len(self._found))
 
     def _chase(self, position: int) -> int:
         """Follow two-data-byte events from a position; return where something else comes."""
-        successor, found = self._successor, self._found
-        position -= self._base
-        following = successor[position]
-        while following:
-            found.append(position)
-            position = following
-            following = successor[position]
-        return position + self._base
+        lengths, is_start, base = self._lengths, self._is_start, self._base
+        length = lengths[position - base]
+        while length:
+            is_start[position] = 1
+            position += length
+            length = lengths[position - base]
+        return position
 
     def _step(self, track: int, start: int, end: int, running: int) -> tuple[int, int]:
         """Read the event at `start`, whatever it is; return the position after it (the track's end
@@ -184,7 +171,7 @@ class _TrackWalk:
             running = 1 if 0xC0 <= status < 0xE0 else 2
             position = self._skip_data(position + 1, end, running)
         elif status == _META:
-            return self._meta(start, position + 1, end), running
+            return self._meta(track, start, position + 1, end), running
         elif status in (0xF0, 0xF7):
             length, position = self._variable_length(position + 1, end)
             if length > end - position:
@@ -194,26 +181,23 @@ class _TrackWalk:
             position = self._skip_data(position + 1, end, _SYSTEM_DATA_BYTES[status])
         else:
             raise self._malformed(f"undefined status byte 0x{status:02X}", position)
-        self._found.append(start - self._base)
+        self._is_start[start] = 1
         return position, running
 
-    def _meta(self, start: int, position: int, end: int) -> int:
+    def _meta(self, track: int, start: int, position: int, end: int) -> int:
         if position >= end:
             raise _OutOfBytesError
         kind = self._data[position]
         length, position = self._variable_length(position + 1, end)
         if length > end - position:
             raise _OutOfBytesError
-        row = self._num_found + len(self._found)
-        self._found.append(start - self._base)
+        self._is_start[start] = 1
         if kind == _END_OF_TRACK:
             return end
-        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59):
+        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59, 0x7F):
             if len(self._metas) == MAX_META_EVENTS:
                 raise self._malformed(f"over {MAX_META_EVENTS:,} texts and tempi", position)
-            self._metas.append(
-                (len(self._events_before) - 1, row, kind, position, position + length)
-            )
+            self._metas.append((track, start, kind, position, position + length))
         return position + length
 
     def _variable_length(self, position: int, end: int) -> tuple[int, int]:
@@ -245,30 +229,32 @@ class _TrackWalk:
 
     def collect(self) -> MidiEvents:
         """Cut the events out of the bytes, all at once."""
-        self._flush()
-        starts = np.concatenate(self._starts) if self._starts else np.empty(0, dtype=np.int64)
-        counts = np.diff(self._events_before)
+        starts = np.flatnonzero(np.frombuffer(self._is_start, dtype=np.bool_))
+        events_before = np.append(0, np.searchsorted(starts, self._ends))
+        counts = np.diff(events_before)
         track = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         delta, status_at = _delta_times(self._padded, starts)
-        tick = _running_sum(delta, np.asarray(self._events_before))
+        tick = _running_sum(delta, events_before)
         first = self._padded[status_at]
         names_channel = (first >= 0x80) & (first < 0xF0)
         latest = np.maximum.accumulate(np.where(names_channel, np.arange(len(first)), 0))
-        data_at = status_at + names_channel
-        events = np.empty(len(starts), dtype=EVENT_DTYPE)
-        events["tick"] = tick
-        events["track"] = track
-        events["status"] = first[latest]
+        of_channel = np.flatnonzero(first < 0xF0)
+        data_at = (status_at + names_channel)[of_channel]
+        events = np.empty(len(of_channel), dtype=EVENT_DTYPE)
+        events["tick"] = tick[of_channel]
+        events["track"] = track[of_channel]
+        events["status"] = first[latest[of_channel]]
         events["data1"] = self._padded[data_at]
         events["data2"] = self._padded[data_at + 1]
-        last_row = np.asarray(self._events_before[1:]) - 1
+        last_row = events_before[1:] - 1
+        meta_rows = np.searchsorted(starts, [start for _, start, _, _, _ in self._metas])
         ends = np.where(counts > 0, tick[np.maximum(last_row, 0)] if len(tick) else 0, 0)
         return MidiEvents(
             chunks=self._chunks,
-            channel_events=events[first < 0xF0],
+            channel_events=events,
             meta_events=tuple(
                 MetaEvent(track=in_track, tick=int(tick[row]), kind=kind, data=self._data[at:end])
-                for in_track, row, kind, at, end in self._metas
+                for (in_track, _, kind, at, end), row in zip(self._metas, meta_rows, strict=True)
             ),
             track_end_ticks=ends.astype(np.int64),
             warnings=tuple(self._warnings),

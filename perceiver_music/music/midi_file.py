@@ -157,46 +157,47 @@ def _tempo_changes(metas: tuple[MetaEvent, ...], warnings: list[str]) -> list[tu
 def _as_piano(
     events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list[str]
 ) -> tuple[Performance, npt.NDArray[np.void], npt.NDArray[np.void]]:
-    kind = events["status"] >> 4
-    channel = events["status"] & 0x0F
+    status = np.ascontiguousarray(events["status"])
+    kind = status >> 4
+    channel = status & 0x0F
     is_drum = channel == _DRUM_CHANNEL
     is_note = (kind == 0x8) | (kind == 0x9)
     if bool((is_drum & (kind == 0x9)).any()):
         warnings.append("drums (channel 10) are left out")
     rows = np.flatnonzero(is_note & ~is_drum)
+    tick, pitch, velocity = (events[column][rows] for column in ("tick", "data1", "data2"))
     voice = (
-        events["track"][rows].astype(np.int64) << 11
-        | channel[rows].astype(np.int64) << 7
-        | events["data1"][rows]
+        events["track"][rows].astype(np.int64) << 11 | channel[rows].astype(np.int64) << 7 | pitch
     )
-    is_on = (kind[rows] == 0x9) & (events["data2"][rows] > 0)
-    on, off, unfinished = pair_notes(voice, events["tick"][rows], is_on)
+    on, off, unfinished = pair_notes(voice, tick, (kind[rows] == 0x9) & (velocity > 0))
     if unfinished:
         warnings.append(f"{unfinished} notes never end and are left out")
-    on, off = rows[on], rows[off]
-    start_tick, end_tick = events["tick"][on], events["tick"][off]
-    start_us = tempo_map.ticks_to_us(start_tick)
-    order = np.lexsort((events["data1"][on], start_us))
-    notes = note_array(
-        start_us, tempo_map.ticks_to_us(end_tick), events["data1"][on], events["data2"][on]
-    )
+    # In order of (start, pitch); each track is in order of time, so most of the work is done.
+    start_us = tempo_map.ticks_to_us(tick[on])
+    order = np.argsort(start_us << 7 | pitch[on], kind="stable")
+    on, off = on[order], off[order]
+    notes = note_array(start_us[order], tempo_map.ticks_to_us(tick[off]), pitch[on], velocity[on])
     note_ticks = np.empty(len(on), dtype=NOTE_TICK_DTYPE)
-    note_ticks["start_tick"] = start_tick
-    note_ticks["end_tick"] = end_tick
-    note_ticks["channel"] = channel[on]
-    controls = _controls(events[(kind == 0xB) & ~is_drum], tempo_map)
-    performance = Performance(notes=notes[order], pedal=_one_pedal(controls))
-    return performance, note_ticks[order], controls
+    note_ticks["start_tick"] = tick[on]
+    note_ticks["end_tick"] = tick[off]
+    note_ticks["channel"] = channel[rows[on]]
+    controls = _controls(events, np.flatnonzero((kind == 0xB) & ~is_drum), tempo_map)
+    return Performance(notes=notes, pedal=_one_pedal(controls)), note_ticks, controls
 
 
-def _controls(events: npt.NDArray[np.void], tempo_map: TempoMap) -> npt.NDArray[np.void]:
-    controls = np.empty(len(events), dtype=CONTROL_DTYPE)
-    controls["tick"] = events["tick"]
-    controls["time_us"] = tempo_map.ticks_to_us(events["tick"])
-    controls["channel"] = events["status"] & 0x0F
-    controls["number"] = events["data1"]
-    controls["value"] = events["data2"]
-    return controls[np.argsort(controls["tick"], kind="stable")]
+def _controls(
+    events: npt.NDArray[np.void], rows: npt.NDArray[np.intp], tempo_map: TempoMap
+) -> npt.NDArray[np.void]:
+    tick = events["tick"][rows]
+    order = np.argsort(tick, kind="stable")
+    tick, rows = tick[order], rows[order]
+    controls = np.empty(len(rows), dtype=CONTROL_DTYPE)
+    controls["tick"] = tick
+    controls["time_us"] = tempo_map.ticks_to_us(tick)
+    controls["channel"] = events["status"][rows] & 0x0F
+    controls["number"] = events["data1"][rows]
+    controls["value"] = events["data2"][rows]
+    return controls
 
 
 def _one_pedal(controls: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -7,30 +7,31 @@ nothing: notes, every controller, tempi, signatures and texts are those of the f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
+from perceiver_music.music.embedded import SETTINGS_MARK
 from perceiver_music.music.midi_bytes import MetaEvent
 from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
 from perceiver_music.music.midi_track import Track
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.tempo_map import TempoMap
 
-SETTINGS_MARK: Final = "perceiver-music: "
-"""What the text event with the settings of a generated file begins with."""
-
 TICKS_PER_QUARTER: Final = 5_000
 """Resolution of a file made from nothing: at its tempo of 120, a tenth of a millisecond a tick,
 which keeps the order in which notes of one step are struck (`performance_events.decode`)."""
 
-_TEXT, _TEMPO = 0x01, 0x51
+_TEMPO = 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
 _WANTED_US_PER_TICK = 100
 _BANK_SELECT = (0, 32)
 _FIRST_CHANNEL_MODE = 120
+
+PEDALS: Final = (SUSTAIN_PEDAL, 66, 67, 69)
+"""Controllers that are a pedal which must come up again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +45,12 @@ class Seam:
     released_us: Mapping[int, int] = field(default_factory=dict)
 
 
-def performance_to_midi(performance: Performance, *, texts: Sequence[str] = ()) -> bytes:
-    """A MIDI file of format 0 with the notes and the pedal of a performance.
-
-    Args:
-        performance: at most six hours.
-        texts: text events at the start, in ASCII.
-    """
+def performance_to_midi(performance: Performance) -> bytes:
+    """A MIDI file of format 0 with the notes and the pedal of a performance of up to six hours."""
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
     track = Track()
-    _add_texts(track, texts)
-    _add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
-    _add_performance(track, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
+    add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
+    add_performance(track, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
     return track.file(TICKS_PER_QUARTER)
 
 
@@ -67,7 +62,6 @@ def continued_midi(
     continuation: Performance,
     seam: Seam,
     include_primer: bool,
-    texts: Sequence[str] = (),
 ) -> bytes:
     """A window of a file, moved to time 0, and new music from the window's end on.
 
@@ -79,13 +73,11 @@ def continued_midi(
         continuation: new music, counted from the window's end.
         seam: releases of what sounds at the window's end.
         include_primer: False leaves the window out; the new music then begins at 0.
-        texts: text events at the start, in ASCII.
     """
-    tempo_map, factor = _finer(primer.tempo_map)
+    tempo_map, factor = finer_ticks(primer.tempo_map)
     seam_tick = int(tempo_map.us_to_ticks(to_us))
     from_tick = int(tempo_map.us_to_ticks(from_us)) if include_primer else seam_tick
     track = Track()
-    _add_texts(track, texts)
     _add_tempi(track, tempo_map, from_tick, seam_tick)
     for metas in (primer.time_signatures, primer.key_signatures):
         _add_signatures(track, metas, factor, from_tick, seam_tick)
@@ -93,18 +85,18 @@ def continued_midi(
         _add_primer_texts(track, primer.texts, factor, from_tick, seam_tick)
         _add_primer_notes(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
         _add_controls(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
-    _add_performance(
+    add_performance(
         track,
         continuation,
         tempo_map,
-        channel=_main_channel(primer),
+        channel=main_channel(primer),
         from_tick=from_tick,
         shift_us=to_us,
     )
     return track.file(tempo_map.ticks_per_quarter)
 
 
-def _finer(tempo_map: TempoMap) -> tuple[TempoMap, float]:
+def finer_ticks(tempo_map: TempoMap) -> tuple[TempoMap, float]:
     """The same tempi over shorter ticks, and how many of them make one of the old."""
     ticks_per_quarter = tempo_map.ticks_per_quarter
     if ticks_per_quarter > _MOST_TICKS_PER_QUARTER:
@@ -122,18 +114,14 @@ def _finer(tempo_map: TempoMap) -> tuple[TempoMap, float]:
     return finer, factor
 
 
-def _main_channel(primer: MidiFile) -> int:
+def main_channel(primer: MidiFile) -> int:
     """The channel of most of the primer's notes, so that its sound goes on."""
     channels = primer.note_ticks["channel"]
     return int(np.bincount(channels).argmax()) if len(channels) else 0
 
 
-def _add_texts(track: Track, texts: Iterable[str]) -> None:
-    for text in texts:
-        track.meta(0, _TEXT, text.encode("ascii"))
-
-
-def _add_tempo(track: Track, tick: int, us_per_quarter: int) -> None:
+def add_tempo(track: Track, tick: int, us_per_quarter: int) -> None:
+    """Add a tempo from a tick on."""
     track.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
 
 
@@ -145,9 +133,9 @@ def _add_tempi(track: Track, tempo_map: TempoMap, from_tick: int, seam_tick: int
         if tick <= from_tick:
             at_start = tempo
         elif tick <= seam_tick:
-            _add_tempo(track, tick - from_tick, tempo)
+            add_tempo(track, tick - from_tick, tempo)
     if at_start is not None:
-        _add_tempo(track, 0, at_start)
+        add_tempo(track, 0, at_start)
 
 
 def _add_signatures(
@@ -170,9 +158,13 @@ def _add_primer_texts(
     """Titles and the like, but not the settings that made the primer: they made only that."""
     for text in texts:
         tick = round(text.tick * factor)
-        is_settings = text.data.startswith(SETTINGS_MARK.encode())
-        if not is_settings and (tick == 0 or from_tick <= tick <= seam_tick):
+        if not is_settings(text) and (tick == 0 or from_tick <= tick <= seam_tick):
             track.meta(max(0, tick - from_tick), text.kind, text.data)
+
+
+def is_settings(text: MetaEvent) -> bool:
+    """Whether a text tells how a file was made by this program."""
+    return text.data.startswith(SETTINGS_MARK.encode())
 
 
 def _add_primer_notes(
@@ -220,7 +212,7 @@ def _add_controls(
     for control in primer.controls:
         tick = round(int(control["tick"]) * factor)
         key = (int(control["channel"]), int(control["number"]))
-        if key[1] >= _FIRST_CHANNEL_MODE or key[1] in _BANK_SELECT or tick > seam_tick:
+        if not is_copied_control(key[1]) or tick > seam_tick:
             continue
         if tick >= from_tick:
             if not is_begun:
@@ -233,8 +225,13 @@ def _add_controls(
         _set_all(track, state)
     lift_tick = _lift_tick(primer, tempo_map, factor, seam_tick, to_us, seam)
     for (channel, number), value in state.items():
-        if number in (SUSTAIN_PEDAL, 66, 67, 69) and value:
+        if number in PEDALS and value:
             track.control(lift_tick - from_tick, channel=channel, number=number, value=0)
+
+
+def is_copied_control(number: int) -> bool:
+    """Whether a controller belongs to the playing: neither a choice of sound nor a mode."""
+    return number < _FIRST_CHANNEL_MODE and number not in _BANK_SELECT
 
 
 def _set_all(track: Track, state: Mapping[tuple[int, int], int]) -> None:
@@ -262,7 +259,7 @@ def _lift_tick(
     return min(lift, int(ticks[is_lift].min())) if is_lift.any() else lift
 
 
-def _add_performance(
+def add_performance(
     track: Track,
     performance: Performance,
     tempo_map: TempoMap,

@@ -34,6 +34,15 @@ def note_array(
     return notes
 
 
+def in_order(notes: NoteArray) -> NoteArray:
+    """Notes by (start, pitch), stable; the same table if it is in this order already."""
+    start, pitch = notes["start_us"], notes["pitch"]
+    falls = (start[1:] == start[:-1]) & (pitch[1:] < pitch[:-1])
+    if not bool((falls | (start[1:] < start[:-1])).any()):
+        return notes
+    return notes[np.lexsort((pitch, start))]
+
+
 def _empty_pedal() -> PedalArray:
     return np.empty(0, dtype=PEDAL_DTYPE)
 
@@ -55,8 +64,9 @@ class Performance:
     pedal: PedalArray = field(default_factory=_empty_pedal)
 
     def __post_init__(self) -> None:
-        notes = np.ascontiguousarray(self.notes, dtype=NOTE_DTYPE)
-        pedal = np.ascontiguousarray(self.pedal, dtype=PEDAL_DTYPE)
+        # Copies: what the caller keeps stays the caller's to change.
+        notes = np.array(self.notes, dtype=NOTE_DTYPE, order="C")
+        pedal = np.array(self.pedal, dtype=PEDAL_DTYPE, order="C")
         if len(notes):
             if int(notes["start_us"].min()) < 0:
                 raise ValueError("a note starts before zero")
@@ -64,9 +74,10 @@ class Performance:
                 raise ValueError("a note ends before it starts")
             if int(notes["pitch"].max()) > 127 or int(notes["velocity"].max()) > 127:
                 raise ValueError("pitch and velocity go from 0 to 127")
-            order = np.lexsort((notes["pitch"], notes["start_us"]))
-            notes = notes[order]
-        pedal = pedal[np.argsort(pedal["time_us"], kind="stable")]
+            notes = in_order(notes)
+        moments = pedal["time_us"]
+        if bool((moments[1:] < moments[:-1]).any()):
+            pedal = pedal[np.argsort(moments, kind="stable")]
         notes.flags.writeable = False
         pedal.flags.writeable = False
         object.__setattr__(self, "notes", notes)

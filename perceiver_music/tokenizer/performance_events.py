@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.errors import InvalidInputError
-from perceiver_music.music.performance import NoteArray, Performance, note_array
+from perceiver_music.music.performance import NoteArray, Performance, in_order, note_array
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -27,8 +27,11 @@ DEFAULT_VELOCITY: Final = 64
 
 _HALF_STEP: Final = v.MICROSECONDS_PER_STEP // 2
 _VELOCITIES_PER_BIN: Final = 128 // v.NUM_VELOCITY_BINS
+_BIN_OF_VELOCITY: Final[Steps] = (np.maximum(np.arange(128), 1) - 1) // _VELOCITIES_PER_BIN + 1
 _ORDER_SPACING_US: Final = 100
 _KEY_BITS: Final = 63
+_VELOCITY_BITS: Final = v.NUM_VELOCITY_BINS.bit_length()
+_ID_BITS: Final = (v.VOCABULARY_SIZE - 1).bit_length()
 
 
 def encode(performance: Performance) -> Ids:
@@ -45,45 +48,47 @@ def encode_notes(notes: NoteArray) -> Ids:
     num_notes = len(notes)
     if num_notes == 0:
         return np.empty(0, dtype=np.uint16)
-    notes = _in_order(notes)
+    notes = in_order(notes)
+    pitch = np.ascontiguousarray(notes["pitch"])
     start_step, end_step = quantize(notes)
-    end_step = _ends_in_order_of_starts(end_step, notes["pitch"])
+    end_step = _ends_in_order_of_starts(end_step, pitch)
 
-    # One sort key holds (step, note, is_off): ends come before onsets within a step because a
-    # note that ends there started in an earlier step, so stands earlier in the order of notes.
+    # One sort key holds (step, note), and carries what is to be written: velocity bin and id.
+    # Ends come before onsets within a step because a note that ends there started in an earlier
+    # step, so stands earlier in the order of notes.
     note_bits = num_notes.bit_length()
-    if int(end_step.max()).bit_length() + note_bits + 1 > _KEY_BITS:
+    step_place = note_bits + _VELOCITY_BITS + _ID_BITS
+    if int(end_step.max()).bit_length() + step_place > _KEY_BITS:
         raise ValueError("the notes are too many or too late to be encoded")
-    note_key = np.arange(num_notes, dtype=np.int64) << 1
-    keys = np.concatenate(
-        ((start_step << (note_bits + 1)) | note_key, (end_step << (note_bits + 1)) | note_key | 1)
-    )
-    keys.sort()
-    step = keys >> (note_bits + 1)
-    note = (keys >> 1) & ((1 << note_bits) - 1)
-    is_off = (keys & 1).astype(bool)
-
-    event_ids = notes["pitch"][note] + np.where(is_off, v.NOTE_OFF, v.NOTE_ON)
+    note = np.arange(num_notes, dtype=np.int64) << (_VELOCITY_BITS + _ID_BITS)
     bins = velocity_bins(notes["velocity"])
     # Onsets come in the order of notes, so a change of velocity is a change between neighbours.
-    changes_velocity = np.diff(bins, prepend=0) != 0
-    velocity_of_event = np.where(changes_velocity[note] & ~is_off, bins[note], 0)
-    return _assemble(np.diff(step, prepend=0), velocity_of_event, event_ids)
+    told = bins * (np.diff(bins, prepend=0) != 0)
+    keys = np.empty(2 * num_notes, dtype=np.int64)
+    keys[:num_notes] = start_step << step_place | note | told << _ID_BITS | pitch + v.NOTE_ON
+    keys[num_notes:] = end_step << step_place | note | pitch + np.int64(v.NOTE_OFF)
+    keys.sort()
+    return _assemble(
+        np.diff(keys >> step_place, prepend=0),
+        keys >> _ID_BITS & ((1 << _VELOCITY_BITS) - 1),
+        keys & ((1 << _ID_BITS) - 1),
+    )
 
 
 def _assemble(shift_steps: Steps, velocity_bin: Steps, event_ids: Indices) -> Ids:
     """Lay out, for each note event, its time shifts, its velocity (0: none), then itself."""
-    num_shifts = -(-shift_steps // v.MAX_SHIFT_STEPS)
+    num_shifts = (shift_steps + (v.MAX_SHIFT_STEPS - 1)) // v.MAX_SHIFT_STEPS
     has_velocity = velocity_bin > 0
-    position = np.cumsum(num_shifts + has_velocity + 1) - 1
+    event_at = np.cumsum(num_shifts + has_velocity + 1) - 1
+    last_shift = shift_steps - v.MAX_SHIFT_STEPS * (num_shifts - 1)
     # All that is not overwritten below is a shift of full length.
-    ids = np.full(int(position[-1]) + 1, v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1, dtype=np.uint16)
-    ids[position] = event_ids
-    ids[position[has_velocity] - 1] = v.VELOCITY - 1 + velocity_bin[has_velocity]
-    has_shift = num_shifts > 0
-    last_shift = (position - has_velocity - 1)[has_shift]
-    remainder = shift_steps[has_shift] - v.MAX_SHIFT_STEPS * (num_shifts[has_shift] - 1)
-    ids[last_shift] = v.TIME_SHIFT - 1 + remainder
+    ids = np.full(int(event_at[-1]) + 1, v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1, dtype=np.uint16)
+    # Without masks, which cost more than they save: the velocity and the shift of an event that
+    # has none fall on places that are written later, at the latest by the event before it (for
+    # the first event, which has both or is at step 0, by the last: index -1).
+    ids[event_at - 1] = velocity_bin + (v.VELOCITY - 1)
+    ids[event_at - has_velocity - 1] = last_shift + (v.TIME_SHIFT - 1)
+    ids[event_at] = event_ids
     return ids
 
 
@@ -112,21 +117,12 @@ def quantize(notes: NoteArray) -> tuple[Steps, Steps]:
 
 def velocity_bins(velocity: npt.NDArray[np.uint8]) -> Steps:
     """The bin, 1 to 32, of each velocity; 0, which a note cannot have in MIDI, counts as 1."""
-    return (np.maximum(velocity, 1).astype(np.int64) - 1) // _VELOCITIES_PER_BIN + 1
+    return _BIN_OF_VELOCITY[velocity]
 
 
 def bin_velocity(velocity_bin: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """A velocity in the middle of its bin, so that decoding is neither louder nor softer."""
     return velocity_bin * _VELOCITIES_PER_BIN - _VELOCITIES_PER_BIN // 2
-
-
-def _in_order(notes: NoteArray) -> NoteArray:
-    """Notes by (start, pitch), the order of the format; stable."""
-    start, pitch = notes["start_us"], notes["pitch"]
-    later = start[1:] > start[:-1]
-    if bool((later | ((start[1:] == start[:-1]) & (pitch[1:] >= pitch[:-1]))).all()):
-        return notes
-    return notes[np.lexsort((pitch, start))]
 
 
 def _ends_in_order_of_starts(end_step: Steps, pitch: npt.NDArray[np.uint8]) -> Steps:

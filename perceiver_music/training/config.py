@@ -28,13 +28,15 @@ class ModelChoice:
     """Which network, with what sizes; `settings` go to the preset of the architecture.
 
     With `counts_events` the network is told which ids are which events, to count what they add up
-    to (`model.event_state`).
+    to (`model.event_state`). A run that goes on from a checkpoint has the whole configuration of
+    that in `config`, in place of preset and settings.
     """
 
     architecture: str = "perceiver_ar"
     preset: str = "modern"
     counts_events: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music import __version__
-from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
 from perceiver_music.files import read_bytes, reporting_storage_errors, write_bytes_atomically
 from perceiver_music.sealed_json import sealed, unsealed
 
@@ -74,11 +74,24 @@ def write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) 
     write_bytes_atomically(run_folder / RUN_FILE, sealed(document), overwrite=True)
 
 
-def holds_run(folder: Path) -> bool:
-    """Whether a run was begun in a folder, or has left steps there."""
+def check_run_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse to begin a run over another, and to resume where there is none.
+
+    Raises:
+        OutputExistsError: a run was begun in the folder, or has left steps there.
+        InvalidInputError: there is nothing to resume.
+    """
     steps = (path.name.removeprefix("step-") for path in folder.glob("steps/step-*"))
     # A run that was killed before its description was written has step 0 alone: nothing to lose.
-    return (folder / RUN_FILE).exists() or any(step.strip("0") for step in steps)
+    has_run = (folder / RUN_FILE).exists() or any(step.strip("0") for step in steps)
+    if has_run and not resume:
+        raise OutputExistsError(
+            "holds a run already", path=folder, hint="Go on with it (--resume), or name another."
+        )
+    if resume and not has_run:
+        raise InvalidInputError(
+            "holds no run to resume", path=folder, hint="Name the folder that train wrote."
+        )
 
 
 def newest_run(folder: Path) -> Path:

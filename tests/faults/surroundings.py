@@ -22,6 +22,8 @@ MODEL = ("--checkpoint", "{checkpoint}", "--length", "4", "--seed", "1", "--forc
 COMMANDS = {
     "continue": ("continue", "{file}", *MODEL, "-o", "{output}.mid"),
     "compose": ("compose", *MODEL, "-o", "{output}.mid"),
+    "infill": ("infill", "{file}", "--between", "1", "2", *MODEL[:2], "-o", "{output}.mid"),
+    "replay": ("replay", "{file}", "--checkpoint", "{checkpoint}", "--check"),
     "render": ("render", "{file}", "--force", "-o", "{output}.wav"),
     "tokens": ("tokens", "{file}"),
     "preprocess": ("preprocess", "{file}", "-o", "{output}.store", "--workers", "1", "--force"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from perceiver_music.generation.continuation import Continuation, Limits, continue_events
+from perceiver_music.generation.continuation import Continuation, continue_events
+from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import EMPTY_OPENING, Opening
 from perceiver_music.generation.sampling import variation_rng

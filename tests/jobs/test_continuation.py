@@ -27,15 +27,15 @@ from perceiver_music.jobs.continuation import (
 from perceiver_music.model.base import DecodeState
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.embedded import SETTINGS_MARK
 from perceiver_music.music.midi_file import parse_midi
-from perceiver_music.music.midi_writer import SETTINGS_MARK
 from perceiver_music.tokenizer import vocabulary as v
 
 CONTEXT, LATENTS = 64, 16
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An untrained model: its taste is random, everything else must hold."""
     fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": CONTEXT, "latents": LATENTS}
     torch.manual_seed(0)
@@ -53,7 +53,12 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         card="",
         overwrite=False,
     )
-    return open_session(str(folder), device="cpu")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def session(checkpoint: str) -> Session:
+    return open_session(checkpoint, device="cpu")
 
 
 def primer_midi(num_notes: int = 40, *, meter: tuple[int, int] | None = (3, 4)) -> bytes:
@@ -207,8 +212,9 @@ def test_composing_needs_no_primer(session: Session) -> None:
 
 
 def test_the_model_may_end_the_piece_only_when_asked(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    checkpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    session = open_session(checkpoint, decoder="torch")
     model = session._loaded.model
     advance = model.advance
 

@@ -1,5 +1,6 @@
 """`train` as a job: a run from its first step to its checkpoint, stopped and resumed."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -217,13 +218,39 @@ def test_another_store_is_not_what_the_run_was_trained_on(
 
 def test_a_checkpoint_can_be_trained_further(tiny_store: TokenStore, tmp_path: Path) -> None:
     train.run(request_for(tiny_store, tmp_path / "first"))
-    start = load_checkpoint(tmp_path / "first" / "checkpoint").model.state_dict()
-    fields = {"init": str(tmp_path / "first"), "max_steps": 1}
-    frozen = (*SMALL, "optimizer.kind=adamw", "optimizer.matrix_rate=0.0")
-    frozen += ("optimizer.embedding_rate=0.0", "optimizer.output_rate=0.0")
-    train.run(request_for(tiny_store, tmp_path / "second", settings=frozen, **fields))
-    end = load_checkpoint(tmp_path / "second" / "checkpoint").model.state_dict()
-    assert all(torch.equal(start[name], tensor) for name, tensor in end.items())
+    first = load_checkpoint(tmp_path / "first" / "checkpoint").model
+    frozen = ("optimizer.kind=adamw", "optimizer.matrix_rate=0.0", "windows.contexts=[[0, 96]]")
+    frozen += ("optimizer.embedding_rate=0.0", "optimizer.output_rate=0.0", "windows.latents=16")
+    request = TrainRequest(
+        data=tiny_store.path,
+        output=tmp_path / "second",
+        recipe="smoke",
+        settings=frozen,
+        init=str(tmp_path / "first"),
+        max_steps=1,
+        device="cpu",
+    )
+    train.run(request)
+    train.run(TrainRequest(output=tmp_path / "second", resume=True, max_steps=2, device="cpu"))
+    second = load_checkpoint(tmp_path / "second" / "checkpoint").model
+    # The model is the checkpoint's, not the recipe's, but for windows that have become longer.
+    assert second.context == 96
+    assert second.config == dataclasses.replace(first.config, context=96)
+    start = first.state_dict()
+    assert all(torch.equal(start[name], weight) for name, weight in second.state_dict().items())
+
+
+def test_the_model_of_a_checkpoint_is_not_set(tiny_store: TokenStore, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the model is the checkpoint's"):
+        train.run(
+            TrainRequest(
+                data=tiny_store.path,
+                output=tmp_path / "run",
+                recipe="smoke",
+                settings=("model.settings.width=32",),
+                init="maestro",
+            )
+        )
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,15 @@ PROGRAM = """
 import sys, torch
 from perceiver_music.model.registry import build_from_preset
 
-architecture, has_padding = sys.argv[1], sys.argv[2] == "True"
+architecture, has_padding, counts = sys.argv[1], sys.argv[2] == "True", sys.argv[3] == "True"
 fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 24, "vocabulary_size": 20}
 if architecture == "perceiver_ar":
     fields["latents"] = 8
+if counts:
+    firsts = {"note_on": 0, "note_off": 5, "time_shift": 10, "velocity": 14, "suffix": 18}
+    sizes = {"num_pitches": 5, "num_shifts": 4, "num_velocities": 4}
+    fields |= {"events": {**firsts, "middle": 19, **sizes}, "neighbour_keys": True}
+    fields["block"] = {"rotary_fraction": 0.25, "time_rotary_fraction": 0.25}
 torch.manual_seed(0)
 model = build_from_preset(architecture, "modern", fields)
 for parameter in model.parameters():
@@ -35,9 +40,15 @@ for eager, traced in zip(*found, strict=True):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("architecture", "has_padding"), [("perceiver_ar", True), ("transformer", False)]
+    ("architecture", "has_padding", "counts"),
+    [
+        ("perceiver_ar", True, False),
+        ("perceiver_ar", True, True),
+        ("perceiver_ar", False, True),
+        ("transformer", False, False),
+    ],
 )
-def test_compiled_equals_eager(architecture: str, has_padding: bool) -> None:
-    command = [sys.executable, "-c", PROGRAM, architecture, str(has_padding)]
+def test_compiled_equals_eager(architecture: str, has_padding: bool, counts: bool) -> None:
+    command = [sys.executable, "-c", PROGRAM, architecture, str(has_padding), str(counts)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

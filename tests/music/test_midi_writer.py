@@ -34,7 +34,7 @@ def test_a_performance_comes_back() -> None:
     starts = np.cumsum(rng.integers(0, 300_000, 200))
     rows = [(int(s), int(s) + 90_000, 30 + i % 60, 1 + i % 127) for i, s in enumerate(starts)]
     given = music(*rows, pedal=((0, 127), (500_000, 30), (900_000, 0)))
-    data = performance_to_midi(given, texts=("hello",))
+    data = performance_to_midi(given)
     read = parse_midi(data, name="x")
     order = np.lexsort((given.notes["pitch"], given.notes["start_us"]))
     for column in ("pitch", "velocity"):
@@ -43,7 +43,6 @@ def test_a_performance_comes_back() -> None:
         difference = read.performance.notes[column] - given.notes[order][column]
         assert np.abs(difference).max() <= 250
     assert read.performance.pedal["value"].tolist() == [127, 30, 0]
-    assert [text.data for text in read.texts] == [b"hello"]
     assert len(list(mido.MidiFile(file=io.BytesIO(data)))) > 400
     others = pretty_midi.PrettyMIDI(io.BytesIO(data)).instruments[0].notes
     assert [note.pitch for note in others] == read.performance.notes["pitch"].tolist()

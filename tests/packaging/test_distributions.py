@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from perceiver_music.model.native.library import kernel_names
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUNDLED = "perceiver_music/bundled_files"
 
@@ -47,9 +49,32 @@ def test_the_wheel_carries_package_checkpoints_and_primers(built: Path) -> None:
     assert primers
     assert f"{BUNDLED}/checkpoints/LICENSE.md" in checkpoints
     assert modules | recipes | checkpoints | primers | {"perceiver_music/py.typed"} <= names
+    if kernel_names():
+        assert "perceiver_music/model/native/_decoder.so" in names
+        assert not wheel.name.endswith("none-any.whl")
     strangers = {n for n in names if not n.startswith(("perceiver_music/", "perceiver_music-"))}
     assert not strangers
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_without_a_compiler_the_wheel_is_pure_python(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path],
+        cwd=source,
+        env={**os.environ, "PATH": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "native decoder is left out" in done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
 
 
 def test_the_sdist_carries_what_a_wheel_is_built_from(built: Path) -> None:
@@ -57,7 +82,8 @@ def test_the_sdist_carries_what_a_wheel_is_built_from(built: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for folder in ("perceiver_music", "checkpoints", "data/primers", "data/primer_scores", "tests"):
-        wanted = {f"{folder}/{name}" for name in _files_of(folder, "**/*") if ".pyc" not in name}
+        wanted = {f"{folder}/{name}" for name in _files_of(folder, "**/*")}
+        wanted = {name for name in wanted if not name.endswith((".pyc", ".so"))}
         assert wanted <= names
     assert {"pyproject.toml", "LICENSE", "Makefile", "constraints.txt", "data/README.md"} <= names
 

@@ -10,6 +10,7 @@ from perceiver_music.cli.generation import GenerationCall, run_generation
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
+    Decoder,
     Ending,
     LengthOption,
     MinP,
@@ -82,6 +83,7 @@ def continue_(
     context: Context = None,
     latents: Latents = None,
     device: Device = "auto",
+    decoder: Decoder = "auto",
     output: Output = None,
     render: Render = False,
     force: Force = False,
@@ -106,6 +108,7 @@ def continue_(
         sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
         checkpoint=checkpoint,
         device=device,
+        decoder=decoder,
         context=context,
         latents=latents,
         seed=seed,

@@ -88,4 +88,8 @@ def _tell(console: Console, result: PreprocessResult) -> None:
             f"{name}: {split.pieces:,} pieces, {split.notes:,} notes, {split.events:,} events, "
             f"{split.seconds / 3600:.1f} hours"
         )
-    console.info(f"{len(result.duplicates):,} duplicates, {len(result.rejected):,} rejected")
+    duplicates = len(result.duplicates)
+    console.info(
+        f"{duplicates:,} {'duplicate' if duplicates == 1 else 'duplicates'}, "
+        f"{len(result.rejected):,} rejected"
+    )

@@ -1,0 +1,142 @@
+"""What the music after a gap is worth to a model that fills it: nats of the true middle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks.openings import spread
+from benchmarks.provenance import torch_made_with
+from perceiver_music.dataset.token_store import Piece, TokenStore
+from perceiver_music.generation.infill import share_room
+from perceiver_music.jobs.continuation import Session, open_session
+from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import END, Gap, Ids, length_ids, prompt_ids, take_apart
+from perceiver_music.tokenizer.performance_events import steps_before
+
+RESULTS = Path(__file__).with_name("results.json")
+SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 15.0
+SIDES = ("left and right", "left alone", "left and another piece's right")
+AGAINST = ("left alone", "left and another piece's right")
+NUM_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PieceGap:
+    """A gap of a piece, its middle no longer than what is scored."""
+
+    piece: Piece
+    gap: Gap
+
+
+def draw_gap(store: TokenStore, piece: Piece, rng: np.random.Generator) -> PieceGap | None:
+    """A gap of 5 to 15 s with music before and after it; None where the piece has no room."""
+    ids = store.ids(piece).astype(np.int64)
+    num_steps = int(steps_before(ids)[-1])
+    length = round(100 * rng.uniform(SHORTEST_SECONDS, LONGEST_SECONDS))
+    if num_steps < 3 * length:
+        return None
+    first = int(rng.integers(length, num_steps - 2 * length))
+    return PieceGap(piece=piece, gap=take_apart(ids, first, first + length))
+
+
+def window(found: PieceGap, after: Ids, context: int) -> tuple[Ids, int]:
+    """The whole sequence of a prompt and the true middle, and how long the middle is."""
+    gap = found.gap
+    middle = np.append(gap.middle, END)
+    room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
+    before = np.append(v.BOS, gap.before)
+    if len(after):
+        before, after = share_room(before, after, room)
+    before = before[max(0, len(before) - room) :]
+    return np.concatenate((prompt_ids(before, after, gap.num_steps), middle)), len(middle)
+
+
+@torch.inference_mode()
+def nats(session: Session, sequence: Ids, num_scored: int) -> float:
+    """Nats per event of the last so many tokens, scored in one pass."""
+    tokens = torch.as_tensor(sequence, dtype=torch.int64)
+    num_latents = min(max(session.latents, num_scored), len(sequence) - 1)
+    logits = session._loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
+    return float(F.cross_entropy(logits[-num_scored:], tokens[-num_scored:]))
+
+
+def interval(differences: np.ndarray) -> list[float]:
+    """95 per cent of the means over pieces drawn again and again."""
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(differences, size=(NUM_RESAMPLES, len(differences))).mean(axis=1)
+    return [round(float(edge), 4) for edge in np.percentile(drawn, (2.5, 97.5))]
+
+
+def score_pieces(arguments: argparse.Namespace, session: Session) -> list[dict[str, Any]]:
+    """One row a piece; the other piece's right side is that of the piece before it."""
+    store = TokenStore.open(arguments.store)
+    rng = np.random.default_rng(arguments.seed)
+    drawn = [
+        draw_gap(store, piece, rng)
+        for piece in spread(store.split(arguments.split), arguments.pieces)
+    ]
+    gaps = [found for found in drawn if found is not None]
+    context = min(session.context, arguments.context or session.context)
+    rows = []
+    for index, found in enumerate(gaps):
+        rights = (found.gap.after, np.empty(0, dtype=np.int64), gaps[index - 1].gap.after)
+        row: dict[str, Any] = {
+            "piece": found.piece.path,
+            "seconds": found.gap.num_steps / 100,
+            "events": len(found.gap.middle) + 1,
+        }
+        for side, after in zip(SIDES, rights, strict=True):
+            row[side] = round(nats(session, *window(found, after, context)), 5)
+        rows.append(row)
+        sys.stderr.write(json.dumps(row) + "\n")
+    return rows
+
+
+def main() -> None:
+    """Score, compare in pairs, and keep the result under the split's name."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--pieces", type=int, default=60)
+    parser.add_argument("--context", type=int, default=None, help="less than the checkpoint's")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    session = open_session(arguments.checkpoint, device="cpu")
+    rows = score_pieces(arguments, session)
+    means = {side: round(float(np.mean([row[side] for row in rows])), 4) for side in SIDES}
+    gains = {}
+    for other in AGAINST:
+        difference = np.array([row[other] - row["left and right"] for row in rows])
+        gains[other] = {"gain": round(float(difference.mean()), 4), "95%": interval(difference)}
+    wrong = np.array([row["left alone"] - row[SIDES[2]] for row in rows])
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[arguments.split] = {
+        "checkpoint": session.checkpoint,
+        "checkpoint_sha256": session._loaded.sha256,
+        "context": min(session.context, arguments.context or session.context),
+        "pieces": len(rows),
+        "events": sum(row["events"] for row in rows),
+        "nats_per_event": means,
+        "gain_of_left_and_right_over": gains,
+        "gain_of_another_pieces_right_over_left_alone": {
+            "gain": round(float(wrong.mean()), 4),
+            "95%": interval(wrong),
+        },
+        "made_with": torch_made_with(),
+        "rows": rows,
+    }
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""`perceiver-music infill`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from perceiver_music.cli.generation import GenerationCall, run_generation
+from perceiver_music.cli.generation_options import (
+    DEFAULT_LENGTH,
+    DEFAULT_SAMPLING,
+    Decoder,
+    MinP,
+    Output,
+    Render,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    Variations,
+)
+from perceiver_music.cli.inputs import resolve_inputs
+from perceiver_music.cli.invocation import Invocation
+from perceiver_music.cli.lengths import parse_moment
+from perceiver_music.cli.options import (
+    Checkpoint,
+    Context,
+    Device,
+    Force,
+    Latents,
+    MidiFiles,
+    SkipExisting,
+)
+from perceiver_music.cli.outputs import ExistingOutputs
+from perceiver_music.errors import UsageError
+from perceiver_music.generation.options import SamplingOptions
+
+EXAMPLES = (
+    "perceiver-music infill take3.mid --between 0:41 0:49.5",
+    "perceiver-music infill take3.mid --between 41 49.5 -n 4 -o tries/ --render",
+)
+
+
+def infill(
+    invocation: Invocation,
+    midi: MidiFiles,
+    between: Annotated[
+        tuple[str, str],
+        typer.Option(
+            "--between",
+            "-b",
+            metavar="A B",
+            help="The gap's first and last moment: 12.5, 12.5s or 1:30.",
+            show_default=False,
+        ),
+    ],
+    variations: Variations = 1,
+    temperature: Temperature = DEFAULT_SAMPLING.temperature,
+    top_p: TopP = DEFAULT_SAMPLING.top_p,
+    min_p: MinP = DEFAULT_SAMPLING.min_p,
+    top_k: TopK = DEFAULT_SAMPLING.top_k,
+    seed: Seed = None,
+    checkpoint: Checkpoint = None,
+    context: Context = None,
+    latents: Latents = None,
+    device: Device = "auto",
+    decoder: Decoder = "auto",
+    output: Output = None,
+    render: Render = False,
+    force: Force = False,
+    skip_existing: SkipExisting = False,
+) -> int:
+    """Make new music between two moments, and leave all else as it is.
+
+    Writes take3_infilled_<seed>.mid into the current folder and prints its path. Notes that begin
+    in the gap are replaced; the checkpoint must have learned to fill gaps.
+    """
+    call = GenerationCall(
+        inputs=resolve_inputs(midi),
+        default_name="{stem}_infilled_{seed}.mid",
+        window={"between_seconds": _moments(between)},
+        length=DEFAULT_LENGTH,
+        ending=False,
+        sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
+        checkpoint=checkpoint,
+        device=device,
+        decoder=decoder,
+        context=context,
+        latents=latents,
+        seed=seed,
+        variations=variations,
+        output=output,
+        render=render,
+        existing=ExistingOutputs(force=force, skip=skip_existing),
+    )
+    return run_generation(invocation, call)
+
+
+def _moments(between: tuple[str, str]) -> tuple[float, float]:
+    try:
+        first, last = (parse_moment(text) for text in between)
+    except ValueError as error:
+        raise UsageError(
+            f"--between: {error}", hint="Give two moments, as in 0:41 0:49.5."
+        ) from None
+    if first >= last:
+        raise UsageError(
+            f"--between {between[0]} {between[1]}: the gap is empty",
+            hint="The second moment is the later one.",
+        )
+    return first, last

@@ -1,0 +1,206 @@
+"""What a request means for its primer: what the model sees, how far it goes, and the file then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from perceiver_music.errors import InvalidInputError, UnavailableError
+from perceiver_music.files import read_bytes
+from perceiver_music.jobs.continuation_request import ContinueRequest
+from perceiver_music.jobs.progress import WarningCallback
+
+if TYPE_CHECKING:
+    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.limits import Limits
+    from perceiver_music.generation.primer import Opening, Window
+    from perceiver_music.model.checkpoint_description import CheckpointDescription
+    from perceiver_music.music.midi_file import MidiFile
+    from perceiver_music.music.performance import Performance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A request that has met its primer.
+
+    Attributes:
+        primer: its music alone; None without one.
+        midi: the same, read.
+        window: the part of it that is gone on from; of `infill`, the gap.
+        opening: what the model sees.
+        limits: where the new music ends.
+    """
+
+    request: ContinueRequest
+    primer: bytes | None
+    midi: MidiFile | None
+    window: Window
+    opening: Opening
+    limits: Limits
+
+    def as_midi(self, music: Continuation) -> bytes:
+        """The file with the new music in it."""
+        from perceiver_music.music.midi_gap import FilledGap, filled_midi
+        from perceiver_music.music.midi_writer import Seam, continued_midi, performance_to_midi
+        from perceiver_music.tokenizer.vocabulary import MICROSECONDS_PER_STEP
+
+        performance = performance_of(music, self.opening.velocity_bin)
+        if self.midi is None:
+            return performance_to_midi(performance)
+        released = {p: step * MICROSECONDS_PER_STEP for p, step in music.released.items()}
+        if self.request.between_seconds is not None:
+            gap = FilledGap(
+                from_us=self.window.from_us,
+                to_us=self.window.to_us,
+                middle=performance,
+                released_us=released,
+            )
+            return filled_midi(self.midi, gap)
+        return continued_midi(
+            self.midi,
+            from_us=self.window.from_us,
+            to_us=self.window.to_us,
+            continuation=performance,
+            seam=Seam(released_us=released),
+            include_primer=self.request.include_primer,
+        )
+
+
+def plan(
+    request: ContinueRequest,
+    description: CheckpointDescription,
+    *,
+    context: int,
+    warn: WarningCallback,
+) -> Plan:
+    """Read the primer and settle what is to be made.
+
+    Raises:
+        UsageError: the window, the gap or the length makes no sense for this primer.
+        InvalidInputError: the primer is no MIDI file or has no piano notes.
+        UnavailableError: the checkpoint has not learned to fill gaps.
+        StorageError: reading failed.
+    """
+    from perceiver_music.generation.length import limits_of
+    from perceiver_music.generation.primer import (
+        EMPTY_OPENING,
+        Window,
+        choose_window,
+        opening_of,
+    )
+    from perceiver_music.music.embedded import without_embedded
+
+    data = _primer_bytes(request)
+    if data is None:
+        window = Window(from_us=0, to_us=0)
+        limits = limits_of(request.length, is_ending_allowed=request.ending, primer=None, seam_us=0)
+        return Plan(
+            request=request,
+            primer=None,
+            midi=None,
+            window=window,
+            opening=EMPTY_OPENING,
+            limits=limits,
+        )
+    midi = _parse(data, request, warn)
+    if request.between_seconds is not None:
+        return _plan_of_gap(request, data, midi, description, context=context, warn=warn)
+    window = choose_window(
+        midi.performance,
+        from_seconds=request.from_seconds,
+        to_seconds=request.to_seconds,
+        last_seconds=request.last_seconds,
+    )
+    limits = limits_of(
+        request.length, is_ending_allowed=request.ending, primer=midi, seam_us=window.to_us
+    )
+    return Plan(
+        request=request,
+        primer=without_embedded(data),
+        midi=midi,
+        window=window,
+        opening=opening_of(midi.performance, window),
+        limits=limits,
+    )
+
+
+def check_infill(description: CheckpointDescription) -> tuple[float, float]:
+    """Shortest and longest gap that a checkpoint was trained to fill, in seconds.
+
+    Raises:
+        UnavailableError: it was not trained to fill any.
+    """
+    seconds = description.infill_seconds
+    if seconds is None:
+        raise UnavailableError(
+            f"the checkpoint '{description.name}' has not learned to fill gaps",
+            hint="Name one trained with windows.infill_share above 0: --checkpoint NAME|PATH.",
+        )
+    return seconds
+
+
+def _plan_of_gap(
+    request: ContinueRequest,
+    data: bytes,
+    midi: MidiFile,
+    description: CheckpointDescription,
+    *,
+    context: int,
+    warn: WarningCallback,
+) -> Plan:
+    from perceiver_music.generation.infill import choose_gap, gap_opening
+    from perceiver_music.generation.limits import Limits
+    from perceiver_music.music.embedded import without_embedded
+
+    shortest, longest = check_infill(description)
+    assert request.between_seconds is not None
+    first, last = request.between_seconds
+    gap = choose_gap(midi.performance, first, last)
+    if not shortest <= last - first <= longest:
+        warn(
+            f"{request.primer_name}: a gap of {last - first:g} s; the checkpoint was trained to "
+            f"fill {shortest:g} to {longest:g} s"
+        )
+    found = gap_opening(midi.performance, gap, context=context)
+    return Plan(
+        request=request,
+        primer=without_embedded(data),
+        midi=midi,
+        window=gap,
+        opening=found.opening,
+        limits=Limits(end_step=found.num_steps),
+    )
+
+
+def performance_of(music: Continuation, velocity_bin: int | None) -> Performance:
+    """The new notes, counted from where they begin."""
+    import numpy as np
+
+    from perceiver_music.tokenizer import vocabulary as v
+    from perceiver_music.tokenizer.performance_events import decode
+
+    in_force = [] if velocity_bin is None else [v.VELOCITY + velocity_bin]
+    return decode(np.array(in_force + music.ids + music.closing, dtype=np.uint16))
+
+
+def _primer_bytes(request: ContinueRequest) -> bytes | None:
+    from perceiver_music.music.midi_chunks import MAX_FILE_BYTES
+
+    if request.primer is None or isinstance(request.primer, bytes):
+        return request.primer
+    return read_bytes(request.primer, limit=MAX_FILE_BYTES)
+
+
+def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> MidiFile:
+    from perceiver_music.music.midi_file import parse_midi
+
+    midi = parse_midi(data, name=request.primer_name)
+    for warning in midi.warnings:
+        warn(f"{request.primer_name}: {warning}")
+    if not midi.performance.num_notes:
+        raise InvalidInputError(
+            "has no piano notes to go on from",
+            path=request.primer_name,
+            hint="`perceiver-music compose` needs no primer.",
+        )
+    return midi

@@ -1,0 +1,217 @@
+"""Which decoder makes the events: the native library's or torch's, and what both promise.
+
+torch is imported only where it computes: a native decoder of a checkpoint starts in a fraction of
+the time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
+
+from perceiver_music.errors import UnavailableError, UsageError
+from perceiver_music.files import PathLike, read_bytes
+from perceiver_music.model.checkpoint_description import (
+    WEIGHTS_FILE,
+    CheckpointDescription,
+    verify_checkpoint,
+)
+from perceiver_music.model.native.decoder import NativeDecoder
+from perceiver_music.model.native.library import load_library
+from perceiver_music.model.native.weights import NotNative, read_tensors
+from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
+
+DECODERS: Final = ("auto", "int8", "fp32", "torch")
+_GPU_FILES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+
+
+class Decode(Protocol):
+    """A decode in progress; all but the prediction is its decoder's business."""
+
+    logits: Any
+    """Float32 `[vocabulary]` for the token that follows: of numpy or of torch."""
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What makes predictions for `generation`, event by event.
+
+    See `model.base.SequenceModel` for `context`, `latents`, `begin` and `advance`.
+    """
+
+    context: int
+    latents: int
+
+    def begin(
+        self, tokens: Sequence[int], *, context: int | None = None, latents: int | None = None
+    ) -> Any:
+        """Start a decode."""
+
+    def begin_many(
+        self,
+        tokens: Sequence[int],
+        count: int,
+        *,
+        context: int | None = None,
+        latents: int | None = None,
+    ) -> list[Any]:
+        """Start several decodes after the same tokens."""
+
+    def advance(self, state: Any, token: int) -> None:
+        """Append a token, and predict what follows."""
+
+    def advance_many(self, states: Sequence[Any], tokens: Sequence[int]) -> None:
+        """Append a token to each; none depends on the company it is in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDecoder:
+    """A decoder ready to use, and where it came from.
+
+    Attributes:
+        model: the decoder.
+        description: of its checkpoint.
+        device: where it computes: `cpu`, `cuda`, `mps`.
+        engine: what computes: `native int8`, `native fp32` or `torch`.
+        kernel: which code for this processor runs; what decides the last digits.
+        threads: how many compute one event.
+    """
+
+    model: Decoder
+    description: CheckpointDescription
+    device: str
+    engine: str
+    kernel: str
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name."""
+        return self.description.name
+
+    @property
+    def sha256(self) -> str:
+        """The checkpoint's checksum."""
+        return self.description.sha256
+
+    @property
+    def context(self) -> int:
+        """The longest window of its training."""
+        return self.model.context
+
+    @property
+    def latents(self) -> int:
+        """Positions scored per window in its training."""
+        return self.model.latents
+
+    @property
+    def full_name(self) -> str:
+        """What computes, and with which code for this processor."""
+        return f"{self.engine}, {self.kernel}"
+
+    @property
+    def computed_with(self) -> dict[str, Any]:
+        """All that decides the last digits, as stored in what is made with them."""
+        torch = sys.modules.get("torch") if self.engine == "torch" else None
+        return {
+            "device": self.device.partition(":")[0],
+            "decoder": self.engine,
+            "kernel": self.kernel,
+            "threads": self.threads if torch is None else torch.get_num_threads(),
+            "torch": None if torch is None else str(torch.__version__),
+        }
+
+
+def load_decoder(path: PathLike, *, device: str = "auto", decoder: str = "auto") -> LoadedDecoder:
+    """A verified checkpoint, ready to decode.
+
+    Args:
+        path: the checkpoint's folder.
+        device: `auto` takes the first of cuda, mps, cpu.
+        decoder: `int8` or `fp32`: the precision; the native library computes on the processor
+            where it can, torch in fp32 elsewhere. `torch`: never the native library. `auto`:
+            int8 where that is possible.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, or damaged.
+        StorageError: it cannot be read.
+        UsageError: no such device or decoder, or one that the other rules out.
+        UnavailableError: int8 was asked for and is not possible here.
+    """
+    if decoder not in DECODERS:
+        raise UsageError(f"there is no decoder {decoder!r}", hint=f"Use {', '.join(DECODERS)}.")
+    if decoder == "int8" and device not in ("auto", "cpu"):
+        raise UsageError(
+            f"int8 is computed by the processor, not on {device}", hint="Leave out --device."
+        )
+    reason = "torch was asked for"
+    if decoder != "torch" and (device == "cpu" or decoder == "int8" or _is_without_gpu(device)):
+        try:
+            return _native(path, "fp32" if decoder == "fp32" else "int8")
+        except NotNative as error:
+            reason = str(error)
+    if decoder == "int8":
+        raise UnavailableError(
+            f"int8 is not possible here: {reason}",
+            hint="Use --decoder auto; `python -m perceiver_music.model.native.compile` compiles "
+            "the library where there is a C compiler.",
+        )
+    return _torch(path, device)
+
+
+def _is_without_gpu(device: str) -> bool:
+    """Whether `auto` is surely the processor here; asked without torch, which takes seconds."""
+    return device == "auto" and sys.platform == "linux" and not any(map(_exists, _GPU_FILES))
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _native(path: PathLike, precision: Any) -> LoadedDecoder:
+    if load_library() is None:
+        raise NotNative("the native library is not there")
+    description = verify_checkpoint(path)
+    if description.fields["architecture"] != "perceiver_ar":
+        raise NotNative("only a Perceiver AR has a native decoder")
+    config = description.fields["config"]
+    if config.get("vocabulary_size") != VOCABULARY_SIZE:
+        raise NotNative("another vocabulary")
+    tensors = read_tensors(read_bytes(description.path / WEIGHTS_FILE))
+    model = NativeDecoder(config, tensors, precision=precision)
+    return LoadedDecoder(
+        model=model,
+        description=description,
+        device="cpu",
+        engine=f"native {precision}",
+        kernel=model.kernels,
+        threads=1,
+    )
+
+
+def _torch(path: PathLike, device: str) -> LoadedDecoder:
+    import torch
+
+    from perceiver_music.model.checkpoint import load_checkpoint
+    from perceiver_music.model.device import choose_device
+
+    loaded = load_checkpoint(path, choose_device(device))
+    place = loaded.model.device
+    if place.type == "cpu":
+        # The products of one event are too small to share: threads that wait for one another gain
+        # nothing on an idle machine and cost everything on a busy one (docs/lab-book.md).
+        torch.set_num_threads(1)
+    kernel = torch.backends.cpu.get_cpu_capability()
+    if place.type == "cuda":
+        kernel = torch.cuda.get_device_name(place)
+    return LoadedDecoder(
+        model=loaded.model,
+        description=loaded.description,
+        device=str(place),
+        engine="torch",
+        kernel=kernel,
+        threads=torch.get_num_threads(),
+    )

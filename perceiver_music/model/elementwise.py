@@ -1,0 +1,122 @@
+"""The element-wise parts of a block, each with a backward pass of its own.
+
+Left to autograd, a norm, a squared ReLU and a rotation each become half a dozen passes over memory
+forward and more backward; where matrix products are fast, that is most of a training step
+(docs/lab-book.md). The derivatives are written out here, and hold as little as they need.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_EPSILON = 1e-6
+
+
+def rms_normalize(
+    x: Float[Tensor, "*batch width"], dtype: torch.dtype | None = None
+) -> Float[Tensor, "*batch width"]:
+    """Scale every vector to unit mean square (arXiv 1910.07467), without weights.
+
+    Args:
+        x: any vectors.
+        dtype: of the result; that of `x` if None.
+    """
+    return _RMSNormalize.apply(x, dtype or x.dtype)
+
+
+def squared_relu(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+    """`max(x, 0) ** 2` (arXiv 2109.08668)."""
+    return _SquaredReLU.apply(x)
+
+
+def turn(
+    x: Float[Tensor, "*batch width"],
+    cos: Float[Tensor, "*#batch pairs"],
+    sin: Float[Tensor, "*#batch pairs"],
+) -> Float[Tensor, "*batch width"]:
+    """Turn channel pairs `(i, i + pairs)` of every vector by their angles; the rest stays."""
+    return _Turn.apply(x, cos, sin)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """What a matrix product of `x` would be computed in: autocast's choice, or its own."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+class RMSNorm(nn.Module):
+    """`rms_normalize` as a module.
+
+    Args:
+        before_product: the result goes into matrix products alone, so it may have their precision.
+    """
+
+    def __init__(self, *, before_product: bool) -> None:
+        super().__init__()
+        self.before_product = before_product
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        return rms_normalize(x, compute_dtype(x) if self.before_product else None)
+
+
+class _RMSNormalize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
+        exact = torch.promote_types(x.dtype, torch.float32)
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
+        scale = (size.square() / x.shape[-1] + _EPSILON).rsqrt()
+        # In the precision of `x`: a product of two precisions would first copy the larger part.
+        normed = (x * scale.to(x.dtype)).to(dtype)
+        ctx.save_for_backward(normed, scale)
+        ctx.dtype = x.dtype
+        return normed
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        normed, scale = ctx.saved_tensors
+        along = (gradient * normed).sum(-1, keepdim=True, dtype=scale.dtype)
+        along = (along / -normed.shape[-1]).to(gradient.dtype)
+        across = torch.addcmul(gradient, normed, along)
+        return across.to(ctx.dtype) * scale.to(ctx.dtype), None
+
+
+class _SquaredReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = F.relu(x)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        (positive,) = ctx.saved_tensors
+        return (gradient * positive).mul_(2)
+
+
+class _Turn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        cos, sin = ctx.saved_tensors
+        return _turned(gradient, cos, sin, -1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    half = cos.shape[-1]
+    first, second = x[..., :half], x[..., half : 2 * half]
+    out = x.clone()
+    out[..., :half].mul_(cos).addcmul_(second, sin, value=-direction)
+    out[..., half : 2 * half].mul_(cos).addcmul_(first, sin, value=direction)
+    return out

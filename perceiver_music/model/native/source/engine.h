@@ -1,0 +1,119 @@
+/* The data of the native decoder, shared by all its files; see docs/adr/0005.
+ *
+ * A matrix is kept in blocks of 16 outputs, so that a vector register holds 16 outputs and no sum
+ * ever runs across a register. Every output of every row is added up in the same order however
+ * many rows are computed together: a row's result does not depend on its company.
+ */
+#ifndef PM_ENGINE_H
+#define PM_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PM_ABI 1
+#define PM_BLOCK 16       /* outputs, or context positions, side by side */
+#define PM_GROUP 64       /* inputs under one scale of their own in int8 */
+#define PM_MAX_ROWS 32    /* rows computed together */
+#define PM_MOST_HEAD_WIDTH 1024
+#define PM_PITCHES 128
+#define PM_HELD_TERMS 6
+#define PM_TERMS 11
+
+enum { PM_FP32 = 0, PM_INT8 = 1 };
+enum { PM_FROM_FP32 = 0, PM_FROM_BF16 = 1 };
+enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
+
+/* Shape of a network, as Python gives it; all fields are int32 but the last three. */
+typedef struct {
+    int32_t vocabulary, width, heads, layers, hidden;
+    int32_t pairs, time_pairs;        /* pairs of channels turned by number, by time */
+    int32_t previous, value_tables, events, neighbours;
+    int32_t note_on, note_off, time_shift, velocity, suffix, middle;
+    int32_t num_pitches, num_shifts, num_velocities;
+    float soft_cap;                   /* 0 for none */
+    double max_wavelength;
+} pm_shape;
+
+typedef struct {
+    int32_t in, out;                  /* as in the network */
+    int32_t in_padded, blocks;        /* in rounded up to PM_GROUP; blocks of PM_BLOCK outputs */
+    int32_t kind;
+    void *data;                       /* fp32, bf16: [block][in][16]; int8: [block][in/4][16][4] */
+    float *scale;                     /* int8: of each output */
+} pm_linear;
+
+typedef struct {
+    pm_linear qkv, output, up, down;  /* the cross-attend has only queries in `qkv` */
+    float *value_table;               /* [vocabulary][width] or NULL */
+} pm_block;
+
+typedef struct pm_model {
+    pm_shape shape;
+    int32_t precision;
+    int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
+    float *embedding, *previous;      /* [vocabulary][width], the first one normed */
+    float *key_rows, *value_rows;     /* [vocabulary + neighbours][width]; [vocabulary][width] */
+    pm_block cross, *blocks;
+    pm_linear logits, rates;
+    float *rates_bias;
+    float *key_terms;                 /* [pitch][PM_TERMS][width] */
+    float *velocity_rows, *onset_rows[2];
+    double *step_cos, *step_sin;      /* [pairs]: one position on */
+    double *shift_cos, *shift_sin;    /* [1 + num_shifts][time_pairs]: so many steps on */
+    const struct pm_kernels *kernels;
+} pm_model;
+
+/* What a player knows after the events so far: see perceiver_music/model/event_state.py. */
+typedef struct {
+    int32_t time, velocity, token, num_suffixes, num_middles, num_lasts;
+    int32_t onsets[2], near[2];       /* pitch + 1 or 0: those counted; those of all tokens */
+    uint8_t held[PM_PITCHES], struck[PM_PITCHES];
+    int32_t onset_time[PM_PITCHES];
+    int32_t num_struck;
+    int32_t struck_list[PM_PITCHES];
+} pm_tracker;
+
+/* A window: the context from `start` on, and the latents at its end with their caches. */
+typedef struct {
+    int64_t start;                    /* index of its first token in the whole */
+    int32_t length, latents;          /* positions; latents among them */
+    int32_t capacity, latent_capacity;
+    int32_t *tokens;                  /* [capacity] */
+    void *keys;                       /* of the context: [head][block][channels][16] */
+    float *key_scale;                 /* int8: [head][position] */
+    void **layer_keys, **layer_values;
+    float **layer_key_scale, **layer_value_scale;
+    double *phase_cos, *phase_sin;    /* [pairs + time_pairs]: of the last position */
+    pm_tracker tracker;
+    float *struck_sum;                /* [width]: what struck keys add whatever their age */
+    int32_t struck_summed;
+} pm_window;
+
+/* One position that goes through the stack. */
+typedef struct {
+    pm_window *window;
+    int32_t index, latent, token;     /* place in the window; number among its latents */
+    float *logits;                    /* NULL where nobody asks */
+} pm_row;
+
+struct pm_kernels {
+    const char *name;
+    /* Takes a token into a window's context and counts; no latent yet. */
+    void (*push)(const pm_model *, pm_window *, int32_t token);
+    /* Pushes each row's token, computes it as a latent, and fills the logits asked for. */
+    void (*run)(const pm_model *, pm_row *rows, int32_t num_rows, char *scratch);
+    /* y = W x for some rows, in the matrix's own arithmetic. */
+    void (*linear)(const pm_linear *, const float *x, int32_t num_rows, float *y, char *scratch);
+};
+
+/* Bytes of scratch that `run` wants for so many rows of up to so many latents. */
+size_t pm_scratch_bytes(const pm_model *, int32_t num_rows, int32_t latents);
+
+extern const struct pm_kernels pm_kernels_generic;
+#ifdef PM_X86
+extern const struct pm_kernels pm_kernels_avx2;
+extern const struct pm_kernels pm_kernels_avx512;
+extern const struct pm_kernels pm_kernels_avx512vnni;
+#endif
+
+#endif

@@ -1,0 +1,287 @@
+/* A model's weights, rearranged for the kernels. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+
+static const struct pm_kernels *const ALL_KERNELS[] = {
+#ifdef PM_X86
+    &pm_kernels_avx512vnni, &pm_kernels_avx512, &pm_kernels_avx2,
+#endif
+    &pm_kernels_generic,
+};
+#define NUM_KERNELS ((int32_t)(sizeof ALL_KERNELS / sizeof ALL_KERNELS[0]))
+
+/* Whether this processor, and the system on it, can run those. */
+static int is_supported(const struct pm_kernels *kernels) {
+#ifdef PM_X86
+    __builtin_cpu_init();
+    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                           __builtin_cpu_supports("avx512bw") &&
+                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    if (kernels == &pm_kernels_avx2) return has_avx2;
+    if (kernels == &pm_kernels_avx512) return has_avx512;
+    if (kernels == &pm_kernels_avx512vnni)
+        return has_avx512 && __builtin_cpu_supports("avx512vnni");
+#endif
+    return kernels == &pm_kernels_generic;
+}
+
+int32_t pm_abi(void) { return PM_ABI; }
+
+const char *pm_kernels_name(int32_t number) {
+    for (int32_t i = 0; i < NUM_KERNELS; i++)
+        if (is_supported(ALL_KERNELS[i]) && number-- == 0) return ALL_KERNELS[i]->name;
+    return NULL;
+}
+
+uint64_t pm_read(const void *data, int64_t bytes) {
+    const uint64_t *words = data;
+    uint64_t sums[16] = {0};
+    for (int64_t i = 0; i + 16 <= bytes / 8; i += 16)
+        for (int j = 0; j < 16; j++) sums[j] += words[i + j];
+    for (int j = 1; j < 16; j++) sums[0] += sums[j];
+    return sums[0];
+}
+
+void *pm_get(size_t bytes) {
+    void *p = NULL;
+    if (posix_memalign(&p, 64, bytes ? bytes : 64)) return NULL;
+    memset(p, 0, bytes);
+    return p;
+}
+
+pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *kernels) {
+    pm_model *m = pm_get(sizeof *m);
+    if (!m) return NULL;
+    m->shape = *shape;
+    m->precision = precision;
+    m->head_width = shape->width / shape->heads;
+    m->head_groups = (m->head_width + 3) / 4;
+    m->value_width = (m->head_width + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
+    for (int32_t i = 0; i < NUM_KERNELS && !m->kernels; i++)
+        if (is_supported(ALL_KERNELS[i]) && (!kernels || !strcmp(kernels, ALL_KERNELS[i]->name)))
+            m->kernels = ALL_KERNELS[i];
+    m->blocks = pm_get(sizeof(pm_block) * shape->layers);
+    if (m->blocks && m->kernels) return m;
+    pm_model_free(m);
+    return NULL;
+}
+
+static float value_at(const void *data, int32_t from, size_t i) {
+    if (from == PM_FROM_FP32) return ((const float *)data)[i];
+    const uint32_t bits = (uint32_t)((const uint16_t *)data)[i] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float *as_floats(const void *data, int32_t from, size_t n) {
+    float *to = pm_get(sizeof(float) * n);
+    if (to)
+        for (size_t i = 0; i < n; i++) to[i] = value_at(data, from, i);
+    return to;
+}
+
+static float row_scale(const void *data, int32_t from, size_t at, int32_t n) {
+    float most = 0.0f;
+    for (int32_t i = 0; i < n; i++) {
+        const float a = fabsf(value_at(data, from, at + i));
+        most = a > most ? a : most;
+    }
+    return most / 127.0f;
+}
+
+/* Into blocks of 16 outputs; outputs and inputs that fill up a block are zeros. */
+static int pack(
+    pm_linear *w, int32_t precision, const void *data, int32_t from, int32_t out, int32_t in
+) {
+    w->in = in;
+    w->out = out;
+    w->in_padded = (in + PM_GROUP - 1) / PM_GROUP * PM_GROUP;
+    w->blocks = (out + PM_BLOCK - 1) / PM_BLOCK;
+    w->kind = precision == PM_INT8      ? PM_KIND_INT8
+              : from == PM_FROM_BF16 ? PM_KIND_BF16
+                                     : PM_KIND_FP32;
+    const size_t in_kept = w->kind == PM_KIND_INT8 ? w->in_padded : in;
+    const size_t size = w->kind == PM_KIND_INT8 ? 1 : w->kind == PM_KIND_BF16 ? 2 : 4;
+    w->data = pm_get(size * in_kept * w->blocks * PM_BLOCK);
+    w->scale = pm_get(sizeof(float) * w->blocks * PM_BLOCK);
+    if (!w->data || !w->scale) return -1;
+    if (w->kind == PM_KIND_INT8) memset(w->data, 128, in_kept * w->blocks * PM_BLOCK);
+    for (int32_t o = 0; o < out; o++) {
+        const size_t row = (size_t)o * in, block = (size_t)(o / PM_BLOCK) * in_kept * PM_BLOCK;
+        const int32_t lane = o % PM_BLOCK;
+        if (w->kind != PM_KIND_INT8) {
+            for (int32_t i = 0; i < in; i++) {
+                const size_t at = block + (size_t)i * PM_BLOCK + lane;
+                if (size == 2) ((uint16_t *)w->data)[at] = ((const uint16_t *)data)[row + i];
+                else ((float *)w->data)[at] = ((const float *)data)[row + i];
+            }
+            continue;
+        }
+        const float scale = w->scale[o] = row_scale(data, from, row, in);
+        const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+        for (int32_t i = 0; i < in; i++) {
+            const int32_t q = (int32_t)lrintf(value_at(data, from, row + i) * inverse);
+            ((uint8_t *)w->data)[block + (size_t)(i / 4) * 64 + lane * 4 + i % 4] = q + 128;
+        }
+    }
+    return 0;
+}
+
+static pm_linear *matrix(pm_model *m, int32_t slot, int32_t layer) {
+    pm_block *block = slot >= PM_LAYER_QKV && slot <= PM_LAYER_DOWN ? &m->blocks[layer] : &m->cross;
+    switch (slot) {
+        case PM_CROSS_QUERY: case PM_LAYER_QKV: return &block->qkv;
+        case PM_CROSS_OUTPUT: case PM_LAYER_OUTPUT: return &block->output;
+        case PM_CROSS_UP: case PM_LAYER_UP: return &block->up;
+        case PM_CROSS_DOWN: case PM_LAYER_DOWN: return &block->down;
+        case PM_LOGITS: return &m->logits;
+        case PM_RATES: return &m->rates;
+        default: return NULL;
+    }
+}
+
+static float **table(pm_model *m, int32_t slot, int32_t layer) {
+    switch (slot) {
+        case PM_EMBEDDING: return &m->embedding;
+        case PM_PREVIOUS: return &m->previous;
+        case PM_CONTEXT_KEYS: return &m->key_rows;
+        case PM_CONTEXT_VALUES: return &m->value_rows;
+        case PM_VALUE_TABLE: return &m->blocks[layer].value_table;
+        case PM_KEY_TERMS: return &m->key_terms;
+        case PM_VELOCITY: return &m->velocity_rows;
+        case PM_LAST_ONSET: return &m->onset_rows[0];
+        case PM_SECOND_ONSET: return &m->onset_rows[1];
+        case PM_RATES_BIAS: return &m->rates_bias;
+        default: return NULL;
+    }
+}
+
+int32_t pm_model_set(
+    pm_model *m, int32_t slot, int32_t layer, const void *data, int32_t from, int32_t rows,
+    int32_t columns
+) {
+    if (layer < 0 || layer >= m->shape.layers) return -1;
+    pm_linear *linear = matrix(m, slot, layer);
+    if (linear)
+        return pack(linear, slot == PM_RATES ? PM_FP32 : m->precision, data, from, rows, columns);
+    float **place = table(m, slot, layer);
+    if (!place) return -1;
+    *place = as_floats(data, from, (size_t)rows * columns);
+    return *place ? 0 : -1;
+}
+
+static void norm_rows(float *x, int32_t rows, int32_t width) {
+    for (int32_t r = 0; r < rows; r++, x += width) {
+        double sum = 0.0;
+        for (int32_t c = 0; c < width; c++) sum += (double)x[c] * x[c];
+        const float scale = (float)(1.0 / sqrt(sum / width + 1e-6));
+        for (int32_t c = 0; c < width; c++) x[c] *= scale;
+    }
+}
+
+/* A matrix applied to every token's normed embedding: rows `to` of a table. */
+static int project(const pm_model *m, const float *weights, const float *normed, float *to) {
+    const int32_t width = m->shape.width;
+    pm_linear w = {0};
+    int failed = pack(&w, PM_FP32, weights, PM_FROM_FP32, width, width);
+    const size_t stride = (size_t)w.blocks * PM_BLOCK;
+    float *y = pm_get(sizeof(float) * stride * m->shape.vocabulary);
+    if (!failed && y) {
+        m->kernels->linear(&w, normed, m->shape.vocabulary, y, NULL);
+        for (int32_t t = 0; t < m->shape.vocabulary; t++)
+            memcpy(to + (size_t)t * width, y + t * stride, sizeof(float) * width);
+    }
+    failed |= !y;
+    free(y);
+    free(w.data);
+    free(w.scale);
+    return failed;
+}
+
+/* What one position on, and so many steps of time on, turn each pair of channels by. */
+static int make_turns(pm_model *m) {
+    const pm_shape *s = &m->shape;
+    const int32_t shifts = s->events ? s->num_shifts + 1 : 1;
+    m->step_cos = pm_get(sizeof(double) * s->pairs);
+    m->step_sin = pm_get(sizeof(double) * s->pairs);
+    m->shift_cos = pm_get(sizeof(double) * shifts * s->time_pairs);
+    m->shift_sin = pm_get(sizeof(double) * shifts * s->time_pairs);
+    if (!m->step_cos || !m->step_sin || !m->shift_cos || !m->shift_sin) return -1;
+    for (int32_t i = 0; i < s->pairs; i++) {
+        const double share = s->pairs > 1 ? (double)i / (s->pairs - 1) : 0.0;
+        const double angle = pow(s->max_wavelength, -share);
+        m->step_cos[i] = cos(angle);
+        m->step_sin[i] = sin(angle);
+    }
+    for (int32_t steps = 0; steps < shifts; steps++)
+        for (int32_t i = 0; i < s->time_pairs; i++) {
+            const double share = s->time_pairs > 1 ? (double)i / (s->time_pairs - 1) : 0.0;
+            const double angle = steps * pow(s->max_wavelength, -share);
+            m->shift_cos[steps * s->time_pairs + i] = cos(angle);
+            m->shift_sin[steps * s->time_pairs + i] = sin(angle);
+        }
+    return 0;
+}
+
+/* Once all weights are there: `key_rows` and `value_rows` held the projections' matrices so far,
+ * `neighbour_rows` are what is added to keys. */
+int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32_t num_neighbours) {
+    const pm_shape *s = &m->shape;
+    const int32_t width = s->width, wide = m->value_width;
+    float *keys = pm_get(sizeof(float) * ((size_t)s->vocabulary + num_neighbours) * width);
+    float *flat = pm_get(sizeof(float) * (size_t)s->vocabulary * width);
+    float *normed = pm_get(sizeof(float) * (size_t)s->vocabulary * width);
+    float *values = pm_get(sizeof(float) * (size_t)s->vocabulary * s->heads * wide);
+    int failed = !keys || !flat || !normed || !values || make_turns(m);
+    if (!failed) {
+        norm_rows(m->embedding, s->vocabulary, width);
+        memcpy(normed, m->embedding, sizeof(float) * (size_t)s->vocabulary * width);
+        norm_rows(normed, s->vocabulary, width);
+        failed = project(m, m->key_rows, normed, keys) || project(m, m->value_rows, normed, flat);
+        for (size_t i = 0; i < (size_t)num_neighbours * width; i++)
+            keys[(size_t)s->vocabulary * width + i] = value_at(neighbours, from, i);
+        for (int32_t row = 0; row < s->vocabulary * s->heads; row++)
+            memcpy(
+                values + (size_t)row * wide, flat + (size_t)row * m->head_width,
+                sizeof(float) * m->head_width
+            );
+    }
+    free(flat);
+    free(normed);
+    free(m->key_rows);
+    free(m->value_rows);
+    m->key_rows = keys;
+    m->value_rows = values;
+    return failed ? -1 : 0;
+}
+
+static void free_linear(pm_linear *w) {
+    free(w->data);
+    free(w->scale);
+}
+
+static void free_block(pm_block *block) {
+    free_linear(&block->qkv);
+    free_linear(&block->output);
+    free_linear(&block->up);
+    free_linear(&block->down);
+    free(block->value_table);
+}
+
+void pm_model_free(pm_model *m) {
+    if (!m) return;
+    for (int32_t i = 0; m->blocks && i < m->shape.layers; i++) free_block(&m->blocks[i]);
+    free_block(&m->cross);
+    free_linear(&m->logits);
+    free_linear(&m->rates);
+    void *all[] = {m->blocks, m->embedding, m->previous, m->key_rows, m->value_rows, m->rates_bias,
+                   m->key_terms, m->velocity_rows, m->onset_rows[0], m->onset_rows[1], m->step_cos,
+                   m->step_sin, m->shift_cos, m->shift_sin};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+    free(m);
+}

@@ -1,0 +1,145 @@
+/* Sixteen lanes at a time, whatever the processor's registers hold. */
+#ifndef PM_SIMD_H
+#define PM_SIMD_H
+
+#include <math.h>
+#include <string.h>
+
+#include "engine.h"
+
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define SUB (PM_BLOCK / LANES) /* registers to a block */
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
+typedef int8_t vb __attribute__((vector_size(LANES)));
+typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
+
+INLINE vf load(const float *p) { vf v; memcpy(&v, p, sizeof v); return v; }
+INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
+INLINE vf splat(float x) { return x - (vf){0}; }
+INLINE vi splat_int(int32_t x) { return x - (vi){0}; }
+
+INLINE vf load_bf16(const uint16_t *p) {
+    vh h;
+    memcpy(&h, p, sizeof h);
+    return (vf)(__builtin_convertvector(h, vu) << 16);
+}
+
+INLINE vf load_int8(const int8_t *p) {
+    vb b;
+    memcpy(&b, p, sizeof b);
+    return __builtin_convertvector(__builtin_convertvector(b, vi), vf);
+}
+
+INLINE vf as_float(vi x) { return __builtin_convertvector(x, vf); }
+
+INLINE vf choose(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
+INLINE vf larger(vf a, vf b) { return choose(a > b, a, b); }
+
+/* Lanes in their order; the same sum on every path that has the same number of lanes. */
+INLINE float sum_of(vf v) {
+    float s = 0.0f;
+    for (int i = 0; i < LANES; i++) s += v[i];
+    return s;
+}
+
+INLINE float largest_of(vf v) {
+    float m = v[0];
+    for (int i = 1; i < LANES; i++) m = v[i] > m ? v[i] : m;
+    return m;
+}
+
+/* e to the x for x <= 88, to about one unit in the last place; tiny results become zero. */
+INLINE vf exponential(vf x) {
+    const vi is_tiny = x < splat(-87.0f);
+    x = larger(x, splat(-87.0f));
+    const vf magic = splat(12582912.0f); /* adding it rounds to an integer */
+    const vf n = (x * splat(1.44269504f) + magic) - magic;
+    x = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
+    vf y = splat(1.9875691500e-4f);
+    y = y * x + splat(1.3981999507e-3f);
+    y = y * x + splat(8.3334519073e-3f);
+    y = y * x + splat(4.1665795894e-2f);
+    y = y * x + splat(1.6666665459e-1f);
+    y = y * x + splat(5.0000001201e-1f);
+    y = y * (x * x) + x + splat(1.0f);
+    const vi power = (__builtin_convertvector(n, vi) + 127) << 23;
+    return choose(is_tiny, (vf){0}, y * (vf)power);
+}
+
+/* First halves and second halves of two registers, lane by lane in turn. */
+#if LANES == 16
+#define ZIP_LOW(a, b) \
+    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define ZIP_HIGH(a, b) \
+    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* Sums of four products each, in so many lanes: acc[i] += sum of w[4i + j] * a[j], j below 4.
+ * Exact on every path: w is stored plus 128, which the caller takes off again. */
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, _mm512_loadu_si512(w), _mm512_set1_epi32(four));
+}
+#elif defined(__AVX512BW__)
+#include <immintrin.h>
+INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    const __m512i even = _mm512_set1_epi32(0x00ff00ff);
+    const __m512i words = _mm512_loadu_si512(w);
+    /* Even and odd bytes apart, as 16 bits: their pairwise products then fit exactly. */
+    const __m512i a4 = _mm512_set1_epi32(four);
+    const __m512i a_even = _mm512_srai_epi16(_mm512_slli_epi16(a4, 8), 8);
+    const __m512i a_odd = _mm512_srai_epi16(a4, 8);
+    const __m512i low = _mm512_madd_epi16(_mm512_and_si512(words, even), a_even);
+    const __m512i high = _mm512_madd_epi16(_mm512_srli_epi16(words, 8), a_odd);
+    return (vi)_mm512_add_epi32((__m512i)acc, _mm512_add_epi32(low, high));
+}
+#elif defined(__AVX2__)
+#include <immintrin.h>
+INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    const __m256i even = _mm256_set1_epi32(0x00ff00ff);
+    const __m256i words = _mm256_loadu_si256((const __m256i *)w);
+    const __m256i a4 = _mm256_set1_epi32(four);
+    const __m256i a_even = _mm256_srai_epi16(_mm256_slli_epi16(a4, 8), 8);
+    const __m256i a_odd = _mm256_srai_epi16(a4, 8);
+    const __m256i low = _mm256_madd_epi16(_mm256_and_si256(words, even), a_even);
+    const __m256i high = _mm256_madd_epi16(_mm256_srli_epi16(words, 8), a_odd);
+    return (vi)_mm256_add_epi32((__m256i)acc, _mm256_add_epi32(low, high));
+}
+#else
+INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
+    for (int i = 0; i < LANES; i++)
+        acc[i] += w[4 * i] * a[0] + w[4 * i + 1] * a[1] + w[4 * i + 2] * a[2] + w[4 * i + 3] * a[3];
+    return acc;
+}
+#endif
+
+#endif

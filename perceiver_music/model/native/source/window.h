@@ -1,0 +1,179 @@
+/* Taking tokens into a window: what is counted, and the keys of its context.
+ *
+ * The counting is that of perceiver_music/model/event_state.py and neighbours.py, in which its
+ * words are explained; tests compare the logits. */
+#ifndef PM_WINDOW_H
+#define PM_WINDOW_H
+
+#include "attention.h"
+
+static const float HELD_SECONDS[] = {0.1f, 0.4f, 1.6f, 6.4f};
+static const float STRUCK_SECONDS[] = {0.15f, 0.6f, 2.5f, 10.0f};
+#define LOG_SECONDS 0.05f
+#define STEPS_PER_SECOND 100.0f
+#define LONG_AGO 25.0f /* e to the minus this, beside a one, is nothing in 32 bits */
+
+INLINE int within(int32_t value, int32_t size) { return value >= 0 && value < size; }
+
+/* Whether the token belongs to an infilling prompt, up to the last TIME_SHIFT of its length. */
+static int is_prompt(const pm_shape *s, pm_tracker *t, int32_t token) {
+    t->num_suffixes += token == s->suffix;
+    t->num_middles += token == s->middle;
+    const int is_last = token != s->time_shift + s->num_shifts - 1 && token != s->middle;
+    t->num_lasts += is_last && t->num_middles > 0;
+    const int is_length = t->num_lasts == 0 || (t->num_lasts == 1 && is_last);
+    return t->num_suffixes > t->num_middles || (is_length && t->num_middles > 0);
+}
+
+/* Counts a token; `neighbours` gets what stood before it, the time it takes is returned. */
+static int32_t count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t neighbours[3]) {
+    neighbours[0] = t->token + 1;
+    neighbours[1] = t->near[0];
+    neighbours[2] = t->near[1];
+    t->token = token;
+    const int32_t on = token - s->note_on, off = token - s->note_off;
+    const int32_t shift = token - s->time_shift, velocity = token - s->velocity;
+    if (within(on, s->num_pitches)) {
+        t->near[1] = t->near[0];
+        t->near[0] = on + 1;
+    }
+    if (is_prompt(s, t, token)) return 0;
+    if (within(on, s->num_pitches)) {
+        if (!t->struck[on]) t->struck_list[t->num_struck++] = on;
+        t->held[on] = t->struck[on] = 1;
+        t->onset_time[on] = t->time;
+        t->onsets[1] = t->onsets[0];
+        t->onsets[0] = on + 1;
+    } else if (within(off, s->num_pitches)) {
+        t->held[off] = 0;
+    } else if (within(shift, s->num_shifts)) {
+        t->time += shift + 1;
+        return shift + 1;
+    } else if (within(velocity, s->num_velocities)) {
+        t->velocity = velocity + 1;
+    }
+    return 0;
+}
+
+/* Unit mean square per head, then turned by the window's last position; in place. */
+static void norm_and_turn(const pm_model *m, const float *cosines, const float *sines, float *x) {
+    const int32_t width = m->head_width, half = m->shape.pairs + m->shape.time_pairs;
+    for (int32_t h = 0; h < m->shape.heads; h++, x += width) {
+        float sums[8] = {0};
+        int32_t c = 0;
+        for (; c + 8 <= width; c += 8)
+            for (int32_t i = 0; i < 8; i++) sums[i] += x[c + i] * x[c + i];
+        float sum = ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+                    ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+        for (; c < width; c++) sum += x[c] * x[c];
+        const float scale = 1.0f / sqrtf(sum / width + 1e-6f);
+        for (c = 0; c < width; c++) x[c] *= scale;
+        for (int32_t i = 0; i < half; i++) {
+            const float a = x[i], b = x[half + i];
+            x[i] = a * cosines[i] - b * sines[i];
+            x[half + i] = b * cosines[i] + a * sines[i];
+        }
+    }
+}
+
+static void turn_on(double *cosines, double *sines, const double *c, const double *s, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        const double a = cosines[i], b = sines[i];
+        cosines[i] = a * c[i] - b * s[i];
+        sines[i] = b * c[i] + a * s[i];
+    }
+}
+
+/* Angles of the window's last position, in float. */
+static void angles(const pm_model *m, const pm_window *w, float *cosines, float *sines) {
+    const int32_t half = m->shape.pairs + m->shape.time_pairs;
+    for (int32_t i = 0; i < half; i++) {
+        cosines[i] = (float)w->phase_cos[i];
+        sines[i] = (float)w->phase_sin[i];
+    }
+}
+
+static void push(const pm_model *m, pm_window *w, int32_t token) {
+    const pm_shape *s = &m->shape;
+    int32_t around[3] = {0, 0, 0};
+    const int32_t steps = s->events ? count(s, &w->tracker, token, around) : 0;
+    const int32_t place = w->length++, width = s->width;
+    w->tokens[place] = token;
+    if (place > 0) turn_on(w->phase_cos, w->phase_sin, m->step_cos, m->step_sin, s->pairs);
+    if (steps && s->time_pairs) {
+        const size_t at = (size_t)steps * s->time_pairs;
+        turn_on(
+            w->phase_cos + s->pairs, w->phase_sin + s->pairs, m->shift_cos + at, m->shift_sin + at,
+            s->time_pairs
+        );
+    }
+    float key[width], cosines[width], sines[width];
+    memcpy(key, m->key_rows + (size_t)token * width, sizeof key);
+    if (s->neighbours) {
+        size_t row = s->vocabulary;
+        const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
+        for (int kind = 0; kind < 3; row += sizes[kind++]) {
+            const float *more = m->key_rows + (row + around[kind]) * width;
+            for (int32_t c = 0; c < width; c++) key[c] += more[c];
+        }
+    }
+    angles(m, w, cosines, sines);
+    norm_and_turn(m, cosines, sines, key);
+    write_key(m, w->keys, w->key_scale, w->capacity, place, key);
+}
+
+/* The terms of a key that was struck; those of being held are zeros where it is not. */
+static void key_terms(const pm_tracker *t, int32_t pitch, float terms[PM_TERMS]) {
+    const float age = (float)(t->time - t->onset_time[pitch]) / STEPS_PER_SECOND;
+    for (int i = 0; i < PM_TERMS; i++) terms[i] = 0.0f;
+    if (t->held[pitch]) {
+        terms[0] = 1.0f;
+        terms[1] = log1pf(age / LOG_SECONDS) / 4.0f;
+        for (int i = 0; i < 4; i++)
+            if (age < LONG_AGO * HELD_SECONDS[i]) terms[2 + i] = expf(age / -HELD_SECONDS[i]);
+    }
+    terms[PM_HELD_TERMS] = 1.0f;
+    for (int i = 0; i < 4; i++)
+        if (age < LONG_AGO * STRUCK_SECONDS[i])
+            terms[PM_HELD_TERMS + 1 + i] = expf(age / -STRUCK_SECONDS[i]);
+}
+
+/* What the counted state adds to a latent. */
+static void add_events(const pm_model *m, pm_window *w, float *x) {
+    const int32_t width = m->shape.width;
+    pm_tracker *t = &w->tracker;
+    for (; w->struck_summed < t->num_struck; w->struck_summed++) {
+        const int32_t pitch = t->struck_list[w->struck_summed];
+        const float *row = m->key_terms + ((size_t)pitch * PM_TERMS + PM_HELD_TERMS) * width;
+        for (int32_t c = 0; c < width; c++) w->struck_sum[c] += row[c];
+    }
+    const float *velocity = m->velocity_rows + (size_t)t->velocity * width;
+    const float *last = m->onset_rows[0] + (size_t)t->onsets[0] * width;
+    const float *second = m->onset_rows[1] + (size_t)t->onsets[1] * width;
+    for (int32_t c = 0; c < width; c++)
+        x[c] += w->struck_sum[c] + velocity[c] + last[c] + second[c];
+    for (int32_t i = 0; i < t->num_struck; i++) {
+        float terms[PM_TERMS];
+        key_terms(t, t->struck_list[i], terms);
+        terms[PM_HELD_TERMS] = 0.0f; /* in `struck_sum` */
+        const float *row = m->key_terms + (size_t)t->struck_list[i] * PM_TERMS * width;
+        for (int j = 0; j < PM_TERMS; j++, row += width)
+            if (terms[j] != 0.0f)
+                for (int32_t c = 0; c < width; c++) x[c] += terms[j] * row[c];
+    }
+}
+
+/* Moves the logits of each key's NOTE_ON and NOTE_OFF by its own state. */
+static void add_prospects(const pm_model *m, const pm_tracker *t, const float *rates, float *logits) {
+    for (int32_t i = 0; i < t->num_struck; i++) {
+        const int32_t pitch = t->struck_list[i];
+        float terms[PM_TERMS], on = 0.0f, off = 0.0f;
+        key_terms(t, pitch, terms);
+        for (int j = 0; j < PM_TERMS; j++) on += terms[j] * rates[j];
+        for (int j = 0; j < PM_HELD_TERMS; j++) off += terms[j] * rates[PM_TERMS + j];
+        logits[m->shape.note_on + pitch] += on;
+        logits[m->shape.note_off + pitch] += off;
+    }
+}
+
+#endif

@@ -1,0 +1,152 @@
+"""A MIDI file with new music in the place of what was played between two moments.
+
+All else is copied in ticks, as `midi_writer` copies a primer: every note that begins outside the
+gap, every controller, tempi, signatures and texts of the whole file. What the gap's edges cut:
+
+- A note that sounds at the gap's first moment keeps its beginning. When its key is let go in the
+  gap, new music says when; when the key is held beyond the gap, it ends where it did.
+- A note that begins in the gap is gone, however long it lasted.
+- A pedal that is down at the first moment comes up with the last of the notes that need it. At the
+  gap's last moment it stands where it stood in the file. Its moves in between are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
+from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_writer import (
+    PEDALS,
+    add_performance,
+    add_tempo,
+    finer_ticks,
+    is_copied_control,
+    is_settings,
+    main_channel,
+)
+from perceiver_music.music.performance import Performance
+from perceiver_music.music.tempo_map import TempoMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilledGap:
+    """What is new.
+
+    Attributes:
+        from_us, to_us: the gap, in microseconds of the file.
+        middle: new music, counted from the gap's first moment; it does not outlast the gap.
+        released_us: pitch -> when a note that sounds at the first moment is let go, counted from
+            there.
+    """
+
+    from_us: int
+    to_us: int
+    middle: Performance
+    released_us: Mapping[int, int] = field(default_factory=dict)
+
+
+def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
+    """The file with the gap filled, as a MIDI file of format 0."""
+    tempo_map, factor = finer_ticks(file.tempo_map)
+    track = Track()
+    rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
+    for tick, tempo in rows:
+        add_tempo(track, tick, tempo)
+    for metas in (file.time_signatures, file.key_signatures, file.texts):
+        for meta in metas:
+            if not is_settings(meta):
+                track.meta(round(meta.tick * factor), meta.kind, meta.data)
+    _add_notes(track, file, tempo_map, factor, gap)
+    _add_controls(track, file, tempo_map, factor, gap)
+    add_performance(
+        track,
+        gap.middle,
+        tempo_map,
+        channel=main_channel(file),
+        from_tick=0,
+        shift_us=gap.from_us,
+    )
+    return track.file(tempo_map.ticks_per_quarter)
+
+
+def _add_notes(
+    track: Track, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
+) -> None:
+    starts = np.rint(file.note_ticks["start_tick"] * factor).astype(np.int64)
+    ends = np.rint(file.note_ticks["end_tick"] * factor).astype(np.int64)
+    for row, note in enumerate(file.performance.notes):
+        start_us, end_us = int(note["start_us"]), int(note["end_us"])
+        if gap.from_us <= start_us < gap.to_us:
+            continue
+        end = int(ends[row])
+        released_us = gap.released_us.get(int(note["pitch"]))
+        is_let_go = start_us < gap.from_us < end_us < gap.to_us
+        if is_let_go and released_us is not None:
+            end = int(tempo_map.us_to_ticks(gap.from_us + released_us))
+        track.note(
+            int(starts[row]),
+            end,
+            channel=int(file.note_ticks["channel"][row]),
+            pitch=int(note["pitch"]),
+            velocity=int(note["velocity"]),
+        )
+
+
+def _add_controls(
+    track: Track, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
+) -> None:
+    """Every controller but the pedals' moves in the gap, which become a lift and a return."""
+    controls = file.controls[[is_copied_control(int(n)) for n in file.controls["number"]]]
+    is_before = controls["time_us"] < gap.from_us
+    is_after = controls["time_us"] >= gap.to_us
+    is_pedal = np.isin(controls["number"], PEDALS)
+    at_first = _values(controls[is_pedal & is_before])
+    at_last = _values(controls[is_pedal & ~is_after])
+    # In this order, because of several at one tick the last one holds.
+    _copy_controls(track, controls[is_before | ~(is_after | is_pedal)], factor)
+    lift_tick = int(tempo_map.us_to_ticks(gap.from_us + _lift_us(file, gap)))
+    return_tick = int(tempo_map.us_to_ticks(gap.to_us))
+    for (channel, number), value in at_last.items():
+        if at_first.get((channel, number), 0):
+            track.control(lift_tick, channel=channel, number=number, value=0)
+        if value:
+            track.control(return_tick, channel=channel, number=number, value=value)
+    _copy_controls(track, controls[is_after], factor)
+
+
+def _values(controls: npt.NDArray[np.void]) -> dict[tuple[int, int], int]:
+    """What each controller, by channel and number, was set to last."""
+    return {(int(c["channel"]), int(c["number"])): int(c["value"]) for c in controls}
+
+
+def _copy_controls(track: Track, controls: npt.NDArray[np.void], factor: float) -> None:
+    for control in controls:
+        track.control(
+            round(int(control["tick"]) * factor),
+            channel=int(control["channel"]),
+            number=int(control["number"]),
+            value=int(control["value"]),
+        )
+
+
+def _lift_us(file: MidiFile, gap: FilledGap) -> int:
+    """How long after the gap's first moment pedals are needed, for keys that are up already."""
+    notes = file.performance.notes
+    is_held = (notes["start_us"] < gap.from_us) & (notes["end_us"] > gap.from_us)
+    held = {int(pitch) for pitch in notes["pitch"][is_held]}
+    needed = [us for pitch, us in gap.released_us.items() if pitch not in held]
+    lift = max(needed, default=0)
+    controls = file.controls
+    is_lift = (
+        (controls["number"] == SUSTAIN_PEDAL)
+        & (controls["value"] < 64)
+        & (controls["time_us"] >= gap.from_us)
+    )
+    if is_lift.any():
+        lift = min(lift, int(controls["time_us"][is_lift].min()) - gap.from_us)
+    return min(lift, gap.to_us - gap.from_us)

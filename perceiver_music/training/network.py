@@ -1,0 +1,60 @@
+"""The network of a run: a preset with settings, or what a checkpoint holds, to be trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.model.base import SequenceModel
+from perceiver_music.model.registry import (
+    build_from_config,
+    build_from_preset,
+    config_as_dict,
+    name_of,
+)
+from perceiver_music.training.config import ModelChoice, TrainingConfig
+
+if TYPE_CHECKING:
+    from perceiver_music.model.checkpoint import LoadedCheckpoint
+    from perceiver_music.tokenizer.base import Tokenizer
+
+
+def fresh_network(choice: ModelChoice, tokenizer: Tokenizer) -> SequenceModel:
+    """The network that a recipe asks for, with first weights.
+
+    Raises:
+        InvalidInputError: its settings do not fit.
+    """
+    if choice.config is not None:
+        return build_from_config(choice.architecture, choice.config)
+    fields = {**choice.settings, "vocabulary_size": tokenizer.vocabulary_size}
+    if choice.counts_events:
+        fields["events"] = dict(tokenizer.event_layout)
+    return build_from_preset(choice.architecture, choice.preset, fields)
+
+
+def going_on_from(
+    loaded: LoadedCheckpoint, config: TrainingConfig, tokenizer: Tokenizer
+) -> tuple[TrainingConfig, SequenceModel]:
+    """A run that starts from a checkpoint: its recipe, in which the model is the checkpoint's.
+
+    A model meant for shorter windows than the run has grows its context to theirs.
+
+    Raises:
+        InvalidInputError: the checkpoint speaks another tokenizer's ids.
+    """
+    if loaded.description.tokenizer_name != tokenizer.name:
+        raise InvalidInputError(
+            f"speaks {loaded.description.tokenizer_name}, and the store {tokenizer.name}",
+            path=loaded.description.path,
+            hint="Preprocess the music with the checkpoint's tokenizer.",
+        )
+    architecture = name_of(loaded.model)
+    fields = config_as_dict(loaded.model)
+    longest_window = max(length for _, length in config.windows.contexts)
+    fields["context"] = max(fields["context"], longest_window)
+    model = build_from_config(architecture, fields)
+    model.load_state_dict(loaded.model.state_dict())
+    choice = ModelChoice(architecture=architecture, config=fields)
+    return replace(config, model=choice), model

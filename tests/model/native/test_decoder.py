@@ -1,0 +1,204 @@
+"""The native decoder against the uncached forward, on every kind of processor that this one is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from perceiver_music.model.native.decoder import NativeDecode, NativeDecoder
+from perceiver_music.model.native.library import kernel_names
+from perceiver_music.model.native.weights import NotNative
+from perceiver_music.model.perceiver_ar import PerceiverAR
+from perceiver_music.model.registry import build_from_config, build_from_preset, config_as_dict
+
+VOCABULARY, CONTEXT, LATENTS = 24, 40, 8
+LAYOUT = {"note_on": 0, "note_off": 4, "time_shift": 8, "velocity": 12, "suffix": 16, "middle": 17}
+LAYOUT |= {"num_pitches": 4, "num_shifts": 4, "num_velocities": 4}
+TIMED = {"rotary_fraction": 0.25, "time_rotary_fraction": 0.25}
+EVENTS = {"events": LAYOUT, "neighbour_keys": True, "block": TIMED}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "plain": {"width": 16, "num_heads": 2},
+    "events": {"width": 96, "num_heads": 3, **EVENTS},
+    "odd sizes": {"width": 30, "num_heads": 3, "latents": 9, "num_layers": 1, "events": LAYOUT},
+    "bare": {
+        "width": 80,
+        "num_heads": 1,
+        "logit_soft_cap": None,
+        "block": {"value_embeddings": False, "mlp_ratio": 3},
+    },
+}
+
+pytestmark = pytest.mark.skipif(
+    not kernel_names(), reason="the native library is not compiled: there was no C compiler"
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A network twice: torch's, and the tensors that the native library takes."""
+
+    model: PerceiverAR
+    tensors: dict[str, np.ndarray]
+
+    def native(self, precision: str = "fp32", kernels: str | None = None) -> NativeDecoder:
+        config = config_as_dict(self.model)
+        return NativeDecoder(config, self.tensors, precision=precision, kernels=kernels)
+
+    def expected(self, tokens: list[int], state: NativeDecode) -> np.ndarray:
+        window = torch.tensor([tokens[state.context_start :]])
+        with torch.no_grad():
+            return self.model(window, num_latents=state.num_latents)[0, -1].numpy()
+
+
+def make_pair(name: str, *, as_bf16: bool = False) -> Pair:
+    sizes = {"num_layers": 2, "context": CONTEXT, "latents": LATENTS}
+    fields = {**sizes, **NETWORKS[name], "vocabulary_size": VOCABULARY}
+    model = build_from_preset("perceiver_ar", "modern", fields)
+    if name == "bare":
+        model = build_from_config(
+            "perceiver_ar", {**config_as_dict(model), "previous_token": False}
+        )
+    assert isinstance(model, PerceiverAR)
+    torch.manual_seed(1)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+        parameter.data = parameter.bfloat16().float()
+    state = {key: tensor.detach() for key, tensor in model.state_dict().items()}
+    if as_bf16:  # the same numbers in half the space
+        halves = {key: tensor.bfloat16().view(torch.int16) for key, tensor in state.items()}
+        return Pair(model.eval(), {k: t.numpy().view(np.uint16) for k, t in halves.items()})
+    return Pair(model.eval(), {key: tensor.numpy() for key, tensor in state.items()})
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    return make_pair(request.param)
+
+
+def some_tokens(count: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(0, VOCABULARY, count).tolist()
+
+
+@pytest.mark.parametrize(
+    ("primer_length", "kernels"),
+    [*((length, None) for length in (1, 2, 7, 96)), *((33, name) for name in kernel_names())],
+)
+def test_logits_are_those_of_the_uncached_forward(
+    pair: Pair, primer_length: int, kernels: str | None
+) -> None:
+    tokens = some_tokens(primer_length)
+    decoder = pair.native(kernels=kernels)
+    state = decoder.begin(tokens)
+    for token in some_tokens(CONTEXT + LATENTS + 3, seed=1):
+        expected = pair.expected(tokens, state)
+        np.testing.assert_allclose(state.logits, expected, atol=1e-4, rtol=0)
+        decoder.advance(state, token)
+        tokens.append(token)
+
+
+@pytest.mark.parametrize(("context", "latents"), [(9, 9), (11, 2), (70, 31)])
+def test_windows_move_as_torch_moves_them(pair: Pair, context: int, latents: int) -> None:
+    tokens = some_tokens(17)
+    decoder = pair.native()
+    state = decoder.begin(tokens, context=context, latents=latents)
+    oracle = pair.model.begin(tokens, context=context, latents=latents)
+    for token in some_tokens(context + latents, seed=2):
+        here, there = (state.context_start, state.num_latents), oracle
+        assert here == (there.context_start, there.num_latents)
+        np.testing.assert_allclose(state.logits, oracle.logits.numpy(), atol=1e-4, rtol=0)
+        decoder.advance(state, token)
+        pair.model.advance(oracle, token)
+
+
+def test_a_filled_gap_is_counted_as_torch_counts_it() -> None:
+    pair = make_pair("events")
+    before, after = [12, 0, 9, 4, 1, 8], [13, 2, 8, 6]
+    tokens = [*before, 16, *after, 17, 11, 11, 9, 1, 9, 5, 3]
+    decoder = pair.native()
+    for length in range(1, len(tokens)):
+        state = decoder.begin(tokens[:length])
+        for end in range(length, len(tokens)):
+            expected = pair.expected(tokens[:end], state)
+            np.testing.assert_allclose(state.logits, expected, atol=1e-4, rtol=0)
+            decoder.advance(state, tokens[end])
+
+
+def test_weights_in_bf16_are_the_same_numbers() -> None:
+    wide, narrow = (make_pair("events", as_bf16=as_bf16).native() for as_bf16 in (False, True))
+    states = [decoder.begin(some_tokens(50)) for decoder in (wide, narrow)]
+    np.testing.assert_array_equal(states[0].logits, states[1].logits)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("kernels", kernel_names())
+def test_no_decode_depends_on_its_company(precision: str, kernels: str) -> None:
+    decoder = make_pair("events").native(precision, kernels)
+    primers = [some_tokens(5 + 3 * i, seed=i) for i in range(16)]
+    steps = [some_tokens(40, seed=100 + i) for i in range(16)]
+    alone = []
+    for primer, tokens in zip(primers, steps, strict=True):
+        state = decoder.begin(primer)
+        for token in tokens:
+            decoder.advance(state, token)
+        alone.append(state.logits)
+    for size in (3, 8, 16):
+        states = [decoder.begin(primer) for primer in primers[:size]]
+        for tokens in zip(*steps[:size], strict=True):
+            decoder.advance_many(states, tokens)
+        for state, expected in zip(states, alone, strict=False):
+            np.testing.assert_array_equal(state.logits, expected)
+
+
+def test_copies_go_their_own_ways(pair: Pair) -> None:
+    decoder = pair.native("int8")
+    first, second = decoder.begin_many(some_tokens(30), 2)
+    assert np.array_equal(first.logits, second.logits)
+    for token in some_tokens(30, seed=3):
+        decoder.advance(first, token)
+    for token in some_tokens(30, seed=3):
+        decoder.advance(second, token)
+    np.testing.assert_array_equal(first.logits, second.logits)
+    decoder.advance(first, 1)
+    decoder.advance(second, 2)
+    assert not np.array_equal(first.logits, second.logits)
+
+
+@pytest.mark.parametrize("kernels", kernel_names())
+def test_int8_is_close_to_exact(pair: Pair, kernels: str) -> None:
+    exact, rounded = pair.native("fp32"), pair.native("int8", kernels)
+    tokens = some_tokens(60)
+    states = [decoder.begin(tokens) for decoder in (exact, rounded)]
+    difference = np.abs(states[0].logits - states[1].logits)
+    assert 0 < difference.max() < 0.1 * np.ptp(states[0].logits)
+
+
+def test_impossible_requests_are_refused(pair: Pair) -> None:
+    decoder = pair.native()
+    with pytest.raises(ValueError, match="at least one token"):
+        decoder.begin([])
+    with pytest.raises(ValueError, match="latents"):
+        decoder.begin([1], context=4, latents=5)
+    with pytest.raises(ValueError, match="token ids"):
+        decoder.begin([VOCABULARY])
+    state = decoder.begin([1])
+    with pytest.raises(ValueError, match="token ids"):
+        decoder.advance(state, -1)
+    with pytest.raises(ValueError, match="2 tokens for 1"):
+        decoder.advance_many([state], [1, 2])
+
+
+def test_what_it_does_not_compute_is_left_to_torch(pair: Pair) -> None:
+    config, tensors = config_as_dict(pair.model), pair.tensors
+    with pytest.raises(NotNative, match="flavour"):
+        NativeDecoder({**config, "query_projection": True}, tensors)
+    with pytest.raises(NotNative, match="version"):
+        NativeDecoder({**config, "colour": "red"}, tensors)
+    with pytest.raises(NotNative, match="fit"):
+        NativeDecoder({**config, "num_layers": 3}, tensors)
+    with pytest.raises(NotNative, match="no 386"):
+        NativeDecoder(config, tensors, kernels="386")
+    damaged = {**tensors, "output.weight": np.full_like(tensors["output.weight"], np.nan)}
+    with pytest.raises(NotNative, match="finite"):
+        NativeDecoder(config, damaged)

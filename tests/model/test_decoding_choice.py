@@ -1,0 +1,84 @@
+"""Which decoder is taken, and that torch stays out where the native one computes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perceiver_music.bundled import bundled_checkpoints
+from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
+from perceiver_music.model import decoding
+from perceiver_music.model.decoding import load_decoder
+from perceiver_music.model.native.library import kernel_names
+from perceiver_music.model.native.weights import NotNative
+
+needs_library = pytest.mark.skipif(not kernel_names(), reason="the library is not compiled")
+
+
+@pytest.fixture
+def checkpoint() -> Path:
+    return bundled_checkpoints() / "maestro"
+
+
+@needs_library
+def test_int8_and_fp32_predict_what_torch_predicts(checkpoint: Path) -> None:
+    tokens = [392, *range(40, 60), *range(300, 320)]
+    expected = load_decoder(checkpoint, device="cpu", decoder="torch")
+    logits = expected.model.begin(tokens).logits.numpy()
+    assert expected.computed_with["torch"]
+    for precision, most in (("fp32", 1e-3), ("int8", 0.3)):
+        loaded = load_decoder(checkpoint, device="cpu", decoder=precision)
+        np.testing.assert_allclose(loaded.model.begin(tokens).logits, logits, atol=most, rtol=0)
+        assert loaded.computed_with == {
+            "device": "cpu",
+            "decoder": f"native {precision}",
+            "kernel": kernel_names()[0],
+            "threads": 1,
+            "torch": None,
+        }
+    assert load_decoder(checkpoint, device="cpu").engine == "native int8"
+
+
+@needs_library
+def test_a_native_decoder_needs_no_torch(checkpoint: Path) -> None:
+    script = (
+        "import sys; from perceiver_music.model.decoding import load_decoder; "
+        f"load_decoder({str(checkpoint)!r}, decoder='int8').model.begin([392]); "
+        "from perceiver_music.generation import continuation; print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False"]
+
+
+def test_without_the_library_torch_computes(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise NotNative("the native library is not there")
+
+    monkeypatch.setattr(decoding, "_native", gone)
+    assert load_decoder(checkpoint, device="cpu").engine == "torch"
+    assert load_decoder(checkpoint, device="cpu", decoder="fp32").engine == "torch"
+    with pytest.raises(UnavailableError, match="is not there"):
+        load_decoder(checkpoint, decoder="int8")
+
+
+def test_impossible_choices_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no decoder"):
+        load_decoder(checkpoint, decoder="int4")
+    with pytest.raises(UsageError, match="not on cuda"):
+        load_decoder(checkpoint, decoder="int8", device="cuda")
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for file in checkpoint.iterdir():
+        (damaged / file.name).write_bytes(file.read_bytes())
+    with (damaged / "model.safetensors").open("r+b") as stream:
+        stream.seek(100_000)
+        stream.write(b"\0\0\0\0")
+    for decoder in ("auto", "int8", "fp32", "torch"):
+        with pytest.raises(InvalidInputError):
+            load_decoder(damaged, device="cpu", decoder=decoder)

@@ -1,0 +1,62 @@
+"""The written-out derivatives against autograd's own, and the plain definitions."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from perceiver_music.model.elementwise import RMSNorm, rms_normalize, squared_relu, turn
+
+COS, SIN = torch.randn(2, 1, 1, 5, 2, dtype=torch.float64)
+
+
+def plain_norm(x: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), eps=1e-6)
+
+
+def plain_squared_relu(x: Tensor) -> Tensor:
+    return F.relu(x) ** 2
+
+
+def plain_turn(x: Tensor) -> Tensor:
+    first, second, rest = x.split((2, 2, x.shape[-1] - 4), dim=-1)
+    return torch.cat((first * COS - second * SIN, second * COS + first * SIN, rest), dim=-1)
+
+
+PAIRS = [
+    (rms_normalize, plain_norm),
+    (squared_relu, plain_squared_relu),
+    (lambda x: turn(x, COS, SIN), plain_turn),
+]
+
+
+@pytest.mark.parametrize(("ours", "plain"), PAIRS, ids=["norm", "squared_relu", "turn"])
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_values_and_gradients_are_those_of_the_definition(
+    ours: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor], is_transposed: bool
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 3, 6, dtype=torch.float64) if is_transposed else torch.randn(2, 3, 5, 6)
+    x = (x.transpose(1, 2) if is_transposed else x.double()).requires_grad_()
+    torch.testing.assert_close(ours(x), plain(x))
+    weights = torch.randn_like(x)
+    (own,) = torch.autograd.grad((ours(x) * weights).sum(), x)
+    (expected,) = torch.autograd.grad((plain(x) * weights).sum(), x)
+    torch.testing.assert_close(own, expected)
+
+
+def test_an_input_is_not_changed() -> None:
+    x = torch.randn(1, 1, 5, 6)
+    before = x.clone()
+    turn(x, COS.float(), SIN.float())
+    assert torch.equal(x, before)
+
+
+def test_a_norm_before_a_product_has_its_precision() -> None:
+    x = torch.randn(3, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert RMSNorm(before_product=True)(x).dtype == torch.bfloat16
+        assert RMSNorm(before_product=False)(x).dtype == torch.float32
+    assert RMSNorm(before_product=True)(x).dtype == torch.float32

@@ -1,0 +1,97 @@
+"""All outside a gap is copied; what its edges cut ends well."""
+
+import numpy as np
+
+from perceiver_music.music.midi_file import MidiFile, parse_midi
+from perceiver_music.music.midi_gap import FilledGap, filled_midi
+from perceiver_music.music.midi_track import Track
+from perceiver_music.music.performance import NOTE_DTYPE, Performance
+
+# At 480 ticks a quarter and the default tempo, 960 ticks are a second.
+SECOND = 960
+GAP = (2_000_000, 4_000_000)
+
+
+def file_with(
+    *notes: tuple[float, float, int], controls: tuple[tuple[float, int, int], ...] = ()
+) -> MidiFile:
+    """Notes of (start, end, pitch) and controls of (time, number, value), in seconds."""
+    track = Track()
+    for start, end, pitch in notes:
+        track.note(
+            round(start * SECOND), round(end * SECOND), channel=0, pitch=pitch, velocity=pitch
+        )
+    for time, number, value in controls:
+        track.control(round(time * SECOND), channel=0, number=number, value=value)
+    return parse_midi(track.file(480), name="x")
+
+
+def fill(file: MidiFile, *rows: tuple[int, int, int, int], **released_us: int) -> MidiFile:
+    gap = FilledGap(
+        from_us=GAP[0],
+        to_us=GAP[1],
+        middle=Performance(notes=np.array(list(rows), dtype=NOTE_DTYPE)),
+        released_us={int(name[1:]): us for name, us in released_us.items()},
+    )
+    return parse_midi(filled_midi(file, gap), name="y")
+
+
+def seconds(file: MidiFile) -> list[tuple[float, float, int]]:
+    return [
+        (round(int(n["start_us"]) / 1e6, 2), round(int(n["end_us"]) / 1e6, 2), int(n["pitch"]))
+        for n in file.performance.notes
+    ]
+
+
+def test_notes_are_replaced_inside_and_kept_outside() -> None:
+    file = file_with((0, 1, 50), (2, 2.5, 51), (3.9, 9, 52), (4, 5, 53), (6, 7, 54))
+    found = fill(file, (500_000, 900_000, 70, 88))
+    assert seconds(found) == [(0, 1, 50), (2.5, 2.9, 70), (4, 5, 53), (6, 7, 54)]
+    assert [int(n["velocity"]) for n in found.performance.notes] == [50, 88, 53, 54]
+
+
+def test_a_note_over_the_first_edge_ends_when_told_one_over_both_when_it_did() -> None:
+    file = file_with((1, 3, 50), (1, 5, 51), (1, 4, 52))
+    found = fill(file, p50=250_000, p51=2_000_000, p52=2_000_000)
+    assert seconds(found) == [(1, 2.25, 50), (1, 5, 51), (1, 4, 52)]
+
+
+def test_the_pedal_comes_up_with_the_last_note_that_needs_it_and_returns() -> None:
+    controls = ((1.0, 64, 100), (3.0, 64, 0), (3.5, 64, 90), (5.0, 64, 0))
+    file = file_with((1, 1.5, 50), (1, 2.5, 51), (4, 4.5, 60), controls=controls)
+    found = fill(file, p50=300_000, p51=400_000)
+    moves = [(round(int(m["time_us"]) / 1e6, 2), int(m["value"])) for m in found.performance.pedal]
+    assert moves == [(1.0, 100), (2.3, 0), (4.0, 90), (5.0, 0)]
+    assert seconds(found)[1] == (1, 2.4, 51)
+
+
+def test_the_pedal_comes_up_no_later_than_it_did() -> None:
+    file = file_with((1, 1.5, 50), (5, 6, 60), controls=((1.0, 64, 100), (2.1, 64, 0)))
+    pedal = fill(file, p50=900_000).performance.pedal
+    assert [round(int(move["time_us"]) / 1e6, 2) for move in pedal] == [1.0, 2.1]
+
+
+def test_controllers_that_are_no_pedals_stay_in_the_gap() -> None:
+    file = file_with((0, 1, 50), (5, 6, 60), controls=((1, 7, 90), (3, 7, 40), (4, 64, 20)))
+    found = fill(file)
+    rows = [(int(c["number"]), int(c["value"])) for c in found.controls]
+    assert rows == [(7, 90), (7, 40), (64, 20)]
+
+
+def test_tempi_signatures_and_titles_stay_old_settings_do_not() -> None:
+    track = Track()
+    track.meta(0, 0x03, b"Title")
+    track.meta(0, 0x01, b"perceiver-music: {}")
+    track.meta(0, 0x51, (600_000).to_bytes(3, "big"))
+    track.meta(0, 0x58, bytes((3, 2, 24, 8)))
+    track.meta(3000, 0x51, (400_000).to_bytes(3, "big"))
+    for tick in range(0, 6000, 300):
+        track.note(tick, tick + 200, channel=0, pitch=60 + tick // 300, velocity=70)
+    file = parse_midi(track.file(480), name="x")
+    found = fill(file)
+    assert [text.data for text in found.texts] == [b"Title"]
+    assert found.time_signatures[0].data == file.time_signatures[0].data
+    for at in (0, 5_000_000):
+        assert found.tempo_map.quarter_at(at) == file.tempo_map.quarter_at(at)
+    outside = [row for row in seconds(file) if not 2 <= row[0] < 4]
+    assert seconds(found) == outside
