@@ -22,6 +22,9 @@ EVENTS = ("pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subpro
 EVENTS += ("socket.connect", "ctypes.dlopen", "shutil.unpack_archive")
 """What opening a file has no business to do (`sys.audit`)."""
 
+OUR_OWN = f"perceiver_music{os.sep}model{os.sep}native"
+"""The compiled decoder, which comes with the program."""
+
 COMMANDS = (
     ("models", "verify", "{file}"),
     ("models", "info", "{file}"),
@@ -179,8 +182,9 @@ def listen(log: str) -> None:
     """In the process of the command: write down what it should not do."""
     import sys
 
-    def hear(event: str, arguments: object) -> None:
-        if event in EVENTS:
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        is_our_own = event == "ctypes.dlopen" and OUR_OWN in str(arguments[:1])
+        if event in EVENTS and not is_our_own:
             with Path(log).open("a") as stream:
                 stream.write(f"{event} {arguments}\n")
 
