@@ -27,6 +27,7 @@ from perceiver_music.errors import (
 PathLike = str | os.PathLike[str]
 
 _LONGEST_KEPT_SUFFIX = 16
+_LONGEST_LOCKED_NAME = 249
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES}
 
@@ -96,11 +97,7 @@ def sha256_of_bytes(data: bytes) -> str:
 
 
 def sha256_of_file(path: PathLike) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read piece by piece.
-
-    Raises:
-        StorageError: it is missing or cannot be read.
-    """
+    """Hexadecimal SHA-256 of a file's bytes. Raises StorageError when it cannot be read."""
     with reporting_storage_errors(path), Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -259,7 +256,9 @@ def exclusive_lock(path: PathLike) -> Iterator[None]:
         StorageError: the lock file cannot be made.
     """
     target = Path(path)
-    lock = target.parent / f".{target.name}.lock"
+    name = os.fsencode(target.name)
+    is_long = len(name) > _LONGEST_LOCKED_NAME
+    lock = target.parent / f".{sha256_of_bytes(name) if is_long else target.name}.lock"
     with reporting_storage_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(lock, target)

@@ -101,7 +101,7 @@ def save_checkpoint(
     """
     with write_folder_atomically(path, overwrite=overwrite) as folder:
         write_tensors(folder / WEIGHTS_FILE, weights or model.state_dict(), torch.bfloat16)
-        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+        (folder / CARD_FILE).write_text(card, encoding="utf-8", errors="backslashreplace")
         description = {
             "format": FORMAT,
             "name": name,
