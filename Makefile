@@ -17,7 +17,7 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint c
 TEST_THREADS := OMP_NUM_THREADS=1
 TEST_PROCESSES ?= 2
 
-.PHONY: demo test lint types floors pytest clean
+.PHONY: demo test lint types floors pytest faults lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/demo.stamp
@@ -39,6 +39,20 @@ floors: $(VENV)/test.stamp
 pytest: $(VENV)/test.stamp
 	$(TEST_THREADS) $(RUN) pytest -n $(TEST_PROCESSES)
 
+# Every promise of docs/reliability.md in full, which takes hours. One of them: make faults ONLY="1 4"
+faults: $(VENV)/test.stamp
+	$(TEST_THREADS) $(RUN) benchmarks.faults.run $(if $(ONLY),--only $(ONLY))
+
+# requirements.lock anew from constraints.txt; needs uv. What comes with torch is left to torch.
+lock:
+	uv pip compile pyproject.toml --quiet --extra test --constraint constraints.txt --universal \
+	  --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header \
+	  $(foreach name,torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas \
+	  nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft \
+	  nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+	  nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx,--no-emit-package $(name)) \
+	  --output-file requirements.lock
+
 clean:
 	rm -rf $(VENV) build dist demo
 
@@ -47,7 +61,9 @@ $(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+# All but torch by its hash, then torch and the program itself.
+$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt requirements.lock
+	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp
 

@@ -27,6 +27,7 @@ from perceiver_music.errors import (
 PathLike = str | os.PathLike[str]
 
 _LONGEST_KEPT_SUFFIX = 16
+_LONGEST_LOCKED_NAME = 249
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES}
 
@@ -96,11 +97,7 @@ def sha256_of_bytes(data: bytes) -> str:
 
 
 def sha256_of_file(path: PathLike) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read piece by piece.
-
-    Raises:
-        StorageError: it is missing or cannot be read.
-    """
+    """Hexadecimal SHA-256 of a file's bytes. Raises StorageError when it cannot be read."""
     with reporting_storage_errors(path), Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -139,10 +136,7 @@ def write_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
 
 
 def probe_output(path: PathLike, *, overwrite: bool) -> None:
-    """Fail as writing `path` would for its folder or name, before work is done for it.
-
-    Raises: as `write_atomically`.
-    """
+    """Fail as `write_atomically` would for folder or name, before work is done for it."""
     target = Path(path)
     with reporting_storage_errors(target):
         _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
@@ -188,14 +182,18 @@ def _refuse_what_cannot_be_replaced(target: Path, *, overwrite: bool) -> None:
 
 
 def _create_temporary(target: Path) -> tuple[Path, int]:
-    """An empty file of our own in the target's folder, and the mode that the umask gave it."""
+    """An empty file of our own in the target's folder, and its mode after the umask."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_KEPT_SUFFIX else ""
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp{suffix}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
+        try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return temporary, mode
 
 
@@ -219,7 +217,7 @@ def _publish_new(temporary: Path, target: Path) -> None:
 
 
 def _publish_without_links(temporary: Path, target: Path) -> None:
-    """For file systems without hard links: claim the name, then replace our own claim."""
+    """Without hard links: claim the name, then replace our own claim."""
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except FileExistsError:
@@ -258,7 +256,9 @@ def exclusive_lock(path: PathLike) -> Iterator[None]:
         StorageError: the lock file cannot be made.
     """
     target = Path(path)
-    lock = target.parent / f".{target.name}.lock"
+    name = os.fsencode(target.name)
+    is_long = len(name) > _LONGEST_LOCKED_NAME
+    lock = target.parent / f".{sha256_of_bytes(name) if is_long else target.name}.lock"
     with reporting_storage_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(lock, target)

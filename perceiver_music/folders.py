@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import itertools
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,16 @@ from perceiver_music.files import (
 
 FileTable = dict[str, dict[str, Any]]
 
+_TEMPORARY, _OLD = ".tmp", ".old"
+_LEAVING = re.compile(r"\.[0-9a-f]{16}\.(tmp(\..*)?|old)")
+_AT_WORKING_FOLDER = -100
+_SWAP = 2
+_EXCHANGES: tuple[tuple[str, Callable[[bytes, bytes], tuple[object, ...]]], ...] = (
+    ("renameat2", lambda a, b: (_AT_WORKING_FOLDER, a, _AT_WORKING_FOLDER, b, _SWAP)),  # Linux
+    ("renamex_np", lambda a, b: (a, b, _SWAP)),  # macOS
+)
+_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
 
 @contextlib.contextmanager
 def write_folder_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
@@ -32,7 +46,7 @@ def write_folder_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path
     target = Path(path)
     if not overwrite and target.exists():
         raise output_exists(target)
-    temporary = target.parent / f".{secrets.token_hex(8)}.tmp"
+    temporary = target.parent / f".{secrets.token_hex(8)}{_TEMPORARY}"
     try:
         with reporting_storage_errors(target):
             temporary.mkdir(parents=True)
@@ -47,7 +61,7 @@ def write_folder_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path
             _publish(temporary, target)
             _sync(target.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
 def _sync(path: Path) -> None:
@@ -62,8 +76,10 @@ def _publish(temporary: Path, target: Path) -> None:
     if not target.exists():
         temporary.rename(target)
         return
-    # A full folder cannot be replaced in one step; the old one is there until the new one is.
-    outgoing = target.parent / f".{secrets.token_hex(8)}.old"
+    if _exchange(temporary, target):
+        return  # the old one has the temporary's name now, and goes with it
+    # Without an exchange there is a moment with neither; the old one waits under another name.
+    outgoing = target.parent / f".{secrets.token_hex(8)}{_OLD}"
     target.rename(outgoing)
     try:
         temporary.rename(target)
@@ -71,6 +87,44 @@ def _publish(temporary: Path, target: Path) -> None:
         outgoing.rename(target)
         raise
     shutil.rmtree(outgoing)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one step; False where the system or the file system has no such thing."""
+    library = ctypes.CDLL(None, use_errno=True)
+    for name, arguments in _EXCHANGES:
+        function = getattr(library, name, None)
+        if function is not None:
+            if function(*arguments(os.fsencode(one), os.fsencode(other))) == 0:
+                return True
+            code = ctypes.get_errno()
+            if code not in _NO_EXCHANGE:
+                raise OSError(code, os.strerror(code), os.fspath(other))
+    return False
+
+
+def _remove(path: Path) -> None:
+    for _ in range(2):  # what fails once may well not fail twice
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def remove_leavings(*folders: Path) -> None:
+    """Remove what writers that were killed left in folders that nobody else writes to."""
+    for path in itertools.chain.from_iterable(folder.glob(".*") for folder in folders):
+        if _LEAVING.fullmatch(path.name):
+            _remove(path)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder so that nobody finds half of it: it loses its name first."""
+    outgoing = folder.parent / f".{secrets.token_hex(8)}{_OLD}"
+    with contextlib.suppress(OSError):
+        folder.rename(outgoing)
+        _remove(outgoing)
 
 
 def file_table(folder: Path) -> FileTable:

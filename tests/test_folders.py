@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from perceiver_music import folders
 from perceiver_music.errors import InvalidInputError, OutputExistsError, StorageError
 from perceiver_music.files import sha256_of_bytes
 from perceiver_music.folders import check_file_table, file_table, write_folder_atomically
@@ -66,10 +68,59 @@ def test_a_writer_that_fails(tmp_path: Path, failure: type[BaseException]) -> No
     assert names(tmp_path) == ["target"]
 
 
+def test_without_an_exchange_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "_EXCHANGES", ())
+    target = tmp_path / "target"
+    write(target, "one")
+    write(target, "two", overwrite=True)
+    assert content(target) == "two"
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts on renameat2")
+def test_an_exchange_leaves_no_moment_without_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(self: Path, to: Any) -> Path:
+        raise AssertionError("the old folder loses its name")
+
+    target = tmp_path / "target"
+    write(target, "one")
+    monkeypatch.setattr(Path, "rename", forbid)
+    write(target, "two", overwrite=True)
+    assert content(target) == "two"
+    assert names(tmp_path) == ["target"]
+
+
+def test_an_exchange_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    with pytest.raises(FileNotFoundError):
+        folders._exchange(tmp_path / "one", tmp_path / "missing")
+
+
+def test_leavings_of_a_killed_writer(tmp_path: Path) -> None:
+    mine = [".git", ".x.tmp", "0123456789abcdef.tmp", ".0123456789abcdef.zip"]
+    leavings = [".0123456789abcdef.tmp", ".0123456789abcdef.old", ".0123456789abcdef.tmp.mid"]
+    for name in mine + leavings[2:]:
+        (tmp_path / name).write_text("")
+    for name in leavings[:2]:
+        (tmp_path / name / "deep").mkdir(parents=True)
+    folders.remove_leavings(tmp_path)
+    assert names(tmp_path) == sorted(mine)
+
+
+def test_removing_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "target", "one")
+    folders.remove_folder(tmp_path / "target")
+    folders.remove_folder(tmp_path / "missing")
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize(("nth_rename", "has_old"), [(1, False), (1, True), (2, True)])
 def test_a_rename_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth_rename: int, has_old: bool
 ) -> None:
+    monkeypatch.setattr(folders, "_EXCHANGES", ())
     target = tmp_path / "target"
     if has_old:
         write(target, "one")

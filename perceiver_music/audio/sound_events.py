@@ -79,7 +79,7 @@ def sound_events(notes: NoteArray, controls: npt.NDArray[np.void]) -> SoundEvent
         [
             _rows(pedals["time_us"], CONTROL_CHANGE, pedals["number"], pedals["value"]),
             _rows(end[last], NOTE_OFF, pitch[last], np.zeros(int(last.sum()), np.uint8)),
-            _rows(start, NOTE_ON, pitch, notes["velocity"]),
+            _strikes(start, pitch, notes["velocity"]),
         ]
     )
     rank = np.zeros(256, dtype=np.int8)
@@ -88,6 +88,22 @@ def sound_events(notes: NoteArray, controls: npt.NDArray[np.void]) -> SoundEvent
     # A stable sort keeps the file's order of pedal moves within a moment.
     order = np.lexsort((rank[events["kind"]], events["time_us"]))
     return SoundEvents(events=events[order], end_us=end_us)
+
+
+def _strikes(
+    start: npt.NDArray[np.int64], pitch: npt.NDArray[np.uint8], velocity: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.void]:
+    """The onsets; those of one key within a millisecond are one, as loud as the loudest.
+
+    A key cannot be struck twice in a moment, and thousands of voices that begin in one moment
+    take a synthesizer hours.
+    """
+    order = np.lexsort((start, -velocity.astype(np.int64), pitch, start // SHORTEST_NOTE_US))
+    moment, key = start[order] // SHORTEST_NOTE_US, pitch[order]
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = (np.diff(moment) != 0) | (np.diff(key.astype(np.int64)) != 0)
+    kept = np.sort(order[is_first])
+    return _rows(start[kept], NOTE_ON, pitch[kept], velocity[kept])
 
 
 def _pedal_changes(controls: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -9,7 +9,7 @@ No grammar, no ensemble, no adaptation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,7 +103,10 @@ def _batches(windows: Iterator[_Window], context: int) -> Iterator[list[_Window]
 
 @torch.inference_mode()
 def score_piece(
-    model: SequenceModel, sequence: Sequence[int] | npt.NDArray[np.integer], options: ScoringOptions
+    model: SequenceModel,
+    sequence: Sequence[int] | npt.NDArray[np.integer],
+    options: ScoringOptions,
+    before_pass: Callable[[], None] | None = None,
 ) -> npt.NDArray[np.float64]:
     """Nats of each token of a piece but its first.
 
@@ -111,6 +114,7 @@ def score_piece(
         model: in evaluation mode.
         sequence: the whole piece, `[length]`, BOS first.
         options: context, latents and stride.
+        before_pass: called before each pass; what it raises ends the scoring.
 
     Returns:
         `[length - 1]`: minus the natural logarithm of the probability of tokens 1, 2, ...
@@ -124,6 +128,8 @@ def score_piece(
     tokens = torch.as_tensor(np.asarray(sequence, dtype=np.int64), device=device)
     nats = np.empty(len(sequence) - 1)
     for batch in _batches(_windows(len(sequence), options), options.context):
+        if before_pass is not None:
+            before_pass()
         scores = _score_batch(model, tokens, batch).double().cpu().numpy()
         for window, row in zip(batch, scores, strict=True):
             nats[window.end - window.num_scored : window.end] = row[-window.num_scored :]

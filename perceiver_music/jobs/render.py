@@ -143,11 +143,12 @@ def run(
         StorageError: reading or writing failed.
     """
     from perceiver_music.audio.encoding import Encoding, audio_format_of
-    from perceiver_music.audio.fluidsynth_engine import SynthesisOptions, synthesize
+    from perceiver_music.audio.fluidsynth_engine import SynthesisOptions
     from perceiver_music.audio.fluidsynth_library import load_fluidsynth
     from perceiver_music.audio.mastering import LevelMeter, decibels, master
     from perceiver_music.audio.sound_events import sound_events
     from perceiver_music.audio.soundfonts import find_soundfont
+    from perceiver_music.audio.synthesizer_process import synthesize_apart
     from perceiver_music.music.performance import MICROSECONDS
 
     encoding = Encoding(
@@ -169,7 +170,7 @@ def run(
     soundfont = find_soundfont(request.soundfont)
     meter = LevelMeter(request.sample_rate)
     options = SynthesisOptions(sample_rate=request.sample_rate, reverb=request.reverb)
-    blocks = synthesize(sound, library=library, soundfont=soundfont, options=options)
+    blocks = synthesize_apart(sound, library=library, soundfont=soundfont, options=options)
     with reporting_storage_errors(tempfile.gettempdir()), tempfile.TemporaryFile() as spill:
         num_frames = _measure(blocks, meter, spill, music_seconds, on_progress)
         gains = master(meter, request.gain_db)

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
+from perceiver_music.errors import UsageError
 from perceiver_music.files import exclusive_lock
+from perceiver_music.folders import remove_leavings
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -26,6 +27,7 @@ from perceiver_music.jobs.progress import (
 )
 from perceiver_music.training.run_file import (
     RUN_FILE,
+    check_run_folder,
     fresh_run_folder,
     newest_run,
     read_run_file,
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 
 RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
-
 _FIXED_ON_RESUME = ("model", "run.seed", "optimizer.kind")
 
 
@@ -133,12 +134,14 @@ def run(
         OutputExistsError: the run folder holds a run and `resume` was not asked for.
         BusyError: another process trains in the run folder.
         NonFiniteError: the training diverged.
+        UnavailableError: another process of the same training is gone.
         StoppedBySignalError: SIGINT or SIGTERM; the run is saved.
     """
     from perceiver_music.dataset.token_store import TokenStore
     from perceiver_music.model.checkpoint_description import read_description
     from perceiver_music.model.device import choose_device
     from perceiver_music.training.distributed import own_device, process_group
+    from perceiver_music.training.run_state import STEPS_FOLDER
 
     device = own_device(choose_device(request.device))
     run_folder = _run_folder(request, device)
@@ -148,8 +151,12 @@ def run(
         ranks = stack.enter_context(process_group(device))
         if ranks.is_first:
             stack.enter_context(exclusive_lock(run_folder))
-            write_run_file(run_folder, config, store)
+            remove_leavings(run_folder, run_folder / STEPS_FOLDER)
         loop = _prepare(request, run_folder, config, store, init_model, device, ranks, warn)
+        if not request.resume:
+            loop.save(0.0)  # first of all: from here on a run that is killed can be resumed
+        if ranks.is_first:
+            write_run_file(run_folder, config, store)
         report = _train(loop, config, store, on_progress, warn)
     return TrainResult(
         report=report,
@@ -170,15 +177,7 @@ def _run_folder(request: TrainRequest, device: torch.device) -> Path:
         folder = newest_run(RUNS_FOLDER)
     elif folder is None:
         folder = fresh_run_folder(RUNS_FOLDER, Path(request.recipe or _default_recipe(device)).stem)
-    has_run = (folder / RUN_FILE).exists()
-    if has_run and not request.resume:
-        raise OutputExistsError(
-            "holds a run already", path=folder, hint="Go on with it (--resume), or name another."
-        )
-    if request.resume and not has_run:
-        raise InvalidInputError(
-            "holds no run to resume", path=folder, hint="Name the folder that train wrote."
-        )
+    check_run_folder(folder, resume=request.resume)
     return folder
 
 
@@ -283,7 +282,7 @@ def _train(
         latest = _in_words(report)
         tell(report.step)
 
-    export = BestCheckpoint(loop, store)
+    export = BestCheckpoint(loop, store, warn)
     return follow(loop, on_step=tell, on_report=on_report, export=export)
 
 

@@ -2,7 +2,7 @@
 
     model.safetensors   the weights, bfloat16
     checkpoint.json     format, architecture and its configuration, tokenizer, recipe, data,
-                        metrics, licence, and size and sha256 of every other file
+                        metrics, licence, size and sha256 of every other file, and its own sha256
     MODEL_CARD.md       the same for people
 
 Its sha256 is that of all that decides what it computes (`identity_of`). Nothing is unpickled.
@@ -10,16 +10,14 @@ Its sha256 is that of all that decides what it computes (`identity_of`). Nothing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import PathLike
 from perceiver_music.folders import file_table, write_folder_atomically
 from perceiver_music.model.base import SequenceModel
@@ -34,6 +32,8 @@ from perceiver_music.model.checkpoint_description import (
     verify_checkpoint,
 )
 from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
+from perceiver_music.model.tensor_file import read_tensors, write_tensors
+from perceiver_music.sealed_json import sealed
 from perceiver_music.tokenizer.registry import get_tokenizer
 
 _NO_FIT = "its weights do not fit its configuration"
@@ -99,14 +99,10 @@ def save_checkpoint(
         OutputExistsError: it exists and is not to be overwritten.
         StorageError: it cannot be written.
     """
-    tensors = {
-        key: tensor.detach().to("cpu", torch.bfloat16).contiguous()
-        for key, tensor in (weights or model.state_dict()).items()
-    }
     fingerprint = get_tokenizer(tokenizer_name).fingerprint
     with write_folder_atomically(path, overwrite=overwrite) as folder:
-        safetensors.torch.save_file(tensors, folder / WEIGHTS_FILE)
-        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+        write_tensors(folder / WEIGHTS_FILE, weights or model.state_dict(), torch.bfloat16)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8", errors="backslashreplace")
         description = {
             "format": FORMAT,
             "name": name,
@@ -117,8 +113,7 @@ def save_checkpoint(
             **details,
             "files": file_table(folder),
         }
-        data = json.dumps(description, indent=2, ensure_ascii=False).encode() + b"\n"
-        (folder / DESCRIPTION_FILE).write_bytes(data)
+        (folder / DESCRIPTION_FILE).write_bytes(sealed(description))
     return identity_of(description)
 
 
@@ -133,8 +128,8 @@ def load_checkpoint(
     """
     description = verify_checkpoint(path)
     try:
-        tensors = safetensors.torch.load_file(description.path / WEIGHTS_FILE)
-    except safetensors.SafetensorError:
+        tensors = read_tensors(description.path / WEIGHTS_FILE)
+    except InvalidInputError:
         raise refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
     model = _network_for(description, tensors)
     try:

@@ -11,9 +11,12 @@ from typing import Any, Final
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import PathLike, read_bytes, sha256_of_bytes
 from perceiver_music.folders import check_file_table
+from perceiver_music.sealed_json import unsealed
 from perceiver_music.tokenizer.registry import tokenizer_of
 
-FORMAT: Final = "perceiver-music-checkpoint/1"
+FORMAT: Final = "perceiver-music-checkpoint/2"
+UNSEALED_FORMAT: Final = "perceiver-music-checkpoint/1"
+"""The same without a checksum of the description itself; still read."""
 DESCRIPTION_FILE: Final = "checkpoint.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 CARD_FILE: Final = "MODEL_CARD.md"
@@ -65,8 +68,13 @@ def read_description(path: PathLike) -> CheckpointDescription:
         fields = json.loads(data)
     except (ValueError, RecursionError):
         raise refused(folder, f"its {DESCRIPTION_FILE} is not JSON") from None
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    if not isinstance(fields, dict) or fields.get("format") not in (FORMAT, UNSEALED_FORMAT):
         raise refused(folder, f"is not a checkpoint of the format {FORMAT}")
+    if fields["format"] == FORMAT:
+        try:
+            fields = unsealed(fields)
+        except ValueError:
+            raise refused(folder, f"its {DESCRIPTION_FILE} is damaged or was edited") from None
     expected = {
         "name": str,
         "architecture": str,

@@ -29,14 +29,16 @@ _WINDOW = 1 << 20
 _LONGEST_FAST_EVENT = 7
 """Four bytes of delta time, a status and two data bytes."""
 
+MAX_META_EVENTS = 200_000
+"""Tempi, signatures and texts of one file; each is a Python object, a hundred times its bytes."""
+
 _META, _END_OF_TRACK = 0xFF, 0x2F
-_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0} | dict.fromkeys(
-    (0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0
-)
+_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
+_SYSTEM_DATA_BYTES |= dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0)
 """Live messages that have no place in a file but do no harm: skipped."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MetaEvent:
     """A meta event: its track, moment, kind byte and content."""
 
@@ -154,10 +156,8 @@ class _TrackWalk:
         return position
 
     def _step(self, track: int, start: int, end: int, running: int) -> tuple[int, int]:
-        """Read the event at `start` whatever it is.
-
-        Returns the position after it (the track's end after an end-of-track event) and the number
-        of data bytes that the running status has, 0 without one.
+        """Read the event at `start`, whatever it is; return the position after it (the track's end
+        after an end-of-track event) and how many data bytes the running status has (0: none).
         """
         position = self._variable_length(start, end)[1]
         if position >= end:
@@ -195,6 +195,8 @@ class _TrackWalk:
         if kind == _END_OF_TRACK:
             return end
         if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59, 0x7F):
+            if len(self._metas) == MAX_META_EVENTS:
+                raise self._malformed(f"over {MAX_META_EVENTS:,} texts and tempi", position)
             self._metas.append((track, start, kind, position, position + length))
         return position + length
 

@@ -8,17 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Final, NoReturn
 
 import torch
-from torch import Tensor
 
 from perceiver_music.errors import NonFiniteError, StoppedBySignalError
-from perceiver_music.training.loop import TrainingLoop
+from perceiver_music.training.loop import TrainingLoop, ValidationStopped
 from perceiver_music.training.metrics import MetricsWriter, TrainingReport
 
 ReportCallback = Callable[[TrainingReport], None]
 StepCallback = Callable[[int], None]
 ExportCallback = Callable[[TrainingReport], str]
+
+_SIGNALS_THAT_KILL: Final = 3
 
 
 def follow(
@@ -73,41 +75,52 @@ class _Course:
         self._on_step, self._on_report, self._export = on_step, on_report, export
         self._earlier_seconds = loop.counts.seconds
         self._begun = time.monotonic()
-        self._nats: list[Tensor] = []
         self._mark = (self._begun, loop.counts.loss_tokens)
+        self._saved_step = loop.counts.step
+        self._last: TrainingReport | None = None
 
     def follow(self) -> TrainingReport:
         """Train until the end of the schedule, of the time, or a signal."""
-        loop, run = self._loop, self._loop.config.run
-        saved_step = loop.counts.step
-        last: TrainingReport | None = None
-        while loop.counts.step < loop.config.schedule.max_steps:
-            self._nats.append(loop.train_step())
-            step = loop.counts.step
-            self._on_step(step)
+        loop = self._loop
+        is_late = False
+        if loop.counts.is_step_open:
+            self._do_what_is_due()
+        while loop.counts.step < loop.config.schedule.max_steps and not is_late:
+            loop.train_step()
+            self._on_step(loop.counts.step)
             signal_number, is_late = self._wish_to_stop()
             if signal_number:
-                self._report()
-                loop.save(self._seconds())
-                raise StoppedBySignalError(
-                    f"stopped at step {step}; the run is saved",
-                    signal_number=signal_number,
-                    hint=f"Go on with: train --resume --output {loop.setting.run_folder}",
-                )
-            if is_late:
-                break
-            if step % run.validate_every == 0 or step == loop.config.schedule.max_steps:
-                last = self._validate()
-            elif step % run.log_every == 0:
-                self._report()
-            if step % run.checkpoint_every == 0:
-                loop.save(self._seconds())
-                saved_step = step
-        if loop.counts.step > saved_step:
+                self._stop(signal_number)
+            if not is_late:
+                self._do_what_is_due()
+        if loop.counts.step > self._saved_step:
             loop.save(self._seconds())
-        if last is not None and last.step == loop.counts.step:
-            return last
-        return self._validate()
+        if self._last is None or self._last.step != loop.counts.step:
+            self._validate()
+        assert self._last is not None
+        return self._last
+
+    def _do_what_is_due(self) -> None:
+        """After a step: validation or a report, and saving."""
+        loop, run = self._loop, self._loop.config.run
+        step = loop.counts.step
+        if step % run.validate_every == 0 or step == loop.config.schedule.max_steps:
+            self._validate()
+        elif step % run.log_every == 0:
+            self._publish(self._measure(None))
+        if step % run.checkpoint_every == 0:
+            loop.save(self._seconds())
+            self._saved_step = step
+
+    def _stop(self, signal_number: int) -> NoReturn:
+        """Save, with what is due after this step left for later, and say so."""
+        loop = self._loop
+        loop.save(self._seconds(), is_step_open=True)
+        raise StoppedBySignalError(
+            f"stopped at step {loop.counts.step}; the run is saved",
+            signal_number=signal_number,
+            hint=f"Go on with: train --resume --output {loop.setting.run_folder}",
+        )
 
     def _seconds(self) -> float:
         return self._earlier_seconds + time.monotonic() - self._begun
@@ -123,29 +136,31 @@ class _Course:
             return caught or signal.SIGTERM, False
         return 0, sums[1] > 0
 
-    def _validate(self) -> TrainingReport:
-        report = self._measure(self._loop.validate())
+    def _validate(self) -> None:
+        try:
+            nats = self._loop.validate(should_stop=lambda: bool(self._caught))
+        except ValidationStopped:
+            self._stop(self._caught[0] if self._caught else signal.SIGTERM)
+        report = self._measure(nats)
         if self._loop.setting.ranks.is_first:
             report = replace(report, checkpoint=self._export(report))
-        return self._publish(report)
+        self._publish(report)
+        self._last = report
 
-    def _report(self) -> TrainingReport:
-        return self._publish(self._measure(None))
-
-    def _publish(self, report: TrainingReport) -> TrainingReport:
+    def _publish(self, report: TrainingReport) -> None:
         if self._metrics is not None:
             self._metrics.write(report)
             self._on_report(report)
-        self._nats = []
+        self._loop.unreported_nats.clear()
         self._mark = (time.monotonic(), self._loop.counts.loss_tokens)
-        return report
 
     def _measure(self, validation: float | None) -> TrainingReport:
         loop = self._loop
-        train = float(torch.stack(self._nats).mean()) if self._nats else None
+        steps = loop.unreported_nats
+        train = float(torch.stack(steps).mean()) if steps else None
         if train is not None:
             (train,) = loop.setting.ranks.sum(train, device=loop.setting.device)
-        if train is not None and not math.isfinite(train):
+        if not all(math.isfinite(nats) for nats in (train, validation) if nats is not None):
             raise NonFiniteError(
                 f"the loss is not finite at step {loop.counts.step}",
                 path=loop.setting.run_folder,
@@ -159,7 +174,7 @@ class _Course:
             loss_tokens=loop.counts.loss_tokens,
             train_nats_per_event=train,
             validation_nats_per_event=validation,
-            loss_tokens_per_second=rate if self._nats else 0.0,
+            loss_tokens_per_second=rate if steps else 0.0,
             rate_factor=loop.config.schedule.rate_at(loop.counts.step),
             context=loop.config.windows.context_at(loop.counts.step),
             seconds=self._seconds(),
@@ -168,13 +183,20 @@ class _Course:
 
 @contextmanager
 def _caught_signals() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM instead of dying of them; a second one kills as usual."""
+    """Note SIGINT and SIGTERM instead of dying of them; the third one kills as usual.
+
+    A second one is often the same wish sent twice (to the process and to its group), and must not
+    spoil the saving that the first has begun.
+    """
     caught: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         caught.append(number)
-        is_interrupt = number == signal.SIGINT
-        signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+        if len(caught) < _SIGNALS_THAT_KILL - 1:
+            return
+        for each in (signal.SIGINT, signal.SIGTERM):
+            is_interrupt = each == signal.SIGINT
+            signal.signal(each, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 
-from perceiver_music.errors import UsageError
+from perceiver_music.errors import UnavailableError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,14 @@ class Ranks:
         dist.all_reduce(tensor)
         return tensor.tolist()
 
+    def gather(self, numbers: Sequence[float], *, device: torch.device) -> list[list[float]]:
+        """The numbers of every rank, as many on each."""
+        table = [0.0] * (len(numbers) * self.world_size)
+        table[self.rank * len(numbers) : (self.rank + 1) * len(numbers)] = numbers
+        table = self.sum(*table, device=device) if table else table
+        size = len(numbers)
+        return [table[rank * size : (rank + 1) * size] for rank in range(self.world_size)]
+
 
 def own_device(device: torch.device) -> torch.device:
     """The device of this process: under `torchrun`, the GPU of its local rank."""
@@ -61,16 +70,43 @@ def own_device(device: torch.device) -> torch.device:
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started, if it did; leave them at the end."""
+    """Join the processes that `torchrun` started, if it did; leave them at the end.
+
+    Raises:
+        UnavailableError: another of them is gone.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    with _killed_by_sigterm():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(
             rank=dist.get_rank(),
             world_size=dist.get_world_size(),
             local_rank=int(os.environ.get("LOCAL_RANK", "0")),
         )
+    except RuntimeError as error:
+        if not _is_of_a_lost_process(error):
+            raise
+        raise UnavailableError(
+            "another process of this training is gone",
+            hint="Start all of them again with --resume.",
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _killed_by_sigterm() -> Iterator[None]:
+    """While waiting for the others below Python, where no handler of ours would get its turn."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _is_of_a_lost_process(error: RuntimeError) -> bool:
+    """Whether the other end of a connection went away; gloo has no class for it."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()

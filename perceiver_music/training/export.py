@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Final
 
 from perceiver_music import __version__
 from perceiver_music.dataset.store_index import SPLITS
 from perceiver_music.dataset.token_store import TokenStore
+from perceiver_music.errors import PerceiverMusicError
 from perceiver_music.model.checkpoint import save_checkpoint
-from perceiver_music.model.checkpoint_description import DESCRIPTION_FILE, read_description
+from perceiver_music.model.checkpoint_description import verify_checkpoint
 from perceiver_music.model.model_card import model_card
 from perceiver_music.training.loop import TrainingLoop
 from perceiver_music.training.metrics import TrainingReport
@@ -20,15 +22,21 @@ CHECKPOINT_FOLDER: Final = "checkpoint"
 class BestCheckpoint:
     """Writes the checkpoint of a run whenever validation is the best so far."""
 
-    def __init__(self, loop: TrainingLoop, store: TokenStore) -> None:
+    def __init__(
+        self, loop: TrainingLoop, store: TokenStore, warn: Callable[[str], None] = lambda text: None
+    ) -> None:
         self._loop, self._store = loop, store
         self._folder = loop.setting.run_folder / CHECKPOINT_FOLDER
-        self._best = self._best_so_far()
+        self._best = self._best_so_far(warn)
 
-    def _best_so_far(self) -> float:
-        if not (self._folder / DESCRIPTION_FILE).exists():
+    def _best_so_far(self, warn: Callable[[str], None]) -> float:
+        if not self._folder.exists():
             return float("inf")
-        best = read_description(self._folder).metrics.get("validation_nats_per_event")
+        try:
+            best = verify_checkpoint(self._folder).metrics.get("validation_nats_per_event")
+        except PerceiverMusicError as error:
+            warn(f"{error}; the next validation makes another")
+            return float("inf")
         return float("inf") if best is None else float(best)
 
     def __call__(self, report: TrainingReport) -> str:

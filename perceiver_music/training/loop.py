@@ -7,7 +7,7 @@ processes compute what one would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +48,10 @@ class LoopSetting:
     max_minutes: float | None = None
 
 
+class ValidationStopped(Exception):
+    """Validation was left before its end, because somebody wished to."""
+
+
 class TrainingLoop:
     """One run between two of its saved states; `course.follow` decides when what is done."""
 
@@ -66,6 +70,7 @@ class TrainingLoop:
         self._validation = _validation_pieces(store, config.run.validation_events)
         self._optimizers = Optimizers(model, config.optimizer)
         self._averaged: dict[str, Tensor] = {}
+        self.unreported_nats: list[Tensor] = []
         self.counts = RunCounts(
             num_threads=torch.get_num_threads(),
             precision=setting.precision,
@@ -92,7 +97,14 @@ class TrainingLoop:
             step=saved.counts.step,
             loss_tokens=saved.counts.loss_tokens,
             seconds=saved.counts.seconds,
+            is_step_open=saved.counts.is_step_open,
         )
+        by_rank = saved.counts.unreported_nats
+        if len(by_rank) == self._ranks.world_size:
+            own = by_rank[self._ranks.rank]
+        else:  # another number of processes: the first takes all
+            own = tuple(map(sum, zip(*by_rank, strict=True))) if self._ranks.is_first else ()
+        self.unreported_nats = list(torch.tensor(own, dtype=torch.float32, device=device))
 
     def _replicate(self) -> DistributedDataParallel | None:
         if self._ranks.world_size == 1:
@@ -121,11 +133,15 @@ class TrainingLoop:
                 # DDP takes the mean of gradients over ranks; ours is one sum over all targets.
                 (nats * (self._ranks.world_size / total_targets)).backward()
             total_nats += nats.detach()
-        self._update(self._rate())
+        self._update(self._rate(), total_nats)
         self.counts = replace(
-            self.counts, step=step + 1, loss_tokens=self.counts.loss_tokens + int(total_targets)
+            self.counts,
+            step=step + 1,
+            loss_tokens=self.counts.loss_tokens + int(total_targets),
+            is_step_open=False,
         )
-        return total_nats / total_targets
+        self.unreported_nats.append(total_nats / total_targets)
+        return self.unreported_nats[-1]
 
     def _nats(self, batch: WindowBatch) -> Tensor:
         device = self._setting.device
@@ -150,15 +166,10 @@ class TrainingLoop:
     def _rate(self) -> float:
         return self.config.schedule.rate_at(self.counts.step)
 
-    def _update(self, rate: float) -> None:
+    def _update(self, rate: float, loss: Tensor) -> None:
         limit = self.config.optimizer.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if not torch.isfinite(norm):
-            raise NonFiniteError(
-                f"a gradient is not finite at step {self.counts.step + 1}",
-                path=self._setting.run_folder,
-                hint="Resume from the last saved step with lower rates, or another run.seed.",
-            )
+        self._refuse_non_finite("the loss or a gradient", norm + loss, step=self.counts.step + 1)
         self._optimizers.step(rate)
         self._optimizers.zero_grad()
         if self._averaged:
@@ -169,10 +180,32 @@ class TrainingLoop:
                     1.0 - self.config.run.ema_decay,
                 )
 
-    def validate(self) -> float | None:
-        """Nats per event over the validation pieces; None when the store has none."""
+    def _refuse_non_finite(self, what: str, *tensors: Tensor, step: int) -> None:
+        """Stop on all ranks when a number is not finite on any of them."""
+        is_bad = not all(bool(tensor.isfinite().all()) for tensor in tensors)
+        if self._ranks.sum(float(is_bad), device=self._setting.device)[0]:
+            raise NonFiniteError(
+                f"{what} is not finite at step {step}",
+                path=self._setting.run_folder,
+                hint="Resume from the last saved step with lower rates, or another run.seed.",
+            )
+
+    def validate(self, should_stop: Callable[[], bool] = lambda: False) -> float | None:
+        """Nats per event over the validation pieces; None when the store has none.
+
+        Args:
+            should_stop: asked before each pass over the network.
+
+        Raises:
+            ValidationStopped: it said so, on this rank or another.
+        """
         if not self._validation:
             return None
+
+        def check() -> None:
+            if should_stop():
+                raise ValidationStopped
+
         own = self.model.state_dict()
         if self._averaged:
             own = {name: tensor.clone() for name, tensor in own.items()}
@@ -181,25 +214,50 @@ class TrainingLoop:
         latents = self.config.windows.latents
         context = self.config.windows.context_at(self.counts.step)
         options = ScoringOptions(context=context, latents=latents, stride=latents)
-        nats = num_events = 0.0
-        for piece in self._validation[self._ranks.rank :: self._ranks.world_size]:
-            with self.autocast():
-                scores = score_piece(self.model, piece, options)
-            nats, num_events = nats + float(scores.sum()), num_events + len(scores)
+        nats = num_events = stopped = 0.0
+        try:
+            for piece in self._validation[self._ranks.rank :: self._ranks.world_size]:
+                with self.autocast():
+                    scores = score_piece(self.model, piece, options, check)
+                nats, num_events = nats + float(scores.sum()), num_events + len(scores)
+        except ValidationStopped:
+            stopped = 1.0
         if self._averaged:
             self.model.load_state_dict(own)
-        nats, num_events = self._ranks.sum(nats, num_events, device=self._setting.device)
-        return nats / num_events
+        totals = self._ranks.sum(nats, num_events, stopped, device=self._setting.device)
+        if totals[2]:
+            raise ValidationStopped
+        return totals[0] / totals[1]
 
-    def save(self, seconds: float) -> None:
-        """Save the state of this step, on the first rank."""
-        self.counts = replace(self.counts, seconds=seconds)
+    def save(self, seconds: float, *, is_step_open: bool = False) -> None:
+        """Save the state of this step, on the first rank.
+
+        Args:
+            seconds: time spent training.
+            is_step_open: what is due after this step is still to be done.
+
+        Raises:
+            NonFiniteError: a number that would be saved is not finite.
+            StorageError: it cannot be written.
+        """
+        own = [float(nats) for nats in self.unreported_nats]
+        by_rank = self._ranks.gather(own, device=self._setting.device)
+        counts = replace(
+            self.counts,
+            seconds=seconds,
+            is_step_open=is_step_open,
+            unreported_nats=tuple(map(tuple, by_rank)),
+        )
+        optimizer = self._optimizers.state_tensors()
+        all_tensors = (*self.model.state_dict().values(), *optimizer.values())
+        all_tensors += tuple(self._averaged.values())
+        self._refuse_non_finite("a weight", *all_tensors, step=counts.step)
         if not self._ranks.is_first:
             return
         state = SavedState(
-            counts=self.counts,
+            counts=counts,
             weights=self.model.state_dict(),
-            optimizer=self._optimizers.state_tensors(),
+            optimizer=optimizer,
             averaged=self._averaged,
         )
         save_state(self._setting.run_folder, state, keep=self.config.run.keep)

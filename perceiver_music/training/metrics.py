@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from perceiver_music.files import reporting_storage_errors
+from perceiver_music.files import reporting_storage_errors, write_bytes_atomically
+from perceiver_music.training.tensorboard_file import TensorBoardFile
 
 METRICS_FILE: Final = "metrics.jsonl"
 _TENSORBOARD_FOLDER = "tensorboard"
@@ -21,7 +22,7 @@ class TrainingReport:
         run: the run folder.
         step: optimizer steps done.
         loss_tokens: targets that have counted in the loss so far.
-        train_nats_per_event: mean over the steps since the last report; None right after resuming.
+        train_nats_per_event: mean over the steps since the last report; None when there were none.
         validation_nats_per_event: on the validation pieces; None where none was measured.
         loss_tokens_per_second: since the last report.
         rate_factor: of the schedule, on all learning rates.
@@ -60,7 +61,8 @@ class MetricsWriter:
         with reporting_storage_errors(self._path):
             lines = self._path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        data = "".join(f"{line}\n" for line in kept).encode()
+        write_bytes_atomically(self._path, data, overwrite=True)
 
     def write(self, report: TrainingReport) -> None:
         """Append one report."""
@@ -74,12 +76,11 @@ class MetricsWriter:
             "loss_tokens_per_second": report.loss_tokens_per_second,
             "rate_factor": report.rate_factor,
         }
-        for name, value in scalars.items():
-            if value is not None:
-                self._board.add_scalar(name, value, report.step)
+        known = {name: value for name, value in scalars.items() if value is not None}
+        self._board.add(known, report.step)
 
     def close(self) -> None:
-        """Flush what TensorBoard still holds."""
+        """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 
@@ -91,9 +92,8 @@ def _step_of(line: str) -> float:
         return float("inf")  # a line cut off by a crash
 
 
-def _tensorboard(folder: Path, resumed_at: int) -> Any:
+def _tensorboard(folder: Path, resumed_at: int) -> TensorBoardFile | None:
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        return TensorBoardFile(folder, resumed_at=resumed_at)
     except ImportError:
         return None
-    return SummaryWriter(folder, purge_step=resumed_at + 1 if resumed_at else None)

@@ -26,7 +26,8 @@ def check_resumed(
         UsageError: the run has done all its steps.
         InvalidInputError: the store is another one.
     """
-    if saved.counts.step >= config.schedule.max_steps:
+    is_done = saved.counts.step >= config.schedule.max_steps
+    if is_done and not saved.counts.is_step_open:
         raise UsageError(
             f"the run is at step {saved.counts.step} already",
             path=run_folder,

@@ -5,31 +5,37 @@
         training.safetensors   optimizer state and averaged weights
         state.json             step, counts, environment, and the checksum of the other files
 
-A step folder appears whole, and only then does the oldest go. Randomness needs no saving: windows
-and dropout are pure functions of (seed, step, rank).
+A step folder appears whole; it is read back and compared before an older one goes. Randomness needs
+no saving: windows and dropout are pure functions of (seed, step, rank).
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import safetensors.torch
 from torch import Tensor
 
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError
-from perceiver_music.files import read_bytes, reporting_storage_errors
-from perceiver_music.folders import check_file_table, file_table, write_folder_atomically
+from perceiver_music.files import read_bytes
+from perceiver_music.folders import (
+    check_file_table,
+    file_table,
+    remove_folder,
+    write_folder_atomically,
+)
+from perceiver_music.model.tensor_file import read_tensors, write_tensors
+from perceiver_music.sealed_json import sealed, unsealed
 
 STEPS_FOLDER: Final = "steps"
 _MODEL_FILE = "model.safetensors"
 _TRAINING_FILE = "training.safetensors"
 _STATE_FILE = "state.json"
-_FORMAT = "perceiver-music-run-state/1"
+_FORMAT = "perceiver-music-run-state/2"
+_UNSEALED_FORMAT = "perceiver-music-run-state/1"
 _MAX_STATE_BYTES = 1 << 20
 
 
@@ -45,6 +51,9 @@ class RunCounts:
         precision: `fp32` or `bf16`.
         world_size: processes that trained together.
         data_sha256: the store's checksum.
+        unreported_nats: of each rank, the mean nats of the steps since the last report.
+        is_step_open: whether the run was stopped before what was due after this step (a report,
+            validation) was done.
     """
 
     step: int = 0
@@ -54,6 +63,8 @@ class RunCounts:
     precision: str
     world_size: int
     data_sha256: str
+    unreported_nats: tuple[tuple[float, ...], ...] = ()
+    is_step_open: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,22 +78,27 @@ class SavedState:
 
 
 def save_state(run_folder: Path, state: SavedState, *, keep: int) -> Path:
-    """Write the state of a step, then remove all but the newest `keep`.
+    """Write the state of a step, read it back, then remove what is older than the newest `keep`.
+
+    Later steps go too: a run that stands at this one has passed over them as damaged.
 
     Raises:
-        StorageError: it cannot be written; the older ones are then untouched.
+        StorageError: it cannot be written, or comes back changed; the others are then untouched.
     """
     steps = run_folder / STEPS_FOLDER
     target = steps / f"step-{state.counts.step:08d}"
     with write_folder_atomically(target, overwrite=True) as folder:
-        safetensors.torch.save_file(_on_cpu(state.weights), folder / _MODEL_FILE)
+        write_tensors(folder / _MODEL_FILE, state.weights)
         training = {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
         training |= {f"averaged/{name}": tensor for name, tensor in state.averaged.items()}
-        safetensors.torch.save_file(_on_cpu(training), folder / _TRAINING_FILE)
+        write_tensors(folder / _TRAINING_FILE, training)
         document = {"format": _FORMAT, **asdict(state.counts), "files": file_table(folder)}
-        (folder / _STATE_FILE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    for old in step_folders(run_folder)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+        (folder / _STATE_FILE).write_bytes(sealed(document))
+    check_file_table(target, document["files"])
+    others = [folder for folder in step_folders(run_folder) if folder.name != target.name]
+    older = [folder for folder in others if folder.name < target.name]
+    for folder in [*older[max(keep, 1) - 1 :], *(set(others) - set(older))]:
+        remove_folder(folder)
     return target
 
 
@@ -114,19 +130,21 @@ def _load(folder: Path) -> SavedState:
         document: dict[str, Any] = json.loads(
             read_bytes(folder / _STATE_FILE, limit=_MAX_STATE_BYTES)
         )
-        if document.pop("format") != _FORMAT:
-            raise ValueError("another format")
+        if document.get("format") != _UNSEALED_FORMAT:
+            document = unsealed(document)
+            if document["format"] != _FORMAT:
+                raise ValueError("another format")
+        del document["format"]
         files = document.pop("files")
-        counts = RunCounts(**document)
+        nats = document.pop("unreported_nats", ())
+        counts = RunCounts(**document, unreported_nats=tuple(map(tuple, nats)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInputError("its state.json is damaged", path=folder) from error
     check_file_table(folder, files)
-    with reporting_storage_errors(folder):
-        weights = safetensors.torch.load_file(folder / _MODEL_FILE)
-        training = safetensors.torch.load_file(folder / _TRAINING_FILE)
+    training = read_tensors(folder / _TRAINING_FILE)
     return SavedState(
         counts=counts,
-        weights=weights,
+        weights=read_tensors(folder / _MODEL_FILE),
         optimizer=_under("optimizer/", training),
         averaged=_under("averaged/", training),
     )
@@ -138,7 +156,3 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-
-
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -62,3 +62,10 @@ def test_nothing_and_too_much_are_refused() -> None:
         sound_events(notes(), controls())
     with pytest.raises(InvalidInputError, match="hours"):
         sound_events(notes((7 * HOUR_US, 7 * HOUR_US + 1, 60, 80)), controls())
+
+
+def test_a_key_is_struck_once_in_a_moment_as_loud_as_the_loudest() -> None:
+    rows = [(0, 9_000, 60, 50), (0, 9_000, 60, 90), (400, 9_000, 60, 70)]
+    rows += [(1_000, 9_000, 60, 60), (0, 9_000, 64, 40)]
+    strikes = [event for event in told(notes(*rows), controls()) if event[1] == NOTE_ON]
+    assert strikes == [(0, NOTE_ON, 60, 90), (0, NOTE_ON, 64, 40), (1_000, NOTE_ON, 60, 60)]

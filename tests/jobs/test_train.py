@@ -154,8 +154,8 @@ def test_a_signal_saves_and_stops(
             time.sleep(0.05)
         process.send_signal(number)
         assert process.wait(timeout=60) == code
-    last = metrics_of(run_folder)[-1]["step"]
-    assert (run_folder / "steps" / f"step-{last:08d}" / "state.json").exists()
+    newest = max((run_folder / "steps").iterdir()).name
+    assert int(newest.removeprefix("step-")) >= metrics_of(run_folder)[-1]["step"]
 
 
 @pytest.mark.parametrize("checkpoint_every", [1, 10**6])

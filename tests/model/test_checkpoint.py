@@ -15,6 +15,7 @@ from perceiver_music.model.checkpoint import (
 )
 from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
 from perceiver_music.model.registry import build_from_preset
+from perceiver_music.sealed_json import sealed, unsealed
 from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
 
 DETAILS = {"recipe": {}, "data": {}, "metrics": {"validation_nats_per_event": 2.5}, "licence": "x"}
@@ -65,11 +66,11 @@ def test_a_checkpoint_comes_back(tmp_path: Path, architecture: str) -> None:
 def test_measuring_a_checkpoint_does_not_make_it_another(saved: Path) -> None:
     path = saved / "checkpoint.json"
     before = read_description(saved).sha256
-    fields = json.loads(path.read_text())
-    path.write_text(json.dumps({**fields, "name": "known", "metrics": {"test": 2.0}}))
+    fields = unsealed(json.loads(path.read_text()))
+    path.write_bytes(sealed({**fields, "name": "known", "metrics": {"test": 2.0}}))
     assert read_description(saved).sha256 == before
     fields["config"]["logit_soft_cap"] = 30.0
-    path.write_text(json.dumps(fields))
+    path.write_bytes(sealed(fields))
     assert read_description(saved).sha256 != before
 
 
@@ -124,9 +125,23 @@ def test_a_damaged_file_is_refused_by_name(saved: Path, file: str, damage: str) 
 )
 def test_a_description_that_lies_is_refused(saved: Path, change: dict[str, object]) -> None:
     path = saved / "checkpoint.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_bytes(sealed({**unsealed(json.loads(path.read_text())), **change}))
     with pytest.raises(InvalidInputError):
         load_checkpoint(saved)
+
+
+def test_an_edited_description_is_refused(saved: Path) -> None:
+    path = saved / "checkpoint.json"
+    path.write_text(path.read_text().replace('"latents": 8', '"latents": 9'))
+    with pytest.raises(InvalidInputError, match="damaged or was edited"):
+        read_description(saved)
+
+
+def test_a_description_from_before_the_seals_is_read(saved: Path) -> None:
+    path = saved / "checkpoint.json"
+    fields = unsealed(json.loads(path.read_text()))
+    path.write_text(json.dumps({**fields, "format": "perceiver-music-checkpoint/1"}))
+    assert load_checkpoint(saved).name == "tiny"
 
 
 @pytest.mark.parametrize("text", ["", "[", "[1]", "{}", "[" * 100_000, "\x00"])
