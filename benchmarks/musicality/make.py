@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.musicality.made_pieces import PRIMER_SECONDS, made_path, piece_midi, pieces_of
 from perceiver_music.dataset.token_store import Piece, TokenStore
-from perceiver_music.generation.options import LengthOption
+from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.jobs.continuation import ContinueRequest, open_session
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.model.checkpoint_description import read_description
@@ -25,6 +25,7 @@ def make(
     checkpoint: str | None,
     seconds: float,
     only: list[tuple[int, Piece]] | None = None,
+    sampling: SamplingOptions | None = None,
 ) -> str:
     """Make what is not there yet, of all pieces or `only` some; returns the checkpoint's sha256."""
     session = open_session(checkpoint, device="cpu")
@@ -43,6 +44,7 @@ def make(
                 include_primer=False,
                 seed=SEED,
                 length=LengthOption(amount=seconds, unit="seconds"),
+                sampling=sampling or SamplingOptions(),
             )
         )
         sys.stderr.write(f"{output.name} {piece.title}: {time.perf_counter() - started:.1f} s\n")
@@ -58,6 +60,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", default=None)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--pieces", type=int, default=None, help="so many, spread over the split")
+    parser.add_argument("--temperature", type=float, default=SamplingOptions.temperature)
+    parser.add_argument("--top-p", type=float, default=SamplingOptions.top_p)
+    parser.add_argument("--min-p", type=float, default=SamplingOptions.min_p)
     arguments = parser.parse_args()
     store = TokenStore.open(arguments.store)
     make(
@@ -67,6 +72,9 @@ def main() -> None:
         checkpoint=arguments.checkpoint,
         seconds=arguments.seconds,
         only=pieces_of(store, arguments.split, arguments.pieces),
+        sampling=SamplingOptions(
+            temperature=arguments.temperature, top_p=arguments.top_p, min_p=arguments.min_p
+        ),
     )
 
 

@@ -17,7 +17,15 @@ from perceiver_music.training.config import (
 
 
 def test_every_recipe_of_the_package_loads_under_its_own_name() -> None:
-    assert recipe_names() == ["gpu", "laptop", "maestro", "paper", "smoke"]
+    assert recipe_names() == [
+        "finetune",
+        "gpu",
+        "laptop",
+        "maestro",
+        "paper",
+        "pedal",
+        "smoke",
+    ]
     for name in recipe_names():
         assert load_recipe(name).name == name
 
