@@ -19,7 +19,8 @@ from perceiver_music.model.registry import name_of
 
 RESULTS = Path(__file__).resolve().with_name("results.json")
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
-KEPT = ("recipe", "data", "licence", "version")
+KEPT = ("recipe", "licence", "version")
+DATA = "maestro-v3.0.0"
 
 CARD = """# {name}
 
@@ -95,7 +96,11 @@ def publish(source: Path) -> Path:
         loaded.model,
         name=DEFAULT_NAME,
         tokenizer_name=loaded.description.tokenizer_name,
-        details={**{key: fields[key] for key in KEPT}, "metrics": metrics},
+        details={
+            **{key: fields[key] for key in KEPT},
+            "data": {**fields["data"], "name": DATA},  # whatever the store's file was called
+            "metrics": metrics,
+        },
         card=card,
         overwrite=True,
     )

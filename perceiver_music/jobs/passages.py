@@ -7,7 +7,6 @@ under the store's own checksum.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -237,7 +236,12 @@ def build(
     from perceiver_music.evaluation.passage_index_file import write_passages
     from perceiver_music.files import probe_output
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-    from perceiver_music.model.checkpoint_description import DESCRIPTION_FILE, read_description
+    from perceiver_music.model.checkpoint_description import (
+        DESCRIPTION_FILE,
+        FORMAT,
+        read_description,
+    )
+    from perceiver_music.sealed_json import sealed
 
     description = read_description(resolve_checkpoint(checkpoint))
     path = description.path / INDEX_FILE
@@ -260,8 +264,8 @@ def build(
         **fields["files"],
         INDEX_FILE: {"bytes": size, "sha256": sha256_of_file(path)},
     }
-    text = json.dumps(fields, indent=2, ensure_ascii=False).encode() + b"\n"
-    write_bytes_atomically(description.path / DESCRIPTION_FILE, text, overwrite=True)
+    fields["format"] = FORMAT
+    write_bytes_atomically(description.path / DESCRIPTION_FILE, sealed(fields), overwrite=True)
     return BuildResult(
         output=str(path),
         size=size,
