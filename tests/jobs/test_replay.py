@@ -19,6 +19,7 @@ from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.jobs import replay, stored_settings
 from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
 from perceiver_music.music.embedded import Embedded, find_embedded, with_embedded, without_embedded
+from perceiver_music.sealed_json import sealed, unsealed
 from tests.jobs.test_infill import RECIPE, file_bytes, saved
 
 SHORT = LengthOption(amount=40, unit="events")
@@ -142,9 +143,9 @@ def replace_weights(checkpoint: Path, folder: Path) -> Path:
     """A checkpoint of the same name whose description says other weights."""
     shutil.copytree(checkpoint, folder)
     file = folder / "checkpoint.json"
-    fields = json.loads(file.read_text())
+    fields = unsealed(json.loads(file.read_text()))
     fields["files"]["model.safetensors"]["sha256"] = "0" * 64
-    file.write_text(json.dumps(fields))
+    file.write_bytes(sealed(fields))
     return folder
 
 
