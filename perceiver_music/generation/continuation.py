@@ -14,6 +14,7 @@ from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
@@ -70,6 +71,7 @@ class Growth:
         self._still_held = set(opening.sounding)
         self._grammar = _grammar(opening, limits)
         self._guard = LoopGuard()
+        self._pace = PaceKeeper(opening.before)
         can_end = limits.is_ending_allowed and bool(limits.totals())
         self._ending = Ending(limits, opening.vocabulary) if can_end else None
 
@@ -88,6 +90,7 @@ class Growth:
         grammar.take(token)
         if token < v.VELOCITY:
             self._guard.take(token)
+            self._pace.take(token)
         music.ids.append(token)
         music.step = grammar.step
         music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
@@ -98,7 +101,9 @@ class Growth:
         return token
 
     def _adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """The prediction as the guard against loops and the wish to end would have it."""
+        """The prediction as the primer's pace, the guard and the wish to end would have it."""
+        if self._sampling.keep_pace:
+            logits = self._pace.adjusted(logits)
         if self._sampling.loop_guard:
             logits = self._guard.adjusted(logits)
             self.music.num_guarded += self._guard.is_acting

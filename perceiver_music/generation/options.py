@@ -23,13 +23,15 @@ class SamplingOptions:
         top_p: only the likeliest that together make up this probability (arXiv 1904.09751).
         min_p: only those at least this many times as likely as the likeliest (arXiv 2407.01082).
         loop_guard: whether music that is stuck is led on (`generation.loops`).
+        keep_pace: whether music that is far from the primer's pace is led back (`generation.pace`).
     """
 
     temperature: float = 1.0
     top_k: int | None = None
-    top_p: float | None = 0.98
+    top_p: float | None = 0.99
     min_p: float | None = None
     loop_guard: bool = True
+    keep_pace: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0.0 <= self.temperature <= 100.0):

@@ -10,7 +10,7 @@ from perceiver_music.errors import UsageError
 from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
-from perceiver_music.tokenizer.infilling import MIDDLE
+from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX
 from perceiver_music.tokenizer.performance_events import encode_notes
 
 _STEP_US = v.MICROSECONDS_PER_STEP
@@ -60,6 +60,13 @@ class Opening:
     def vocabulary(self) -> v.Vocabulary:
         """What the tokens mean."""
         return v.MAESTRO if self.pedal is None else v.PEDAL
+
+    @property
+    def before(self) -> tuple[int, ...]:
+        """The tokens of what comes before the new music; of an infilling prompt only those."""
+        if self.pedal is None and SUFFIX in self.tokens:
+            return self.tokens[: self.tokens.index(SUFFIX)]
+        return self.tokens
 
     @property
     def num_events(self) -> int:

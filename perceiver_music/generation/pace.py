@@ -1,0 +1,78 @@
+"""Keeping the primer's pace: new music that has become far busier or sparser is led back.
+
+A model that hears its own playing drifts, and ours towards more and more notes (docs/lab-book.md
+has counts). Within a wide band around the primer's own note rate nothing is touched, and pianists
+are mostly within it; beyond, onsets become less likely the further the last seconds are from it.
+Nothing is forbidden, and nothing is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.tokenizer import vocabulary as v
+
+PRIMER_SECONDS: Final = 60
+"""The pace is that of the primer's end, of so much of it at most."""
+HEARD_SECONDS: Final = 10
+FEWEST_SECONDS: Final = 5
+FEWEST_ONSETS: Final = 12
+"""A shorter primer has no pace to keep."""
+
+WIDEST: Final = 1.6
+"""So many times the primer's rate, up or down, are left alone."""
+_STRENGTH = 2.0
+_LARGEST_BEND = 3.0
+
+
+class PaceKeeper:
+    """Listens to every event; `adjusted` bends a prediction while the pace is far off.
+
+    Args:
+        tokens: what the model has been given.
+    """
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._step = 0
+        self._onsets: list[int] = []
+        for token in tokens:
+            self.take(token)
+        first = max(0, self._step - PRIMER_SECONDS * v.STEPS_PER_SECOND)
+        seconds = (self._step - first) / v.STEPS_PER_SECOND
+        num_onsets = self._onsets_after(first)
+        has_pace = seconds >= FEWEST_SECONDS and num_onsets >= FEWEST_ONSETS
+        self._rate = num_onsets / seconds if has_pace else None
+
+    def take(self, token: int) -> None:
+        """Go on by one event."""
+        if v.NOTE_ON <= token < v.NOTE_OFF:
+            self._onsets.append(self._step)
+        elif v.TIME_SHIFT <= token < v.VELOCITY:
+            self._step += token - v.TIME_SHIFT + 1
+
+    def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Logits `[vocabulary]` with onsets made less or more likely, if the pace is far off."""
+        bend = self._bend()
+        if not bend:
+            return logits
+        bent = logits.copy()
+        bent[v.NOTE_ON : v.NOTE_OFF] -= bend
+        return bent
+
+    def _bend(self) -> float:
+        if self._rate is None:
+            return 0.0
+        heard = self._onsets_after(self._step - HEARD_SECONDS * v.STEPS_PER_SECOND)
+        # One more of each, so that silence is not infinitely slow.
+        off = math.log((heard + 1) / (self._rate * HEARD_SECONDS + 1))
+        beyond = max(0.0, abs(off) - math.log(WIDEST))
+        return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
+
+    def _onsets_after(self, step: int) -> int:
+        return len(self._onsets) - bisect_right(self._onsets, step)
