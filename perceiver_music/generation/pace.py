@@ -2,8 +2,8 @@
 
 A model that hears its own playing drifts, and ours towards more and more notes (docs/lab-book.md
 has counts). Within a wide band around the primer's own note rate nothing is touched, and pianists
-are mostly within it; beyond, onsets become less likely the further the last seconds are from it.
-Nothing is forbidden, and nothing is drawn.
+are mostly within it; beyond, onsets become less likely and times longer, or the other way round,
+the further the last seconds are off. Nothing is forbidden, and nothing is drawn.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ WIDEST: Final = 1.6
 """So many times the primer's rate, up or down, are left alone."""
 _STRENGTH = 2.0
 _LARGEST_BEND = 3.0
+_LENGTH = np.log(np.arange(1, v.MAX_SHIFT_STEPS + 1) / 10)
+"""Longer times become likelier where onsets become less so, as in playing slower."""
 
 
 class PaceKeeper:
@@ -63,6 +65,7 @@ class PaceKeeper:
             return logits
         bent = logits.copy()
         bent[v.NOTE_ON : v.NOTE_OFF] -= bend
+        bent[v.TIME_SHIFT : v.TIME_SHIFT + v.MAX_SHIFT_STEPS] += bend * _LENGTH
         return bent
 
     def _bend(self) -> float:

@@ -42,7 +42,10 @@ def test_the_further_off_the_less_likely_are_onsets() -> None:
 def test_music_that_has_thinned_out_is_filled_again() -> None:
     bent = after(playing(10, 20), playing(1, 15))
     assert (bent[v.NOTE_ON : v.NOTE_OFF] > 0).all()
-    assert (bent[v.NOTE_OFF :] == 0).all()
+    times = bent[v.TIME_SHIFT : v.TIME_SHIFT + v.MAX_SHIFT_STEPS]
+    assert (np.diff(times) < 0).all()
+    assert (bent[v.NOTE_OFF : v.TIME_SHIFT] == 0).all()
+    assert (bent[v.VELOCITY :] == 0).all()
 
 
 @pytest.mark.parametrize("primer", [[], playing(2, 3), playing(1, 8)])
