@@ -1,6 +1,5 @@
 """The training set of a checkpoint: made from a store, kept, carried, refused."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from perceiver_music.errors import InvalidInputError, OutputExistsError, Unavail
 from perceiver_music.evaluation.passage_index_file import read_passages
 from perceiver_music.jobs import passages
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-from perceiver_music.model.checkpoint_description import verify_checkpoint
+from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_a_checkpoint_carries_it(tiny_store: TokenStore, checkpoint: Path) -> No
     with pytest.raises(UnavailableError) as refused:
         passages.find(str(checkpoint), None)
     assert "--data" in (refused.value.hint or "")
-    before = json.loads((checkpoint / "checkpoint.json").read_text())
+    before = read_description(checkpoint).fields
     told: list[str] = []
     result = passages.build(tiny_store.path, str(checkpoint), warn=told.append)
     assert "was trained on this store" in told[0]
