@@ -88,6 +88,7 @@ def plan(
         choose_window,
     )
     from perceiver_music.music.embedded import without_embedded
+    from perceiver_music.music.performance import MICROSECONDS
     from perceiver_music.tokenizer.registry import get_tokenizer
 
     tokenizer = get_tokenizer(description.tokenizer_name)
@@ -112,6 +113,12 @@ def plan(
         to_seconds=request.to_seconds,
         last_seconds=request.last_seconds,
     )
+    end_seconds = window.to_us / MICROSECONDS
+    if request.to_seconds is not None and request.to_seconds > end_seconds + 0.001:
+        warn(
+            f"{request.primer_name}: ends at {end_seconds:.1f} s, before the "
+            f"{request.to_seconds:g} s of --to; new music begins at its end"
+        )
     limits = limits_of(
         request.length, is_ending_allowed=request.ending, primer=midi, seam_us=window.to_us
     )

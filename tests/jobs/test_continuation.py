@@ -314,3 +314,17 @@ def test_an_opening_is_open_at_its_end() -> None:
     assert steps == 405
     assert all(step >= 1 for step in opening.sounding.values())
     assert opening_of(performance, choose_window(performance)).tokens[0] == v.BOS
+
+
+def test_a_window_beyond_the_end_is_said(session: Session) -> None:
+    told: list[str] = []
+    for moment in (5.0, 9999.0):
+        request = ContinueRequest(
+            primer=primer_midi(),
+            primer_name="waltz.mid",
+            to_seconds=moment,
+            length=LengthOption(amount=5, unit="events"),
+        )
+        session.run(request, warn=told.append)
+    assert len(told) == 1
+    assert told[0].startswith("waltz.mid: ends at ")
