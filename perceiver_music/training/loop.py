@@ -68,7 +68,7 @@ class TrainingLoop:
         self._rows = self._ranks.rows(config.windows.windows_per_step)
         self._windows = TrainingWindows(store, config.windows, split="train", seed=config.run.seed)
         self._validation = _validation_pieces(store, config.run.validation_events)
-        self._optimizers = Optimizers(model, config.optimizer)
+        self._optimizers = Optimizers(model, config.optimizer, self._ranks)
         self._averaged: dict[str, Tensor] = {}
         self.unreported_nats: list[Tensor] = []
         self.counts = RunCounts(

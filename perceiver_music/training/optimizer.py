@@ -1,9 +1,4 @@
-"""AdamW for all, or Muon for the matrices inside the blocks with AdamW for the rest.
-
-Muon (Jordan et al. 2024) steps along the nearest orthogonal matrix to the momentum. It is
-`torch.optim.Muon`; running its iteration over all matrices of a shape at once was no faster
-(docs/lab-book.md).
-"""
+"""AdamW for all, or Muon for the matrices inside the blocks with AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -11,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from perceiver_music.training.config import OptimizerConfig
+from perceiver_music.training.distributed import Ranks
+from perceiver_music.training.muon import Muon
 
 _BLOCK_PARTS = (".attention.", ".mlp.", ".event_reader.keys.")
 
@@ -18,7 +15,9 @@ _BLOCK_PARTS = (".attention.", ".mlp.", ".event_reader.keys.")
 class Optimizers:
     """All optimizers of a run as one, with their state as named tensors."""
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(
+        self, model: nn.Module, config: OptimizerConfig, ranks: Ranks | None = None
+    ) -> None:
         self._names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
         groups = _groups(model)
         rest = [
@@ -37,12 +36,12 @@ class Optimizers:
             torch.optim.AdamW(rest, betas=config.betas, eps=1e-10, fused=True)
         ]
         if config.kind == "muon":
-            muon = torch.optim.Muon(
+            muon = Muon(
                 groups["matrix"],
                 lr=config.matrix_rate,
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
-                nesterov=True,
+                ranks=ranks,
             )
             self._optimizers.append(muon)
         for group in self._param_groups():
