@@ -115,6 +115,8 @@ class SequenceModel(nn.Module, ABC):
     ) -> DecodeState:
         """Start a decode after `tokens`, of which there must be at least one.
 
+        An infilling prompt is among them as a whole or not at all: `advance` takes no part of it.
+
         Raises:
             ValueError: no tokens, or `context` and `latents` that do not fit together.
         """

@@ -22,6 +22,8 @@ _LOG_SECONDS = 0.05
 _HELD_SECONDS = (0.1, 0.4, 1.6, 6.4)
 _STRUCK_SECONDS = (0.15, 0.6, 2.5, 10.0)
 _NO_EVENT = -1
+_STEPS_PER_EVENT = 2.5
+"""Of the gaps between what is around them: MAESTRO has 39 events a second."""
 
 NUM_HELD_TERMS = 2 + len(_HELD_SECONDS)
 NUM_STRUCK_TERMS = 1 + len(_STRUCK_SECONDS)
@@ -38,13 +40,15 @@ class EventState:
             the window has no onset of it, and 1 and functions of how long ago that was.
         velocity: `[batch, N]`: the bin in force, from 1; 0 for none.
         onsets: `[batch, N, 2]`: pitches of the last two onsets, from 1; 0 for none.
-        time: `[batch, positions]`: steps since the start of the window.
+        number, time: `[batch, positions]`: where each position stands in the music: events and
+            steps since the start of the window. See `event_state` for those of a prompt.
         neighbours: `[batch, positions, 3]`: see `neighbours`.
     """
 
     keys: Float[Tensor, "batch latents pitch terms"]
     velocity: Int[Tensor, "batch latents"]
     onsets: Int[Tensor, "batch latents 2"]
+    number: Int[Tensor, "batch positions"]
     time: Int[Tensor, "batch positions"]
     neighbours: Int[Tensor, "batch positions 3"]
 
@@ -56,19 +60,24 @@ def event_state(
     num_latents: int,
     visible: Bool[Tensor, "batch context"] | None = None,
 ) -> EventState:
-    """Count the state of the last `num_latents` positions; time and neighbours of all.
+    """Count the state of the last `num_latents` positions; number, time and neighbours of all.
 
     The part of an infilling prompt between SUFFIX and the middle is passed over: the middle goes on
     from what came before the gap. (For neighbours it is not: there a phrase is a phrase.) So is
-    what is not visible.
+    what is not visible. What follows the gap stands behind it, as long after what precedes it as
+    the prompt's length says; so a prompt's keys depend on its end, and it must be seen whole.
     """
     around = neighbours(tokens, layout, visible)
-    is_counted = ~_PromptCount(tokens, layout).is_prompt
-    if visible is not None:
-        is_counted &= visible
-    tokens = torch.where(is_counted, tokens, _NO_EVENT)
+    prompt = _PromptCount(tokens, layout)
     shift = tokens - layout.time_shift + 1
-    time = torch.where((shift >= 1) & (shift <= layout.num_shifts), shift, 0).cumsum(-1)
+    shift = torch.where((shift >= 1) & (shift <= layout.num_shifts), shift, 0)
+    is_counted = ~prompt.is_prompt
+    if visible is not None:
+        shift = shift * visible
+        is_counted &= visible
+    time = torch.where(is_counted, shift, 0).cumsum(-1)
+    tokens = torch.where(is_counted, tokens, _NO_EVENT)
+    number, place_time = _places(time, shift, prompt)
     first = tokens.shape[1] - num_latents
     onset = _last_place(tokens - layout.note_on, layout.num_pitches, first)
     release = _last_place(tokens - layout.note_off, layout.num_pitches, first)
@@ -80,7 +89,8 @@ def event_state(
         keys=_terms(age, onset > release, onset > 0),
         velocity=velocity,
         onsets=last_onsets(tokens, layout)[:, first:],
-        time=time,
+        number=number,
+        time=place_time,
         neighbours=around,
     )
 
@@ -91,7 +101,7 @@ class _PromptCount:
     Attributes:
         num_suffixes, num_middles: SUFFIXes and MIDDLEs up to each token.
         num_lasts: tokens after a MIDDLE that can end a length: all but the longest shift.
-        is_prompt: whether each token is one.
+        is_prompt, is_after: whether each token is one; whether it is SUFFIX or what follows the gap.
     """
 
     def __init__(self, tokens: Tensor, layout: EventLayout) -> None:
@@ -101,9 +111,17 @@ class _PromptCount:
         self.num_middles = is_middle.cumsum(-1)
         self.num_lasts = (is_last & (self.num_middles > 0)).cumsum(-1)
         is_length = (self.num_lasts == 0) | ((self.num_lasts == 1) & is_last)
-        self.is_prompt = (self.num_suffixes > self.num_middles) | (
-            is_length & (self.num_middles > 0)
-        )
+        self.is_after = self.num_suffixes > self.num_middles
+        self.is_prompt = self.is_after | (is_length & (self.num_middles > 0))
+
+
+def _places(time: Tensor, shift: Tensor, prompt: _PromptCount) -> tuple[Tensor, Tensor]:
+    """Number and time of each position in the music as it will be, the gap filled."""
+    is_after = prompt.is_after
+    gap = torch.where(prompt.is_prompt & ~is_after, shift, 0).sum(-1, keepdim=True)
+    events = (gap / _STEPS_PER_EVENT).floor().to(gap.dtype)
+    number = (~prompt.is_prompt).cumsum(-1) + is_after * (events + is_after.cumsum(-1))
+    return number, time + is_after * (gap + torch.where(is_after, shift, 0).cumsum(-1))
 
 
 def _last_place(values: Tensor, size: int, first: int) -> Tensor:
@@ -140,11 +158,15 @@ def _terms(age: Tensor, is_held: Tensor, is_struck: Tensor) -> Tensor:
 
 
 class EventTracker:
-    """The same state for one sequence, kept up to date event by event in a decode."""
+    """The same state for one sequence, kept up to date event by event in a decode.
+
+    An infilling prompt is given whole, at the start.
+    """
 
     def __init__(self, tokens: Int[Tensor, "1 context"], layout: EventLayout) -> None:
         self._layout = layout
         state = event_state(tokens, layout, num_latents=1)
+        self._number = int(state.number[0, -1])
         self._time = int(state.time[0, -1])
         self._velocity = int(state.velocity[0, -1])
         self._onsets = state.onsets[0, -1].tolist()
@@ -153,19 +175,21 @@ class EventTracker:
         self._is_held = state.keys[0, 0, :, 0] > 0
         self._is_struck = state.keys[0, 0, :, NUM_HELD_TERMS] > 0
         prompt = _PromptCount(tokens, layout)
-        self._num_suffixes = int(prompt.num_suffixes[0, -1])
-        self._num_middles = int(prompt.num_middles[0, -1])
-        self._num_lasts = int(prompt.num_lasts[0, -1])
         counted = torch.where(prompt.is_prompt, _NO_EVENT, tokens)
         place = _last_place(counted - layout.note_on, layout.num_pitches, tokens.shape[1] - 1)
         self._onset_time = state.time[0, (place[0, 0] - 1).clamp_min(0)]
 
     def advance(self, token: int) -> None:
-        """Take one token."""
+        """Take one token.
+
+        Raises:
+            ValueError: it belongs to a prompt.
+        """
         layout = self._layout
+        if token in (layout.suffix, layout.middle):
+            raise ValueError("an infilling prompt is given whole, at the start of a decode")
         self._meet(token)
-        if self._is_prompt(token):
-            return
+        self._number += 1
         if 0 <= token - layout.note_on < layout.num_pitches:
             pitch = token - layout.note_on
             self._is_held[pitch] = self._is_struck[pitch] = True
@@ -187,15 +211,6 @@ class EventTracker:
         self._neighbours = [self._token + 1, *onsets]
         self._token = token
 
-    def _is_prompt(self, token: int) -> bool:
-        longest_shift = self._layout.time_shift + self._layout.num_shifts - 1
-        self._num_suffixes += token == self._layout.suffix
-        self._num_middles += token == self._layout.middle
-        is_last = token not in (longest_shift, self._layout.middle)
-        self._num_lasts += is_last and self._num_middles > 0
-        is_length = self._num_lasts == 0 or (self._num_lasts == 1 and is_last)
-        return self._num_suffixes > self._num_middles or (is_length and self._num_middles > 0)
-
     def state(self) -> EventState:
         """The state after the last event, as of a window of one position."""
         age = (self._time - self._onset_time) / _STEPS_PER_SECOND
@@ -204,6 +219,7 @@ class EventTracker:
             keys=_terms(age, self._is_held, self._is_struck)[None, None],
             velocity=torch.tensor([[self._velocity]], device=device),
             onsets=torch.tensor([[self._onsets]], device=device),
+            number=torch.tensor([[self._number]], device=device),
             time=torch.tensor([[self._time]], device=device),
             neighbours=torch.tensor([[self._neighbours]], device=device),
         )

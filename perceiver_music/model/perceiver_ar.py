@@ -190,9 +190,10 @@ class PerceiverAR(SequenceModel):
         return event_state(tokens, layout, num_latents=num_latents, visible=visible)
 
     def _angles(self, start: int, stop: int, events: EventState | None) -> tuple[Tensor, Tensor]:
-        time = None if events is None else events.time
-        device = self.embedding.weight.device
-        return self.cross.attention.rotary.angles(start, stop, device, time)
+        rotary = self.cross.attention.rotary
+        if events is not None:
+            return rotary.angles_at(events.number, events.time)
+        return rotary.angles(start, stop, self.embedding.weight.device)
 
     def _latent_inputs(
         self,

@@ -82,28 +82,38 @@ class Rotary:
         start: int,
         stop: int,
         device: torch.device,
-        time: Int[Tensor, "batch positions"] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Cosines and sines for `rotate`, float32, of positions `start` to before `stop`.
 
-        Where some channels turn with the time, `time` has that of each position.
-
         Returns:
-            each `[stop - start, size / 2]`; with times `[batch, 1, stop - start, size / 2]`.
+            each `[stop - start, size / 2]`.
+
+        Raises:
+            ValueError: some channels turn with the time: `angles_at` is told it.
         """
+        if self.num_time_pairs:
+            raise ValueError("channels that turn with the time, and no time")
         num_rows = max(_FEWEST_ROWS, 1 << (stop - 1).bit_length())
         table = _angle_table(num_rows, self.num_pairs, self.max_wavelength, device)
         cos, sin = (part[start:stop] for part in table)
-        if not self.num_time_pairs:
-            return cos, sin
-        assert time is not None
-        phase = time[:, None, :, None] * _frequencies(
-            self.num_time_pairs, self.max_wavelength, device
-        )
-        return (
-            torch.cat((cos.expand(*phase.shape[:-1], -1), phase.cos().float()), dim=-1),
-            torch.cat((sin.expand(*phase.shape[:-1], -1), phase.sin().float()), dim=-1),
-        )
+        return cos, sin
+
+    def angles_at(
+        self, number: Int[Tensor, "batch positions"], time: Int[Tensor, "batch positions"]
+    ) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for `rotate`, float32, of positions that stand at any place.
+
+        Returns:
+            each `[batch, 1, positions, size / 2]`.
+        """
+        phase = self._phase(number, self.num_pairs)
+        if self.num_time_pairs:
+            phase = torch.cat((phase, self._phase(time, self.num_time_pairs)), dim=-1)
+        return phase.cos().float(), phase.sin().float()
+
+    def _phase(self, place: Tensor, num_pairs: int) -> Tensor:
+        frequencies = _frequencies(num_pairs, self.max_wavelength, place.device)
+        return place[:, None, :, None] * frequencies
 
     def rotate(
         self, x: Float[Tensor, "*batch length head_width"], angles: tuple[Tensor, Tensor]

@@ -15,7 +15,10 @@ LAYOUT |= {"num_pitches": 4, "num_shifts": 4, "num_velocities": 4}
 
 @pytest.fixture(params=PRESETS, ids=lambda pair: "-".join(pair), scope="module")
 def model(request: pytest.FixtureRequest) -> SequenceModel:
-    name, preset = request.param
+    return make_model(*request.param)
+
+
+def make_model(name: str, preset: str) -> SequenceModel:
     fields = {"width": 16, "num_heads": 2, "num_layers": 2, "context": CONTEXT}
     if name == "perceiver_ar":
         fields["latents"] = LATENTS
@@ -50,15 +53,28 @@ def uncached(model: SequenceModel, tokens: list[int], start: int, latents: int) 
 def test_caches_change_nothing(
     model: SequenceModel, primer_length: int, context: int, latents: int
 ) -> None:
-    tokens = torch.randint(VOCABULARY, (primer_length,)).tolist()
+    tokens = torch.randint(LAYOUT["suffix"], (primer_length,)).tolist()
     state = model.begin(tokens, context=context, latents=latents)
     for _ in range(context + latents + 3):
         assert 1 <= state.num_latents <= latents
         assert len(state.tokens) - state.context_start <= context
         expected = uncached(model, state.tokens, state.context_start, state.num_latents)
         torch.testing.assert_close(state.logits, expected, atol=1e-4, rtol=0)
-        model.advance(state, int(state.logits.argmax()))
+        model.advance(state, int(state.logits[: LAYOUT["suffix"]].argmax()))
     assert state.tokens[:primer_length] == tokens
+
+
+@pytest.mark.parametrize("latents", [LATENTS, 20])
+def test_a_gap_is_filled_as_the_uncached_forward_fills_it(latents: int) -> None:
+    model = make_model("perceiver_ar", "events")
+    prompt = [12, 0, 9, 4, 1, 8, LAYOUT["suffix"], 13, 2, 8, 6, LAYOUT["middle"], 11, 11, 9]
+    state = model.begin(prompt, context=CONTEXT, latents=latents)
+    for token in [1, 9, 5, 3, 8, 0] * 6:
+        expected = uncached(model, state.tokens, state.context_start, state.num_latents)
+        torch.testing.assert_close(state.logits, expected, atol=1e-4, rtol=0)
+        model.advance(state, token)
+    with pytest.raises(ValueError, match="whole"):
+        model.advance(state, LAYOUT["suffix"])
 
 
 def test_latents_grow_from_half_and_the_context_starts_elsewhere_only_then() -> None:

@@ -71,6 +71,7 @@ def test_the_tracker_keeps_the_same_state() -> None:
             torch.testing.assert_close(state.keys, expected.keys)
             assert int(state.velocity) == int(expected.velocity)
             assert int(state.time) == int(expected.time[0, -1])
+            assert int(state.number) == int(expected.number[0, -1])
             assert state.onsets.tolist() == expected.onsets.tolist()
             assert state.neighbours.tolist() == expected.neighbours[:, -1:].tolist()
 
@@ -85,6 +86,21 @@ def test_a_prompt_is_passed_over() -> None:
     torch.testing.assert_close(filled.velocity, plain.velocity)
     torch.testing.assert_close(filled.onsets, plain.onsets)
     torch.testing.assert_close(filled.time[:, -5:], plain.time[:, -5:])
+    torch.testing.assert_close(filled.number[:, -5:], plain.number[:, -5:])
+
+
+def test_what_follows_a_gap_stands_behind_it() -> None:
+    """As if the gap were filled, at the average density, and the music went on."""
+    before, after, middle = MUSIC[:6], MUSIC[7:], MUSIC[6:10]
+    prompt = prompt_ids(before, after, num_steps=250).tolist()
+    state = event_state(torch.tensor([prompt + middle]), LAYOUT, num_latents=1)
+    alone = event_state(torch.tensor([after]), LAYOUT, num_latents=1)
+    first = len(before) + 1
+    shown = slice(first, first + len(after))
+    end_of_before = state.time[0, len(before) - 1]
+    assert (state.time[0, shown] - end_of_before).tolist() == (alone.time[0] + 250).tolist()
+    expected = torch.arange(len(after)) + 2 + 250 * 2 // 5
+    assert (state.number[0, shown] - state.number[0, len(before) - 1]).tolist() == expected.tolist()
 
 
 def test_what_is_not_visible_does_not_count() -> None:
@@ -92,5 +108,6 @@ def test_what_is_not_visible_does_not_count() -> None:
     visible = torch.arange(len(MUSIC))[None] >= 7
     hidden = event_state(tokens, LAYOUT, num_latents=3, visible=visible)
     alone = event_state(tokens[:, 7:], LAYOUT, num_latents=3)
+    torch.testing.assert_close(hidden.time[:, 7:], alone.time)
     torch.testing.assert_close(hidden.keys, alone.keys)
     torch.testing.assert_close(hidden.velocity, alone.velocity)

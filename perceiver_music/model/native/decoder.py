@@ -96,6 +96,9 @@ class NativeDecoder:
         check_tensors(tensors, self._shape)
         self.context, self.latents = int(config["context"]), int(config["latents"])
         self.vocabulary_size = int(self._shape.vocabulary)
+        self._prompt_ids: frozenset[int] = frozenset()
+        if self._shape.events:
+            self._prompt_ids = frozenset((int(self._shape.suffix), int(self._shape.middle)))
         self.precision: Precision = precision
         self.kernels = kernels or kernel_names()[0]
         self._handle = library.pm_model_new(
@@ -213,6 +216,8 @@ class NativeDecoder:
         ids = self._ids(tokens)
         if len(ids) != len(states):
             raise ValueError(f"{len(ids)} tokens for {len(states)} decodes")
+        if not self._prompt_ids.isdisjoint(tokens):
+            raise ValueError("an infilling prompt is given whole, at the start of a decode")
         logits = np.empty((len(states), self.vocabulary_size), np.float32)
         handles = (ctypes.c_void_p * len(states))(*(state.handle for state in states))
         _check(self.library.pm_advance(handles, ids.ctypes.data, len(ids), logits.ctypes.data))

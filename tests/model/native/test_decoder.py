@@ -78,7 +78,9 @@ def pair(request: pytest.FixtureRequest) -> Pair:
 
 
 def some_tokens(count: int, seed: int = 0) -> list[int]:
-    return np.random.default_rng(seed).integers(0, VOCABULARY, count).tolist()
+    """Tokens but those of infilling prompts, which have a test of their own."""
+    tokens = np.random.default_rng(seed).integers(0, VOCABULARY - 2, count)
+    return np.where(tokens < LAYOUT["suffix"], tokens, tokens + 2).tolist()
 
 
 @pytest.mark.parametrize(
@@ -112,17 +114,31 @@ def test_windows_move_as_torch_moves_them(pair: Pair, context: int, latents: int
         pair.model.advance(oracle, token)
 
 
-def test_a_filled_gap_is_counted_as_torch_counts_it() -> None:
+@pytest.mark.parametrize("latents", [LATENTS, 20])
+def test_a_gap_is_filled_as_torch_fills_it(latents: int) -> None:
+    """With few latents they lie on the middle, with many on the prompt, too."""
     pair = make_pair("events")
-    before, after = [12, 0, 9, 4, 1, 8], [13, 2, 8, 6]
-    tokens = [*before, 16, *after, 17, 11, 11, 9, 1, 9, 5, 3]
+    before, after, length = [12, 0, 9, 4, 1, 8], [13, 2, 8, 6], [11, 11, 9]
+    prompt = [*before, 16, *after, 17, *length]
+    middle = [1, 9, 5, 3, *some_tokens(60)]
     decoder = pair.native()
-    for length in range(1, len(tokens)):
-        state = decoder.begin(tokens[:length])
-        for end in range(length, len(tokens)):
-            expected = pair.expected(tokens[:end], state)
-            np.testing.assert_allclose(state.logits, expected, atol=1e-4, rtol=0)
-            decoder.advance(state, tokens[end])
+    for given in range(5):
+        tokens = [*prompt, *middle[:given]]
+        states = decoder.begin_many(tokens, 2, latents=latents)
+        for token in middle[given:]:
+            expected = pair.expected(tokens, states[0])
+            for state in states:
+                np.testing.assert_allclose(state.logits, expected, atol=1e-4, rtol=0)
+            decoder.advance_many(states, [token, token])
+            tokens.append(token)
+
+
+def test_a_prompt_is_not_given_in_parts() -> None:
+    decoder = make_pair("events").native()
+    state = decoder.begin([12, 0, 9])
+    for token in (LAYOUT["suffix"], LAYOUT["middle"]):
+        with pytest.raises(ValueError, match="whole"):
+            decoder.advance(state, token)
 
 
 def test_weights_in_bf16_are_the_same_numbers() -> None:

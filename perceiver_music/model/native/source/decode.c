@@ -52,7 +52,8 @@ static void free_window(int32_t layers, pm_window *w) {
         for (int32_t i = 0; lists[k] && i < layers; i++) free(lists[k][i]);
         free(lists[k]);
     }
-    void *all[] = {w->tokens, w->keys, w->key_scale, w->phase_cos, w->phase_sin, w->struck_sum};
+    void *all[] = {w->tokens,    w->keys,     w->key_scale, w->phase_cos,
+                   w->phase_sin, w->kept_cos, w->kept_sin,  w->struck_sum};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
     free(w);
 }
@@ -83,18 +84,35 @@ static pm_window *new_window(const pm_model *m, int32_t capacity, int32_t latent
     w->layer_value_scale = (float **)several(s->layers, scales * positions(latents), &failed);
     w->phase_cos = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
     w->phase_sin = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
+    w->kept_cos = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
+    w->kept_sin = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
     w->struck_sum = pm_get(sizeof(float) * s->width);
     failed |= !w->tokens || !w->keys || (scales && !w->key_scale) || !w->phase_cos ||
-              !w->phase_sin || !w->struck_sum;
+              !w->phase_sin || !w->kept_cos || !w->kept_sin || !w->struck_sum;
     if (!failed) return w;
     free_window(s->layers, w);
     return NULL;
+}
+
+/* How long the gap of a prompt is that the window holds; 0 without one. */
+static int32_t gap_steps(const pm_decode *d, int64_t start) {
+    const pm_shape *s = &d->model->shape;
+    int32_t steps = 0;
+    int64_t i = start;
+    while (s->events && i < d->num_tokens && d->tokens[i] != s->middle) i++;
+    for (i++; i < d->num_tokens; i++) {
+        const int32_t shift = d->tokens[i] - s->time_shift;
+        if (shift >= 0 && shift < s->num_shifts) steps += shift + 1;
+        if (shift != s->num_shifts - 1) break;
+    }
+    return steps;
 }
 
 /* An empty window with everything before its first latent pushed. */
 static void open_window(pm_decode *d, pm_window *w, int64_t start, int64_t first_latent) {
     const pm_shape *s = &d->model->shape;
     w->start = start;
+    w->gap_steps = gap_steps(d, start);
     w->length = w->latents = w->struck_summed = 0;
     memset(&w->tracker, 0, sizeof w->tracker);
     w->tracker.token = -1;
@@ -195,6 +213,7 @@ static void copy_window(const pm_model *m, pm_window *to, const pm_window *from)
     const size_t scales = m->precision == PM_INT8 ? sizeof(float) * s->heads : 0;
     const size_t angles = sizeof(double) * (s->pairs + s->time_pairs);
     to->start = from->start;
+    to->gap_steps = from->gap_steps;
     to->length = from->length;
     to->latents = from->latents;
     to->tracker = from->tracker;
@@ -204,6 +223,8 @@ static void copy_window(const pm_model *m, pm_window *to, const pm_window *from)
     if (scales) memcpy(to->key_scale, from->key_scale, scales * positions(capacity));
     memcpy(to->phase_cos, from->phase_cos, angles);
     memcpy(to->phase_sin, from->phase_sin, angles);
+    memcpy(to->kept_cos, from->kept_cos, angles);
+    memcpy(to->kept_sin, from->kept_sin, angles);
     memcpy(to->struck_sum, from->struck_sum, sizeof(float) * s->width);
     for (int32_t i = 0; i < s->layers; i++) {
         memcpy(to->layer_keys[i], from->layer_keys[i], keys_size(m, latents));

@@ -84,6 +84,8 @@ typedef struct {
     void **layer_keys, **layer_values;
     float **layer_key_scale, **layer_value_scale;
     double *phase_cos, *phase_sin;    /* [pairs + time_pairs]: of the last position */
+    double *kept_cos, *kept_sin;      /* the same of the last one before a prompt's SUFFIX */
+    int32_t gap_steps;                /* how long the gap of its prompt is */
     pm_tracker tracker;
     float *struck_sum;                /* [width]: what struck keys add whatever their age */
     int32_t struck_summed;

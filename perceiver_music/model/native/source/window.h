@@ -25,8 +25,16 @@ static int is_prompt(const pm_shape *s, pm_tracker *t, int32_t token) {
     return t->num_suffixes > t->num_middles || (is_length && t->num_middles > 0);
 }
 
-/* Counts a token; `neighbours` gets what stood before it, the time it takes is returned. */
-static int32_t count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t neighbours[3]) {
+/* Where a token stands: in the music, after a prompt's gap, or in what says how long that is. */
+typedef enum { PM_MUSIC, PM_AFTER, PM_LENGTH } pm_part;
+
+static int32_t steps_of(const pm_shape *s, int32_t token) {
+    const int32_t shift = token - s->time_shift;
+    return s->events && within(shift, s->num_shifts) ? shift + 1 : 0;
+}
+
+/* Counts a token, and says where it stands; `neighbours` gets what stood before it. */
+static pm_part count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t neighbours[3]) {
     neighbours[0] = t->token + 1;
     neighbours[1] = t->near[0];
     neighbours[2] = t->near[1];
@@ -37,7 +45,7 @@ static int32_t count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t ne
         t->near[1] = t->near[0];
         t->near[0] = on + 1;
     }
-    if (is_prompt(s, t, token)) return 0;
+    if (is_prompt(s, t, token)) return t->num_suffixes > t->num_middles ? PM_AFTER : PM_LENGTH;
     if (within(on, s->num_pitches)) {
         if (!t->struck[on]) t->struck_list[t->num_struck++] = on;
         t->held[on] = t->struck[on] = 1;
@@ -48,11 +56,10 @@ static int32_t count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t ne
         t->held[off] = 0;
     } else if (within(shift, s->num_shifts)) {
         t->time += shift + 1;
-        return shift + 1;
     } else if (within(velocity, s->num_velocities)) {
         t->velocity = velocity + 1;
     }
-    return 0;
+    return PM_MUSIC;
 }
 
 /* Unit mean square per head, then turned by the window's last position; in place. */
@@ -93,20 +100,48 @@ static void angles(const pm_model *m, const pm_window *w, float *cosines, float 
     }
 }
 
+/* Turns `pairs` channels on by `places` at once. */
+static void jump(double *cosines, double *sines, int32_t pairs, double base, double places) {
+    for (int32_t i = 0; i < pairs; i++) {
+        const double angle = places * pow(base, pairs > 1 ? -(double)i / (pairs - 1) : 0.0);
+        const double c = cos(angle), s = sin(angle);
+        turn_on(cosines + i, sines + i, &c, &s, 1);
+    }
+}
+
+static void keep(const pm_shape *s, double *to_cos, double *to_sin, const double *c, const double *n) {
+    memcpy(to_cos, c, sizeof(double) * (s->pairs + s->time_pairs));
+    memcpy(to_sin, n, sizeof(double) * (s->pairs + s->time_pairs));
+}
+
+/* Moves the window's angles on to a token: see `_places` in perceiver_music/model/event_state.py. */
+static void move_on(const pm_model *m, pm_window *w, int32_t token, pm_part part) {
+    const pm_shape *s = &m->shape;
+    double *time_cos = w->phase_cos + s->pairs, *time_sin = w->phase_sin + s->pairs;
+    if (part == PM_AFTER && token == s->suffix) {
+        keep(s, w->kept_cos, w->kept_sin, w->phase_cos, w->phase_sin);
+        jump(w->phase_cos, w->phase_sin, s->pairs, s->max_wavelength, floor(w->gap_steps / 2.5));
+        jump(time_cos, time_sin, s->time_pairs, s->max_wavelength, w->gap_steps);
+    }
+    if (part == PM_LENGTH) {
+        if (token == s->middle && w->tracker.num_suffixes > 0)
+            keep(s, w->phase_cos, w->phase_sin, w->kept_cos, w->kept_sin);
+        return;
+    }
+    turn_on(w->phase_cos, w->phase_sin, m->step_cos, m->step_sin, s->pairs);
+    const int32_t steps = steps_of(s, token);
+    const size_t at = (size_t)steps * s->time_pairs;
+    if (steps && s->time_pairs)
+        turn_on(time_cos, time_sin, m->shift_cos + at, m->shift_sin + at, s->time_pairs);
+}
+
 static void push(const pm_model *m, pm_window *w, int32_t token) {
     const pm_shape *s = &m->shape;
     int32_t around[3] = {0, 0, 0};
-    const int32_t steps = s->events ? count(s, &w->tracker, token, around) : 0;
+    const pm_part part = s->events ? count(s, &w->tracker, token, around) : PM_MUSIC;
     const int32_t place = w->length++, width = s->width;
     w->tokens[place] = token;
-    if (place > 0) turn_on(w->phase_cos, w->phase_sin, m->step_cos, m->step_sin, s->pairs);
-    if (steps && s->time_pairs) {
-        const size_t at = (size_t)steps * s->time_pairs;
-        turn_on(
-            w->phase_cos + s->pairs, w->phase_sin + s->pairs, m->shift_cos + at, m->shift_sin + at,
-            s->time_pairs
-        );
-    }
+    move_on(m, w, token, part);
     float key[width], cosines[width], sines[width];
     memcpy(key, m->key_rows + (size_t)token * width, sizeof key);
     if (s->neighbours) {
