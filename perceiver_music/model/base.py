@@ -1,9 +1,12 @@
 """What every model promises: score a window, and decode event by event.
 
-A decode's state is opaque to its user. The policy is the same for all models: the last positions
-(*latents*) grow from half of the allowed number to all of it, then the state is rebuilt at half
-(*re-anchored*). The start of the context moves only then, so that cached keys stay exact and
+A decode's state is opaque to its user. The policies are the same for all models. *Exact*: the last
+positions (*latents*) grow from half of the allowed number to all of it, then the state is rebuilt at
+half (*re-anchored*). The start of the context moves only then, so that cached keys stay exact and
 every latent depends only on latents that training has shown it (arXiv 2202.07765, appendix E.3).
+*Slide*: once latents, and context, are as many as allowed, each new one takes the place of the
+oldest, and nothing is ever rebuilt. What a latent's keys and values were made of stays in them, so
+predictions depend a little on what was forgotten; benchmarks/decoding says what that costs.
 """
 
 from __future__ import annotations
@@ -53,12 +56,18 @@ class DecodeState:
         context_start: index of the first one that predictions see now.
         num_latents: how many of the last tokens are latents now.
         logits: float32 `[vocabulary]`, for the token that follows `tokens`.
+        slides: whether it forgets one position for each new one, instead of being rebuilt.
+        origin: index of the token that positions are counted from.
     """
 
-    def __init__(self, tokens: Sequence[int], *, context: int, latents: int) -> None:
+    def __init__(
+        self, tokens: Sequence[int], *, context: int, latents: int, slides: bool = False
+    ) -> None:
         self.tokens = list(tokens)
         self.context = context
         self.latents = latents
+        self.slides = slides
+        self.origin = 0
         self.context_start = 0
         self.num_latents = 0
         self.logits = torch.empty(0)
@@ -83,6 +92,8 @@ class SequenceModel(nn.Module, ABC):
     latents: int
     """How many positions of a window training scored; fewer and more work."""
     vocabulary_size: int
+    policy: str = "exact"
+    """Of the decodes that begin: `exact` or `slide`."""
 
     @abstractmethod
     def forward(
@@ -126,7 +137,7 @@ class SequenceModel(nn.Module, ABC):
             raise ValueError("a decode starts from at least one token")
         if not 2 <= latents <= context:
             raise ValueError(f"latents ({latents}) go from 2 to the context ({context})")
-        state = DecodeState(tokens, context=context, latents=latents)
+        state = DecodeState(tokens, context=context, latents=latents, slides=self.policy == "slide")
         self._anchor(state)
         return state
 
@@ -150,15 +161,16 @@ class SequenceModel(nn.Module, ABC):
     def advance(self, state: DecodeState, token: int) -> None:
         """Append `token`, and predict what follows it."""
         state.tokens.append(token)
-        if state.is_full:
+        if state.is_full and not state.slides:
             self._anchor(state)
         else:
-            state.num_latents += 1
+            state.num_latents = min(state.num_latents + 1, state.latents)
+            state.context_start = max(state.context_start, len(state.tokens) - state.context)
             self._append(state, token)
 
     def _anchor(self, state: DecodeState) -> None:
         anchor = Anchor.at(len(state.tokens), context=state.context, latents=state.latents)
-        state.context_start = anchor.context_start
+        state.origin = state.context_start = anchor.context_start
         state.num_latents = anchor.num_latents
         self._build(state)
 

@@ -25,6 +25,7 @@ from perceiver_music.model.native.weights import NotNative, read_tensors
 from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
 
 DECODERS: Final = ("auto", "int8", "fp32", "torch")
+POLICIES: Final = ("exact", "slide")
 _GPU_FILES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
@@ -44,6 +45,7 @@ class Decoder(Protocol):
 
     context: int
     latents: int
+    policy: str
 
     def begin(
         self, tokens: Sequence[int], *, context: int | None = None, latents: int | None = None
@@ -109,8 +111,9 @@ class LoadedDecoder:
 
     @property
     def full_name(self) -> str:
-        """What computes, and with which code for this processor."""
-        return f"{self.engine}, {self.kernel}"
+        """What computes, with which code for this processor, and how if not exactly."""
+        how = "" if self.model.policy == "exact" else f", policy {self.model.policy}"
+        return f"{self.engine}, {self.kernel}{how}"
 
     @property
     def computed_with(self) -> dict[str, Any]:
@@ -121,11 +124,14 @@ class LoadedDecoder:
             "decoder": self.engine,
             "kernel": self.kernel,
             "threads": self.threads if torch is None else torch.get_num_threads(),
+            "policy": self.model.policy,
             "torch": None if torch is None else str(torch.__version__),
         }
 
 
-def load_decoder(path: PathLike, *, device: str = "auto", decoder: str = "auto") -> LoadedDecoder:
+def load_decoder(
+    path: PathLike, *, device: str = "auto", decoder: str = "auto", policy: str = "exact"
+) -> LoadedDecoder:
     """A verified checkpoint, ready to decode.
 
     Args:
@@ -134,15 +140,19 @@ def load_decoder(path: PathLike, *, device: str = "auto", decoder: str = "auto")
         decoder: `int8` or `fp32`: the precision; the native library computes on the processor
             where it can, torch in fp32 elsewhere. `torch`: never the native library. `auto`:
             int8 where that is possible.
+        policy: `exact`, or `slide` where a window that is full forgets its oldest position for each
+            new one: faster, and not quite what a whole forward pass says; see `model.base`.
 
     Raises:
         InvalidInputError: it is no checkpoint, or damaged.
         StorageError: it cannot be read.
-        UsageError: no such device or decoder, or one that the other rules out.
+        UsageError: no such device, decoder or policy, or one that another rules out.
         UnavailableError: int8 was asked for and is not possible here.
     """
     if decoder not in DECODERS:
         raise UsageError(f"there is no decoder {decoder!r}", hint=f"Use {', '.join(DECODERS)}.")
+    if policy not in POLICIES:
+        raise UsageError(f"there is no policy {policy!r}", hint=f"Use {', '.join(POLICIES)}.")
     if decoder == "int8" and device not in ("auto", "cpu"):
         raise UsageError(
             f"int8 is computed by the processor, not on {device}", hint="Leave out --device."
@@ -150,7 +160,7 @@ def load_decoder(path: PathLike, *, device: str = "auto", decoder: str = "auto")
     reason = "torch was asked for"
     if decoder != "torch" and (device == "cpu" or decoder == "int8" or _is_without_gpu(device)):
         try:
-            return _native(path, "fp32" if decoder == "fp32" else "int8")
+            return _native(path, "fp32" if decoder == "fp32" else "int8", policy)
         except NotNative as error:
             reason = str(error)
     if decoder == "int8":
@@ -159,7 +169,7 @@ def load_decoder(path: PathLike, *, device: str = "auto", decoder: str = "auto")
             hint="Use --decoder auto; `python -m perceiver_music.model.native.compile` compiles "
             "the library where there is a C compiler.",
         )
-    return _torch(path, device)
+    return _torch(path, device, policy)
 
 
 def _is_without_gpu(device: str) -> bool:
@@ -171,7 +181,7 @@ def _exists(path: str) -> bool:
     return Path(path).exists()
 
 
-def _native(path: PathLike, precision: Any) -> LoadedDecoder:
+def _native(path: PathLike, precision: Any, policy: str) -> LoadedDecoder:
     if load_library() is None:
         raise NotNative("the native library is not there")
     description = verify_checkpoint(path)
@@ -181,7 +191,7 @@ def _native(path: PathLike, precision: Any) -> LoadedDecoder:
     if config.get("vocabulary_size") != VOCABULARY_SIZE:
         raise NotNative("another vocabulary")
     tensors = read_tensors(read_bytes(description.path / WEIGHTS_FILE))
-    model = NativeDecoder(config, tensors, precision=precision)
+    model = NativeDecoder(config, tensors, precision=precision, policy=policy)
     return LoadedDecoder(
         model=model,
         description=description,
@@ -192,13 +202,14 @@ def _native(path: PathLike, precision: Any) -> LoadedDecoder:
     )
 
 
-def _torch(path: PathLike, device: str) -> LoadedDecoder:
+def _torch(path: PathLike, device: str, policy: str) -> LoadedDecoder:
     import torch
 
     from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.device import choose_device
 
     loaded = load_checkpoint(path, choose_device(device))
+    loaded.model.policy = policy
     place = loaded.model.device
     if place.type == "cpu":
         # The products of one event are too small to share: threads that wait for one another gain

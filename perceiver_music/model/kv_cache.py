@@ -12,6 +12,9 @@ Held = Float[Tensor, "1 heads length head_width"]
 class KeyValueCache:
     """Grows along the length without copying what it holds.
 
+    When it is full, a new position takes the place of the oldest: keys are rotated, so attention
+    does not ask for their order.
+
     Args:
         num_heads: heads of the attention that it serves.
         capacity: the most positions it can hold.
@@ -23,7 +26,13 @@ class KeyValueCache:
         shape = (1, num_heads, capacity, head_width)
         self._key = torch.empty(shape, dtype=like.dtype, device=like.device)
         self._value = torch.empty_like(self._key)
-        self.length = 0
+        self.position = 0
+        """How many positions were ever added."""
+
+    @property
+    def length(self) -> int:
+        """Positions held."""
+        return min(self.position, self._key.shape[2])
 
     def append(
         self,
@@ -33,12 +42,13 @@ class KeyValueCache:
         Float[Tensor, "1 heads length head_width"], Float[Tensor, "1 heads length head_width"]
     ]:
         """Add new positions; returns views of all keys and values held."""
-        end = self.length + key.shape[2]
-        assert end <= self._key.shape[2], "the caller re-anchors before the cache is full"
-        self._key[:, :, self.length : end] = key
-        self._value[:, :, self.length : end] = value
-        self.length = end
-        return self._key[:, :, :end], self._value[:, :, :end]
+        new, capacity = key.shape[2], self._key.shape[2]
+        assert new == 1 or self.position + new <= capacity, "only one forgets another"
+        start = self.position % capacity
+        self._key[:, :, start : start + new] = key
+        self._value[:, :, start : start + new] = value
+        self.position += new
+        return self._key[:, :, : self.length], self._value[:, :, : self.length]
 
 
 class SegmentMemory:

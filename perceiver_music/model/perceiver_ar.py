@@ -223,7 +223,8 @@ class PerceiverAR(SequenceModel):
     def _new_caches(self, state: DecodeState, num_context: int) -> None:
         block = self.config.block
         room = state.latents - state.num_latents
-        sizes = [num_context + room] + [state.latents] * len(self.layers)
+        most_context = state.context if state.slides else num_context + room
+        sizes = [most_context] + [state.latents] * len(self.layers)
         state.caches = [
             KeyValueCache(block.num_heads, size, block.head_width, like=self.output.weight)
             for size in sizes
@@ -252,7 +253,7 @@ class PerceiverAR(SequenceModel):
         cross_cache, *layer_caches = state.caches
         device = self.output.weight.device
         tokens = torch.tensor([new], device=device)
-        start = cross_cache.length
+        start = cross_cache.position
         angles = self._angles(start, start + len(new), events)
         assert state.table is not None
         key, value = self._context(state.table, tokens, angles, events)

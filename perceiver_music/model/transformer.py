@@ -102,6 +102,7 @@ class Transformer(SequenceModel):
         block = self.config.block
         window = state.tokens[state.context_start :]
         capacity = len(window) + state.latents - state.num_latents
+        capacity = state.context if state.slides else capacity
         state.caches = [
             KeyValueCache(block.num_heads, capacity, block.head_width, like=self.output.weight)
             for _ in self.layers
@@ -112,7 +113,7 @@ class Transformer(SequenceModel):
         self._extend(state, [token])
 
     def _extend(self, state: DecodeState, new: list[int]) -> None:
-        start = state.caches[0].length
+        start = state.caches[0].position
         tokens = torch.tensor([new], device=self.output.weight.device)
         angles = self._angles(start, start + len(new))
         x = self.embedding_norm(self.embedding(tokens))

@@ -147,7 +147,7 @@ class TransformerXL(SequenceModel):
         state.logits = self._logits(x[0, -1])
 
     def _append(self, state: DecodeState, token: int) -> None:
-        position = len(state.tokens) - 1 - state.context_start
+        position = len(state.tokens) - 1 - state.origin
         if position % self.config.segment == 0:
             for memory in state.memories:
                 memory.end_segment()

@@ -84,6 +84,7 @@ class NativeDecoder:
         tensors: its weights by name: float32, or bf16 as unsigned integers of 16 bits.
         precision: `int8` weights, keys and values, or everything as exact as float32.
         kernels: one of `kernel_names()`; None for the best.
+        policy: `exact` or `slide`: see `model.base`.
 
     Raises:
         NotNative: the library is not there, or does not compute this network.
@@ -96,6 +97,7 @@ class NativeDecoder:
         *,
         precision: Precision = "int8",
         kernels: str | None = None,
+        policy: str = "exact",
     ) -> None:
         library = load_library()
         if library is None:
@@ -111,6 +113,7 @@ class NativeDecoder:
         if self._shape.events:
             self._prompt_ids = frozenset((int(self._shape.suffix), int(self._shape.middle)))
         self.precision: Precision = precision
+        self.policy = policy
         self.kernels = kernels or kernel_names()[0]
         self._handle = library.pm_model_new(
             self._shape, INT8 if precision == "int8" else FP32, self.kernels.encode()
@@ -193,7 +196,7 @@ class NativeDecoder:
             len(ids),
             context,
             latents,
-            LATENTS_AT_ONCE,
+            0 if self.policy == "slide" else LATENTS_AT_ONCE,
             logits.ctypes.data,
         )
         if not handle:

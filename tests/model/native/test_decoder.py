@@ -42,9 +42,13 @@ class Pair:
     model: PerceiverAR
     tensors: dict[str, np.ndarray]
 
-    def native(self, precision: str = "fp32", kernels: str | None = None) -> NativeDecoder:
+    def native(
+        self, precision: str = "fp32", kernels: str | None = None, policy: str = "exact"
+    ) -> NativeDecoder:
         config = config_as_dict(self.model)
-        return NativeDecoder(config, self.tensors, precision=precision, kernels=kernels)
+        return NativeDecoder(
+            config, self.tensors, precision=precision, kernels=kernels, policy=policy
+        )
 
     def expected(self, tokens: list[int], state: NativeDecode) -> np.ndarray:
         window = torch.tensor([tokens[state.context_start :]])
@@ -112,6 +116,31 @@ def test_windows_move_as_torch_moves_them(pair: Pair, context: int, latents: int
         np.testing.assert_allclose(state.logits, oracle.logits.numpy(), atol=1e-4, rtol=0)
         decoder.advance(state, token)
         pair.model.advance(oracle, token)
+
+
+@pytest.mark.parametrize(
+    ("length", "context", "latents"),
+    [(17, 40, 8), (1, 40, 8), (90, 33, 32), (5, 9, 9), (17, 11, 2)],
+)
+def test_windows_slide_as_torch_slides_them(
+    pair: Pair, length: int, context: int, latents: int
+) -> None:
+    tokens = some_tokens(length)
+    decoder = pair.native(policy="slide")
+    states = decoder.begin_many(tokens, 2, context=context, latents=latents)
+    pair.model.policy = "slide"
+    oracle = pair.model.begin(tokens, context=context, latents=latents)
+    pair.model.policy = "exact"
+    for token in some_tokens(2 * context + latents, seed=2):
+        for state in states:
+            here = state.context_start, state.num_latents
+            assert here == (oracle.context_start, oracle.num_latents)
+            np.testing.assert_allclose(state.logits, oracle.logits.numpy(), atol=1e-4, rtol=0)
+        decoder.advance_many(states, [token, token])
+        pair.model.advance(oracle, token)
+    copied = decoder._copy(states[0])
+    decoder.advance_many([states[0], copied], [3, 3])
+    np.testing.assert_array_equal(states[0].logits, copied.logits)
 
 
 @pytest.mark.parametrize("latents", [LATENTS, 20])

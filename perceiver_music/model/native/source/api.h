@@ -33,7 +33,8 @@ int32_t pm_model_finish(pm_model *, const void *neighbours, int32_t from, int32_
 void pm_model_free(pm_model *);
 
 /* A decode after `num_tokens` tokens, whose logits are filled. The next set of latents grows
- * `stride` latents at a time beside the present one. NULL when memory is short. */
+ * `stride` latents at a time beside the present one; with a stride of 0 there is no next one, and
+ * the window slides instead. NULL when memory is short. */
 pm_decode *pm_decode_new(
     const pm_model *, const int32_t *tokens, int64_t num_tokens, int32_t context, int32_t latents,
     int32_t stride, float *logits

@@ -14,7 +14,7 @@ struct pm_decode {
     int32_t context, latents, stride, layers;
     int32_t *tokens;
     int64_t num_tokens, room;
-    pm_window *active, *next;
+    pm_window *active, *next;       /* none is next where the window slides */
     int64_t next_start, next_first; /* where the next window and its latents begin */
     int is_next_open;
     char *scratch;
@@ -185,9 +185,9 @@ pm_decode *pm_decode_new(
     d->num_tokens = num_tokens;
     d->tokens = pm_get(sizeof(int32_t) * d->room);
     d->active = new_window(m, context, latents);
-    d->next = new_window(m, context, latents);
+    if (stride) d->next = new_window(m, context, latents);
     pm_row *rows = pm_get(sizeof(pm_row) * latents);
-    if (d->tokens && d->active && d->next && rows && !ensure_scratch(d, PM_MAX_ROWS)) {
+    if (d->tokens && d->active && (d->next || !stride) && rows && !ensure_scratch(d, PM_MAX_ROWS)) {
         memcpy(d->tokens, tokens, sizeof(int32_t) * num_tokens);
         int64_t start, first;
         anchor(d, num_tokens, &start, &first);
@@ -222,6 +222,8 @@ static void copy_window(const pm_model *m, pm_window *to, const pm_window *from)
     to->gap_steps = from->gap_steps;
     to->length = from->length;
     to->latents = from->latents;
+    to->newest = from->newest;
+    to->newest_latent = from->newest_latent;
     to->tracker = from->tracker;
     to->struck_summed = from->struck_summed;
     memcpy(to->tokens, from->tokens, sizeof(int32_t) * capacity);
@@ -250,8 +252,8 @@ pm_decode *pm_decode_copy(const pm_decode *from) {
     d->rows = d->passes = 0;
     d->tokens = pm_get(sizeof(int32_t) * d->room);
     d->active = new_window(d->model, d->context, d->latents);
-    d->next = new_window(d->model, d->context, d->latents);
-    if (d->tokens && d->active && d->next) {
+    if (from->next) d->next = new_window(d->model, d->context, d->latents);
+    if (d->tokens && d->active && (d->next || !from->next)) {
         memcpy(d->tokens, from->tokens, sizeof(int32_t) * from->num_tokens);
         copy_window(d->model, d->active, from->active);
         if (d->is_next_open) copy_window(d->model, d->next, from->next);
@@ -275,6 +277,8 @@ static int append(pm_decode *d, int32_t token) {
 /* The rows that one more token makes; how many there are. */
 static int32_t rows_of_step(pm_decode *d, int32_t token, pm_row *rows, float *logits) {
     const int64_t end = d->num_tokens, newest = end - 1;
+    rows[0] = (pm_row){.window = d->active, .token = token, .logits = logits};
+    if (!d->next) return 1;
     if (!d->is_next_open && newest >= d->next_first) {
         open_window(d, d->next, d->next_start, d->next_first);
         d->is_next_open = 1;
@@ -287,7 +291,6 @@ static int32_t rows_of_step(pm_decode *d, int32_t token, pm_row *rows, float *lo
         d->next = old;
         return n;
     }
-    rows[0] = (pm_row){.window = d->active, .token = token, .logits = logits};
     const int64_t waiting = d->is_next_open ? end - d->next->start - d->next->length : 0;
     return waiting >= d->stride ? 1 + rows_for(d, d->next, end, rows + 1) : 1;
 }

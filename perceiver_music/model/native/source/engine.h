@@ -73,10 +73,12 @@ typedef struct {
     int32_t struck_list[PM_PITCHES];
 } pm_tracker;
 
-/* A window: the context from `start` on, and the latents at its end with their caches. */
+/* A window: the context from `start` on, and the latents at its end with their caches. One that is
+ * full forgets its oldest position for a new one, which takes its place: order is in the keys. */
 typedef struct {
     int64_t start;                    /* index of its first token in the whole */
     int32_t length, latents;          /* positions; latents among them */
+    int32_t newest, newest_latent;    /* places of the last ones */
     int32_t capacity, latent_capacity;
     int32_t *tokens;                  /* [capacity] */
     void *keys;                       /* of the context: [head][block][channels][16] */
@@ -94,7 +96,8 @@ typedef struct {
 /* One position that goes through the stack. */
 typedef struct {
     pm_window *window;
-    int32_t index, latent, token;     /* place in the window; number among its latents */
+    int32_t index, latent, token;     /* number in the window, and among its latents */
+    int32_t place;                    /* of its latent */
     float *logits;                    /* NULL where nobody asks */
 } pm_row;
 

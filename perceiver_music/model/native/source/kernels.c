@@ -220,8 +220,8 @@ static void layer(
         }
         float *key_scale = window->layer_key_scale[number];
         float *value_scale = window->layer_value_scale[number];
-        write_key(m, window->layer_keys[number], key_scale, room, latent, k);
-        write_value(m, window->layer_values[number], value_scale, room, latent, v);
+        write_key(m, window->layer_keys[number], key_scale, room, rows[r].place, k);
+        write_value(m, window->layer_values[number], value_scale, room, rows[r].place, v);
         const size_t key_size = key_bytes(m, room);
         const size_t value_size = value_bytes(m, room);
         for (int32_t h = 0; h < s->heads; h++) {
@@ -247,10 +247,13 @@ static void enter(const pm_model *m, pm_row *row, float *x, float *cosines, floa
     pm_window *window = row->window;
     push(m, window, row->token);
     row->index = window->length - 1;
-    row->latent = window->latents++;
+    row->place = next_place(window->newest_latent, &window->latents, window->latent_capacity);
+    window->newest_latent = row->place;
+    row->latent = window->latents - 1;
     memcpy(x, m->embedding + (size_t)row->token * s->width, sizeof(float) * s->width);
     if (s->previous && row->index > 0) {
-        const float *more = m->previous + (size_t)window->tokens[row->index - 1] * s->width;
+        const int32_t before = window->newest ? window->newest - 1 : window->capacity - 1;
+        const float *more = m->previous + (size_t)window->tokens[before] * s->width;
         for (int32_t c = 0; c < s->width; c++) x[c] += more[c];
     }
     if (s->events) add_events(m, window, x);

@@ -135,11 +135,19 @@ static void move_on(const pm_model *m, pm_window *w, int32_t token, pm_part part
         turn_on(time_cos, time_sin, m->shift_cos + at, m->shift_sin + at, s->time_pairs);
 }
 
+/* Where a new position goes among the `length` that there are: behind them, or round the ring. */
+static int32_t next_place(int32_t newest, int32_t *length, int32_t capacity) {
+    if (*length < capacity) return (*length)++;
+    return (newest + 1) % capacity;
+}
+
 static void push(const pm_model *m, pm_window *w, int32_t token) {
     const pm_shape *s = &m->shape;
     int32_t around[3] = {0, 0, 0};
     const pm_part part = s->events ? count(s, &w->tracker, token, around) : PM_MUSIC;
-    const int32_t place = w->length++, width = s->width;
+    const int32_t before = w->length, width = s->width;
+    const int32_t place = w->newest = next_place(w->newest, &w->length, w->capacity);
+    w->start += w->length == before; /* the oldest went */
     w->tokens[place] = token;
     move_on(m, w, token, part);
     float key[width], cosines[width], sines[width];
