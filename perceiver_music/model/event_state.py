@@ -101,7 +101,8 @@ class _PromptCount:
     Attributes:
         num_suffixes, num_middles: SUFFIXes and MIDDLEs up to each token.
         num_lasts: tokens after a MIDDLE that can end a length: all but the longest shift.
-        is_prompt, is_after: whether each token is one; whether it is SUFFIX or what follows the gap.
+        is_prompt: whether each token is one.
+        is_after: whether each token is SUFFIX or follows the gap.
     """
 
     def __init__(self, tokens: Tensor, layout: EventLayout) -> None:
