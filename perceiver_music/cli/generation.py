@@ -98,7 +98,7 @@ class _Variation:
 
 
 def run_generation(invocation: Invocation, call: GenerationCall) -> int:
-    """Makes every variation of every primer, one after the other; returns the exit code."""
+    """Makes every variation of every primer, in their order; returns the exit code."""
     console = invocation.console
     if call.stream:  # events and results share standard output, so both are JSON
         console.as_json = True
@@ -114,7 +114,7 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         session = _open_session(call)
         console.info(f"device: {session.device}")
         console.detail(f"decoder: {session.decoder}")
-        if call.variations > 1:
+        if not call.stream and call.port is None:
             _announce(call, session, variations)
     console.info(f"seed: {seed}")
     items = (
@@ -237,7 +237,7 @@ def _request(call: GenerationCall, item: _Variation) -> ContinueRequest:
 
 
 def _announce(call: GenerationCall, session: Session, variations: Sequence[_Variation]) -> None:
-    """Has variations of one primer made together; what is wrong is told in an item's turn."""
+    """Has neighbours in the batch made together; what is wrong is told in an item's turn."""
     with contextlib.suppress(PerceiverMusicError):
         session.announce(
             [_request(call, item) for item in variations if _needs_work(item, call.existing)]
