@@ -57,7 +57,7 @@ class CrossBlock(nn.Module):
         table: ContextTable,
         tokens: Int[Tensor, "batch length"],
         angles: tuple[Tensor, Tensor],
-        neighbours: Int[Tensor, "batch length 3"] | None = None,
+        neighbours: Int[Tensor, "batch length 4"] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Rotated keys, and values, of `tokens`: each `[batch, heads, length, head_width]`."""
         attention = self.attention

@@ -52,6 +52,7 @@ class PerceiverARConfig:
         events: which ids are which events, for the counted state (`event_state`); None for a
             model that sees nothing but tokens.
         neighbour_keys: the context's keys know what stands before each token (`neighbours`).
+        gap_keys: they also know whether it follows the gap of an infilling prompt.
     """
 
     vocabulary_size: int
@@ -64,10 +65,13 @@ class PerceiverARConfig:
     logit_soft_cap: float | None = 15.0
     events: EventLayout | None = None
     neighbour_keys: bool = False
+    gap_keys: bool = False
 
     def __post_init__(self) -> None:
         if self.events is None and (self.block.time_rotary_fraction or self.neighbour_keys):
             raise ValueError("time_rotary_fraction and neighbour_keys are of events: count them")
+        if self.gap_keys and not self.neighbour_keys:
+            raise ValueError("gap_keys are of neighbour_keys: set both")
         if not 2 <= self.latents <= self.context:
             raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
         if self.vocabulary_size < 1 or self.num_layers < 1:
@@ -128,7 +132,9 @@ class PerceiverAR(SequenceModel):
             self.query_projection = make_linear(width, width, bias=config.block.bias)
         neighbours = None
         if config.neighbour_keys and config.events is not None:
-            neighbours = NeighbourTable(config.events, config.vocabulary_size, width)
+            neighbours = NeighbourTable(
+                config.events, config.vocabulary_size, width, marks_gaps=config.gap_keys
+            )
         self.cross = CrossBlock(config.block, neighbours)
         self.layers = nn.ModuleList(
             CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PM_ABI 1
+#define PM_ABI 2
 #define PM_BLOCK 16       /* outputs, or context positions, side by side */
 #define PM_GROUP 64       /* inputs under one scale of their own in int8 */
 #define PM_MAX_ROWS 32    /* rows computed together */
@@ -23,11 +23,11 @@ enum { PM_FP32 = 0, PM_INT8 = 1 };
 enum { PM_FROM_FP32 = 0, PM_FROM_BF16 = 1 };
 enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
 
-/* Shape of a network, as Python gives it; all fields are int32 but the last three. */
+/* Shape of a network, as Python gives it; all fields are int32 but the last two. */
 typedef struct {
     int32_t vocabulary, width, heads, layers, hidden;
     int32_t pairs, time_pairs;        /* pairs of channels turned by number, by time */
-    int32_t previous, value_tables, events, neighbours;
+    int32_t previous, value_tables, events, neighbours, marks_gaps;
     int32_t note_on, note_off, time_shift, velocity, suffix, middle;
     int32_t num_pitches, num_shifts, num_velocities;
     float soft_cap;                   /* 0 for none */
