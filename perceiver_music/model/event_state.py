@@ -42,8 +42,8 @@ class EventState:
         onsets: `[batch, N, 2]`: pitches of the last two onsets, from 1; 0 for none.
         number, time: `[batch, positions]`: where each position stands in the music: events and
             steps since the start of the window. See `event_state` for those of a prompt.
-        neighbours: `[batch, positions, 4]`: see `neighbours`; and 1 for what follows the gap of a
-            prompt, its SUFFIX included, 0 for all else.
+        neighbours: `[batch, positions, 3]`: see `neighbours`.
+        is_after_gap: `[batch, positions]`: SUFFIX of a prompt, and what follows the gap.
     """
 
     keys: Float[Tensor, "batch latents pitch terms"]
@@ -51,7 +51,8 @@ class EventState:
     onsets: Int[Tensor, "batch latents 2"]
     number: Int[Tensor, "batch positions"]
     time: Int[Tensor, "batch positions"]
-    neighbours: Int[Tensor, "batch positions 4"]
+    neighbours: Int[Tensor, "batch positions 3"]
+    is_after_gap: Bool[Tensor, "batch positions"]
 
 
 def event_state(
@@ -70,7 +71,6 @@ def event_state(
     """
     around = neighbours(tokens, layout, visible)
     prompt = _PromptCount(tokens, layout)
-    around = torch.cat((around, prompt.is_after[..., None].to(around.dtype)), dim=-1)
     shift = tokens - layout.time_shift + 1
     shift = torch.where((shift >= 1) & (shift <= layout.num_shifts), shift, 0)
     is_counted = ~prompt.is_prompt
@@ -94,6 +94,7 @@ def event_state(
         number=number,
         time=place_time,
         neighbours=around,
+        is_after_gap=prompt.is_after,
     )
 
 
@@ -207,11 +208,11 @@ class EventTracker:
 
     def _meet(self, token: int) -> None:
         """Move on to the neighbours of `token`, of which the last token is one."""
-        onsets = self._neighbours[1:-1]
+        _, *onsets = self._neighbours
         pitch = self._token - self._layout.note_on
         if 0 <= pitch < self._layout.num_pitches:
             onsets = [pitch + 1, *onsets[: NUM_ONSETS - 1]]
-        self._neighbours = [self._token + 1, *onsets, 0]
+        self._neighbours = [self._token + 1, *onsets]
         self._token = token
 
     def state(self) -> EventState:
@@ -225,6 +226,7 @@ class EventTracker:
             number=torch.tensor([[self._number]], device=device),
             time=torch.tensor([[self._time]], device=device),
             neighbours=torch.tensor([[self._neighbours]], device=device),
+            is_after_gap=torch.zeros(1, 1, dtype=torch.bool, device=device),
         )
 
 

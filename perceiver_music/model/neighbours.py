@@ -46,25 +46,16 @@ def neighbours(
 
 
 class NeighbourTable(nn.Embedding):
-    """A vector for each neighbour that there can be; those of a position are added up.
+    """A vector for each neighbour that there can be; those of a position are added up."""
 
-    Args:
-        layout: which ids are which events.
-        vocabulary_size: number of token ids.
-        width: of the vectors.
-        marks_gaps: whether there are vectors, too, for what does and what does not follow a gap.
-    """
-
-    def __init__(
-        self, layout: EventLayout, vocabulary_size: int, width: int, *, marks_gaps: bool = False
-    ) -> None:
-        sizes = [vocabulary_size + 1] + [layout.num_pitches + 1] * NUM_ONSETS + [2] * marks_gaps
+    def __init__(self, layout: EventLayout, vocabulary_size: int, width: int) -> None:
+        sizes = [vocabulary_size + 1] + [layout.num_pitches + 1] * NUM_ONSETS
         super().__init__(sum(sizes), width)
         nn.init.zeros_(self.weight)
         first = [sum(sizes[:kind]) for kind in range(len(sizes))]
         self.register_buffer("first_row", torch.tensor(first), persistent=False)
         self.first_row: Tensor
 
-    def rows(self, found: Int[Tensor, "batch length 4"]) -> Int[Tensor, "batch length kinds"]:
-        """Which rows are those of `EventState.neighbours`."""
-        return found[..., : len(self.first_row)] + self.first_row
+    def rows(self, found: Int[Tensor, "batch length 3"]) -> Int[Tensor, "batch length 3"]:
+        """Which rows are those of `neighbours`."""
+        return found + self.first_row

@@ -52,7 +52,8 @@ class PerceiverARConfig:
         events: which ids are which events, for the counted state (`event_state`); None for a
             model that sees nothing but tokens.
         neighbour_keys: the context's keys know what stands before each token (`neighbours`).
-        gap_keys: they also know whether it follows the gap of an infilling prompt.
+        gap_embeddings: in the context what follows the gap of an infilling prompt has embeddings
+            of its own, learned as a difference to the plain ones, so that it is not taken for past.
     """
 
     vocabulary_size: int
@@ -65,13 +66,14 @@ class PerceiverARConfig:
     logit_soft_cap: float | None = 15.0
     events: EventLayout | None = None
     neighbour_keys: bool = False
-    gap_keys: bool = False
+    gap_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        if self.events is None and (self.block.time_rotary_fraction or self.neighbour_keys):
-            raise ValueError("time_rotary_fraction and neighbour_keys are of events: count them")
-        if self.gap_keys and not self.neighbour_keys:
-            raise ValueError("gap_keys are of neighbour_keys: set both")
+        of_events = (self.block.time_rotary_fraction, self.neighbour_keys, self.gap_embeddings)
+        if self.events is None and any(of_events):
+            raise ValueError(
+                "time_rotary_fraction, neighbour_keys and gap_embeddings are of events: count them"
+            )
         if not 2 <= self.latents <= self.context:
             raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
         if self.vocabulary_size < 1 or self.num_layers < 1:
@@ -123,6 +125,10 @@ class PerceiverAR(SequenceModel):
         if config.previous_token:
             self.previous = nn.Embedding(config.vocabulary_size, width)
             nn.init.zeros_(self.previous.weight)
+        self.after_gap = None
+        if config.gap_embeddings:
+            self.after_gap = nn.Embedding(config.vocabulary_size, width)
+            nn.init.zeros_(self.after_gap.weight)
         self.embedding_norm: nn.Module = nn.Identity()
         self.query_projection = None
         if config.block.norm == "rms":
@@ -132,9 +138,7 @@ class PerceiverAR(SequenceModel):
             self.query_projection = make_linear(width, width, bias=config.block.bias)
         neighbours = None
         if config.neighbour_keys and config.events is not None:
-            neighbours = NeighbourTable(
-                config.events, config.vocabulary_size, width, marks_gaps=config.gap_keys
-            )
+            neighbours = NeighbourTable(config.events, config.vocabulary_size, width)
         self.cross = CrossBlock(config.block, neighbours)
         self.layers = nn.ModuleList(
             CausalBlock(config.block, config.vocabulary_size) for _ in range(config.num_layers)
@@ -175,7 +179,10 @@ class PerceiverAR(SequenceModel):
         return self._logits(x, events)
 
     def _context_table(self) -> ContextTable:
-        return self.cross.context_table(self.embedding_norm(self.embedding.weight))
+        embeddings = self.embedding.weight
+        if self.after_gap is not None:
+            embeddings = torch.cat((embeddings, embeddings + self.after_gap.weight))
+        return self.cross.context_table(self.embedding_norm(embeddings))
 
     def _context(
         self,
@@ -185,6 +192,8 @@ class PerceiverAR(SequenceModel):
         events: EventState | None,
     ) -> tuple[Tensor, Tensor]:
         neighbours = None if events is None else events.neighbours
+        if self.after_gap is not None and events is not None:
+            tokens = tokens + self.vocabulary_size * events.is_after_gap
         return self.cross.lookup(table, tokens, angles, neighbours)
 
     def _count(

@@ -50,13 +50,10 @@ def test_what_is_hidden_is_no_neighbour() -> None:
 
 def test_every_neighbour_has_a_row_of_its_own() -> None:
     table = NeighbourTable(LAYOUT, VOCABULARY, width=3)
-    largest = torch.tensor([[[VOCABULARY, 4, 4, 1]]])
+    largest = torch.tensor([[[VOCABULARY, 4, 4]]])
     rows = torch.cat((table.rows(torch.zeros_like(largest)), table.rows(largest)))
     assert rows[:, 0].T.tolist() == [[0, 20], [21, 25], [26, 30]]
     assert table.num_embeddings == 31
-    marking = NeighbourTable(LAYOUT, VOCABULARY, width=3, marks_gaps=True)
-    assert marking.rows(largest).flatten().tolist() == [20, 25, 30, 32]
-    assert marking.num_embeddings == 33
 
 
 def test_a_key_is_the_sum_of_its_token_and_neighbours() -> None:
@@ -82,7 +79,7 @@ def test_a_key_is_the_sum_of_its_token_and_neighbours() -> None:
     context = cross.context_norm(model.embedding_norm(model.embedding(tokens)))
     assert events is not None
     parts = cross.neighbours(cross.neighbours.rows(events.neighbours))
-    torch.testing.assert_close(events.neighbours[..., :3], neighbours(tokens, LAYOUT))
+    torch.testing.assert_close(events.neighbours, neighbours(tokens, LAYOUT))
     expected = cross.attention.key(context) + parts.sum(-2)
     expected = cross.attention.norm_heads(cross.attention.split_heads(expected))
     torch.testing.assert_close(key, cross.attention.rotary.rotate(expected, angles))

@@ -112,6 +112,8 @@ class NativeDecoder:
     def _fill(self, tensors: Mapping[str, Array]) -> None:
         self._set(Slot.EMBEDDING, tensors["embedding.weight"])
         self._set(Slot.LOGITS, tensors["output.weight"])
+        if self._shape.gap_embeddings:
+            self._set(Slot.AFTER_GAP, tensors["after_gap.weight"])
         if self._shape.previous:
             self._set(Slot.PREVIOUS, tensors["previous.weight"])
         names = ("query", "key", "value", "output")

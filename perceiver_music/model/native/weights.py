@@ -34,7 +34,7 @@ _NETWORK: Final = {
     "logit_soft_cap": 15.0,
     "events": None,
     "neighbour_keys": False,
-    "gap_keys": False,
+    "gap_embeddings": False,
 }
 _EVENTS: Final = {"num_pitches": 128, "num_shifts": 100, "num_velocities": 32}
 _STARTS: Final = ("note_on", "note_off", "time_shift", "velocity", "suffix", "middle")
@@ -80,7 +80,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
             value_tables=bool(block["value_embeddings"]),
             events=bool(events),
             neighbours=bool(network["neighbour_keys"]),
-            marks_gaps=bool(network["gap_keys"]),
+            gap_embeddings=bool(network["gap_embeddings"]),
             soft_cap=float(network["logit_soft_cap"] or 0.0),
             max_wavelength=float(block["rotary_max_wavelength"]),
             **{name: int(layout[name]) for name in (*_STARTS, *_EVENTS) if events},
@@ -100,11 +100,9 @@ def _check(shape: Shape, head_width: int) -> None:
         raise NotNative("rotary fractions that do not fit")
     if shape.soft_cap < 0.0 or not shape.max_wavelength > 0.0:
         raise NotNative("numbers that make no sense")
-    if shape.marks_gaps and not shape.neighbours:
-        raise NotNative("gaps marked among neighbours that are not there")
     if not shape.events:
-        if shape.neighbours or shape.time_pairs:
-            raise NotNative("time and neighbours of events that are not counted")
+        if shape.neighbours or shape.gap_embeddings or shape.time_pairs:
+            raise NotNative("time, neighbours and gaps of events that are not counted")
         return
     kinds = {"note_on": shape.num_pitches, "note_off": shape.num_pitches}
     if not 1 <= shape.num_pitches <= 128 or not 1 <= shape.num_shifts <= 4096:
@@ -120,6 +118,8 @@ def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     square, up = (width, width), (shape.hidden, width)
     found: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary, width)}
     found["output.weight"] = (vocabulary, width)
+    if shape.gap_embeddings:
+        found["after_gap.weight"] = (vocabulary, width)
     if shape.previous:
         found["previous.weight"] = (vocabulary, width)
     for place in ("cross", *(f"layers.{i}" for i in range(shape.layers))):
@@ -129,7 +129,7 @@ def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
         if shape.value_tables and place != "cross":
             found[f"{place}.value_table.weight"] = (vocabulary, width)
     if shape.neighbours:
-        rows = vocabulary + 1 + 2 * (shape.num_pitches + 1) + 2 * shape.marks_gaps
+        rows = vocabulary + 1 + 2 * (shape.num_pitches + 1)
         found["cross.neighbours.weight"] = (rows, width)
     if shape.events:
         found["event_reader.keys.weight"] = (width, shape.num_pitches * 11)

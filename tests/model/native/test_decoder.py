@@ -21,7 +21,7 @@ EVENTS = {"events": LAYOUT, "neighbour_keys": True, "block": TIMED}
 NETWORKS: dict[str, dict[str, Any]] = {
     "plain": {"width": 16, "num_heads": 2},
     "events": {"width": 96, "num_heads": 3, **EVENTS},
-    "gaps": {"width": 96, "num_heads": 3, **EVENTS, "gap_keys": True},
+    "gaps": {"width": 96, "num_heads": 3, **EVENTS, "gap_embeddings": True},
     "odd sizes": {"width": 30, "num_heads": 3, "latents": 9, "num_layers": 1, "events": LAYOUT},
     "bare": {
         "width": 80,

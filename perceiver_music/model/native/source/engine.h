@@ -27,7 +27,7 @@ enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
 typedef struct {
     int32_t vocabulary, width, heads, layers, hidden;
     int32_t pairs, time_pairs;        /* pairs of channels turned by number, by time */
-    int32_t previous, value_tables, events, neighbours, marks_gaps;
+    int32_t previous, value_tables, events, neighbours, gap_embeddings;
     int32_t note_on, note_off, time_shift, velocity, suffix, middle;
     int32_t num_pitches, num_shifts, num_velocities;
     float soft_cap;                   /* 0 for none */
@@ -51,8 +51,10 @@ typedef struct pm_model {
     pm_shape shape;
     int32_t precision;
     int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
+    int32_t num_ids;                  /* a context's: of tokens, then of those after a gap */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
-    float *key_rows, *value_rows;     /* [vocabulary + neighbours][width]; [vocabulary][width] */
+    float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
+    float *key_rows, *value_rows;     /* [num_ids + neighbours][width]; [num_ids][width] */
     pm_block cross, *blocks;
     pm_linear logits, rates;
     float *rates_bias;
@@ -78,7 +80,8 @@ typedef struct {
     int64_t start;                    /* index of its first token in the whole */
     int32_t length, latents;          /* positions; latents among them */
     int32_t capacity, latent_capacity;
-    int32_t *tokens;                  /* [capacity] */
+    int32_t *tokens, *ids;            /* [capacity]; the context's ids of them */
+    int32_t num_ids;                  /* no id is this large */
     void *keys;                       /* of the context: [head][block][channels][16] */
     float *key_scale;                 /* int8: [head][position] */
     void **layer_keys, **layer_values;

@@ -34,7 +34,7 @@ static int32_t steps_of(const pm_shape *s, int32_t token) {
 }
 
 /* Counts a token, and says where it stands; `neighbours` gets what stood before it. */
-static pm_part count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t neighbours[4]) {
+static pm_part count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t neighbours[3]) {
     neighbours[0] = t->token + 1;
     neighbours[1] = t->near[0];
     neighbours[2] = t->near[1];
@@ -137,18 +137,21 @@ static void move_on(const pm_model *m, pm_window *w, int32_t token, pm_part part
 
 static void push(const pm_model *m, pm_window *w, int32_t token) {
     const pm_shape *s = &m->shape;
-    int32_t around[4] = {0, 0, 0, 0};
+    int32_t around[3] = {0, 0, 0};
     const pm_part part = s->events ? count(s, &w->tracker, token, around) : PM_MUSIC;
     const int32_t place = w->length++, width = s->width;
-    w->tokens[place] = token;
+    w->tokens[place] = w->ids[place] = token;
+    if (part == PM_AFTER && s->gap_embeddings) {
+        w->ids[place] += s->vocabulary;
+        w->num_ids = m->num_ids;
+    }
     move_on(m, w, token, part);
     float key[width], cosines[width], sines[width];
-    memcpy(key, m->key_rows + (size_t)token * width, sizeof key);
+    memcpy(key, m->key_rows + (size_t)w->ids[place] * width, sizeof key);
     if (s->neighbours) {
-        size_t row = s->vocabulary;
-        const int32_t sizes[4] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1, 2};
-        around[3] = part == PM_AFTER;
-        for (int kind = 0; kind < 3 + s->marks_gaps; row += sizes[kind++]) {
+        size_t row = m->num_ids;
+        const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
+        for (int kind = 0; kind < 3; row += sizes[kind++]) {
             const float *more = m->key_rows + (row + around[kind]) * width;
             for (int32_t c = 0; c < width; c++) key[c] += more[c];
         }
