@@ -239,10 +239,12 @@ def _prepare(
     from perceiver_music.model.device import choose_precision
     from perceiver_music.tokenizer.registry import get_tokenizer
     from perceiver_music.training.loop import LoopSetting, TrainingLoop
+    from perceiver_music.training.memory import keep_freed_memory
     from perceiver_music.training.network import fresh_network
     from perceiver_music.training.resuming import check_resumed
     from perceiver_music.training.run_state import load_newest
 
+    keep_freed_memory()
     saved = load_newest(run_folder, warn) if request.resume else None
     precision: str = config.run.precision
     if saved is not None:

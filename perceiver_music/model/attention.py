@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
-from perceiver_music.model.elementwise import RMSNorm, rms_normalize, squared_relu
+from perceiver_music.model.elementwise import RMSNorm, squared_relu
 from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
@@ -154,13 +154,21 @@ class Attention(nn.Module):
         """Move heads in front of positions."""
         return x.unflatten(-1, (self.config.num_heads, -1)).transpose(-2, -3)
 
-    def norm_heads(self, x: Tensor) -> Tensor:
-        """QK-norm: unit mean square per head (arXiv 2010.04245), if this flavour has it."""
-        return rms_normalize(x) if self.config.qk_norm else x
+    def rotate_heads(
+        self, x: Float[Tensor, "*batch length width"], angles: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Queries or keys `[*batch, heads, length, head_width]` of their projections `x`.
 
-    def keys(self, x: Float[Tensor, "*batch length width"]) -> Tensor:
-        """Keys `[*batch, heads, length, head_width]`, normed, not yet rotated."""
-        return self.norm_heads(self.split_heads(self.key(x)))
+        Of unit mean square per head (QK-norm, arXiv 2010.04245), if this flavour has it, then
+        rotated.
+        """
+        return self.rotary.rotate(self.split_heads(x), angles, normalize=self.config.qk_norm)
+
+    def keys(
+        self, x: Float[Tensor, "*batch length width"], angles: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Rotated keys `[*batch, heads, length, head_width]`."""
+        return self.rotate_heads(self.key(x), angles)
 
     def values(self, x: Float[Tensor, "*batch length width"]) -> Tensor:
         """Values `[*batch, heads, length, head_width]`."""
@@ -175,8 +183,7 @@ class Attention(nn.Module):
         mask: Tensor | None,
     ) -> Float[Tensor, "batch queries width"]:
         """Attend from `x`, at positions with `angles`, to rotated keys."""
-        query = self.norm_heads(self.split_heads(self.query(x)))
-        query = self.rotary.rotate(query, angles)
+        query = self.rotate_heads(self.query(x), angles)
         mixed = causal_attention(query, key, value.to(query.dtype), mask)
         return self.output(mixed.transpose(1, 2).flatten(-2))
 
@@ -225,7 +232,7 @@ class CausalBlock(nn.Module):
         cache: KeyValueCache | SegmentMemory | None = None,
     ) -> Float[Tensor, "batch length width"]:
         normed = self.attention_norm(x)
-        key = self.attention.rotary.rotate(self.attention.keys(normed), angles)
+        key = self.attention.keys(normed, angles)
         value = self.attention.values(normed)
         if self.value_table is not None:
             extra = self.attention.split_heads(self.value_table(tokens))

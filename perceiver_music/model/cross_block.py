@@ -68,9 +68,8 @@ class CrossBlock(nn.Module):
             rows = self.neighbours.rows(neighbours) + len(table.values)
             bags = torch.cat((ids[..., None], rows), dim=-1).flatten(0, 1)
             key = F.embedding_bag(bags, table.keys, mode="sum").unflatten(0, ids.shape)
-        key = attention.norm_heads(attention.split_heads(key.to(table.values.dtype)))
-        value = attention.split_heads(F.embedding(ids, table.values))
-        return attention.rotary.rotate(key, angles), value
+        key = attention.rotate_heads(key.to(table.values.dtype), angles)
+        return key, attention.split_heads(F.embedding(ids, table.values))
 
     def forward(
         self,

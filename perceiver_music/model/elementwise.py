@@ -43,6 +43,15 @@ def turn(
     return _apply(_Turn, x, cos, sin)
 
 
+def normalize_and_turn(
+    x: Float[Tensor, "*batch width"],
+    cos: Float[Tensor, "*#batch pairs"],
+    sin: Float[Tensor, "*#batch pairs"],
+) -> Float[Tensor, "*batch width"]:
+    """`turn` of `rms_normalize`, in fewer passes over memory: a long context's keys are large."""
+    return _apply(_NormalizeAndTurn, x, cos, sin)
+
+
 def compute_dtype(x: Tensor) -> torch.dtype:
     """What a matrix product of `x` would be computed in: autocast's choice, or its own."""
     kind = x.device.type
@@ -83,11 +92,8 @@ def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
 class _RMSNormalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
-        exact = torch.promote_types(x.dtype, torch.float32)
-        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
-        scale = (size.square() / x.shape[-1] + _EPSILON).rsqrt()
-        # In the precision of `x`: a product of two precisions would first copy the larger part.
-        normed = (x * scale.to(x.dtype)).to(dtype)
+        normed, scale = _normalized(x)
+        normed = normed.to(dtype)
         ctx.save_for_backward(normed, scale)
         ctx.dtype = x.dtype
         return normed
@@ -95,11 +101,24 @@ class _RMSNormalize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
-        normed, scale = ctx.saved_tensors
-        along = (gradient * normed).sum(-1, keepdim=True, dtype=scale.dtype)
-        along = (along / -normed.shape[-1]).to(gradient.dtype)
-        across = torch.addcmul(gradient, normed, along)
-        return across.to(ctx.dtype) * scale.to(ctx.dtype), None
+        return _across(gradient, *ctx.saved_tensors).to(ctx.dtype), None
+
+
+class _NormalizeAndTurn(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        normed, scale = _normalized(x)
+        turned = _turn_in_place(normed, cos, sin, 1)
+        ctx.save_for_backward(turned, scale, cos, sin)
+        return turned
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        turned, scale, cos, sin = ctx.saved_tensors
+        # Turning changes no length and no angle between two vectors, so the norm's derivative is
+        # the same in turned channels, and is turned back at the end.
+        return _turn_in_place(_across(gradient, turned, scale), cos, sin, -1), None, None
 
 
 class _SquaredReLU(torch.autograd.Function):
@@ -120,19 +139,36 @@ class _Turn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin, 1)
+        return _turn_in_place(x.clone(), cos, sin, 1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
         cos, sin = ctx.saved_tensors
-        return _turned(gradient, cos, sin, -1), None, None
+        return _turn_in_place(gradient.clone(), cos, sin, -1), None, None
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+def _normalized(x: Tensor) -> tuple[Tensor, Tensor]:
+    """A new tensor of vectors of unit mean square, and what each was multiplied by."""
+    exact = torch.promote_types(x.dtype, torch.float32)
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=exact)
+    scale = (size.square() / x.shape[-1] + _EPSILON).rsqrt()
+    # In the precision of `x`: a product of two precisions would first copy the larger part.
+    return x * scale.to(x.dtype), scale
+
+
+def _across(gradient: Tensor, normed: Tensor, scale: Tensor) -> Tensor:
+    """A new tensor: the gradient before a norm, which nothing along a vector gets through."""
+    along = (gradient * normed).sum(-1, keepdim=True, dtype=scale.dtype)
+    along = (along / -normed.shape[-1]).to(gradient.dtype)
+    across = torch.addcmul(gradient, normed, along)
+    return across.mul_(scale.to(across.dtype))
+
+
+def _turn_in_place(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
     half = cos.shape[-1]
     first, second = x[..., :half], x[..., half : 2 * half]
-    out = x.clone()
-    out[..., :half].mul_(cos).addcmul_(second, sin, value=-direction)
-    out[..., half : 2 * half].mul_(cos).addcmul_(first, sin, value=direction)
-    return out
+    before = first.clone()
+    first.mul_(cos).addcmul_(second, sin, value=-direction)
+    second.mul_(cos).addcmul_(before, sin, value=direction)
+    return x

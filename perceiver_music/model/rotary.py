@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from perceiver_music.model.elementwise import turn
+from perceiver_music.model.elementwise import normalize_and_turn, turn
 
 _FEWEST_ROWS = 256
 
@@ -116,8 +116,18 @@ class Rotary:
         return place[:, None, :, None] * frequencies
 
     def rotate(
-        self, x: Float[Tensor, "*batch length head_width"], angles: tuple[Tensor, Tensor]
+        self,
+        x: Float[Tensor, "*batch length head_width"],
+        angles: tuple[Tensor, Tensor],
+        *,
+        normalize: bool = False,
     ) -> Float[Tensor, "*batch length head_width"]:
-        """Turn the first `size` channels of every vector by its position's angles."""
+        """Turn the first `size` channels of every vector by its position's angles.
+
+        Args:
+            x: any vectors.
+            angles: from `angles` or `angles_at`.
+            normalize: to unit mean square first.
+        """
         cos, sin = (part.to(x.dtype) for part in angles)
-        return turn(x, cos, sin)
+        return normalize_and_turn(x, cos, sin) if normalize else turn(x, cos, sin)

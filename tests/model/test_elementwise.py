@@ -7,9 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from perceiver_music.model.elementwise import RMSNorm, rms_normalize, squared_relu, turn
+from perceiver_music.model.elementwise import (
+    RMSNorm,
+    normalize_and_turn,
+    rms_normalize,
+    squared_relu,
+    turn,
+)
 
-COS, SIN = torch.randn(2, 1, 1, 5, 2, dtype=torch.float64)
+ANGLES = torch.randn(1, 1, 5, 2, dtype=torch.float64)
+COS, SIN = ANGLES.cos(), ANGLES.sin()
 
 
 def plain_norm(x: Tensor) -> Tensor:
@@ -29,10 +36,13 @@ PAIRS = [
     (rms_normalize, plain_norm),
     (squared_relu, plain_squared_relu),
     (lambda x: turn(x, COS, SIN), plain_turn),
+    (lambda x: normalize_and_turn(x, COS, SIN), lambda x: plain_turn(plain_norm(x))),
 ]
 
 
-@pytest.mark.parametrize(("ours", "plain"), PAIRS, ids=["norm", "squared_relu", "turn"])
+@pytest.mark.parametrize(
+    ("ours", "plain"), PAIRS, ids=["norm", "squared_relu", "turn", "norm and turn"]
+)
 @pytest.mark.parametrize("is_transposed", [False, True])
 def test_values_and_gradients_are_those_of_the_definition(
     ours: Callable[[Tensor], Tensor], plain: Callable[[Tensor], Tensor], is_transposed: bool
@@ -50,8 +60,9 @@ def test_values_and_gradients_are_those_of_the_definition(
 def test_an_input_is_not_changed() -> None:
     x = torch.randn(1, 1, 5, 6)
     before = x.clone()
-    turn(x, COS.float(), SIN.float())
-    assert torch.equal(x, before)
+    for change in (turn, normalize_and_turn):
+        change(x, COS.float(), SIN.float())
+        assert torch.equal(x, before)
 
 
 def test_a_norm_before_a_product_has_its_precision() -> None:

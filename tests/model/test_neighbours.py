@@ -81,6 +81,5 @@ def test_a_key_is_the_sum_of_its_token_and_neighbours() -> None:
     parts = cross.neighbours(cross.neighbours.rows(events.neighbours))
     torch.testing.assert_close(events.neighbours, neighbours(tokens, LAYOUT))
     expected = cross.attention.key(context) + parts.sum(-2)
-    expected = cross.attention.norm_heads(cross.attention.split_heads(expected))
-    torch.testing.assert_close(key, cross.attention.rotary.rotate(expected, angles))
+    torch.testing.assert_close(key, cross.attention.rotate_heads(expected, angles))
     torch.testing.assert_close(value, cross.attention.values(context))

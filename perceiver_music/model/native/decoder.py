@@ -58,6 +58,17 @@ class NativeDecode:
         """How many of the last tokens are latents now."""
         return self._where()[1]
 
+    @property
+    def work(self) -> tuple[int, int]:
+        """What it has computed: positions, and passes over the weights, which several may share.
+
+        A step of several decodes is counted with the first of them.
+        """
+        rows, passes = ctypes.c_int64(), ctypes.c_int64()
+        work = self._decoder.library.pm_decode_work
+        work(self.handle, ctypes.byref(rows), ctypes.byref(passes))
+        return rows.value, passes.value
+
     def _where(self) -> tuple[int, int]:
         start, latents = ctypes.c_int64(), ctypes.c_int32()
         where = self._decoder.library.pm_decode_where

@@ -10,7 +10,7 @@ from typing import Final
 
 from perceiver_music.model.native.compile import LIBRARY
 
-_ABI: Final = 2
+_ABI: Final = 3
 FP32, INT8 = 0, 1
 FROM_FP32, FROM_BF16 = 0, 1
 
@@ -71,6 +71,7 @@ _FUNCTIONS = {
     "pm_advance": (c_int32, [c_void_p, c_void_p, c_int32, c_void_p]),
     "pm_read": (c_uint64, [c_void_p, c_int64]),
     "pm_decode_where": (None, [c_void_p, POINTER(c_int64), POINTER(c_int32)]),
+    "pm_decode_work": (None, [c_void_p, POINTER(c_int64), POINTER(c_int64)]),
 }
 
 

@@ -48,6 +48,11 @@ int32_t pm_advance(pm_decode *const *, const int32_t *tokens, int32_t count, flo
 /* Where the context starts, and how many latents there are. */
 void pm_decode_where(const pm_decode *, int64_t *context_start, int32_t *num_latents);
 
+/* How much was computed: positions through the stack, and times that its weights were read for
+ * them. Of a step for several decodes it is all counted with the one that has most latents allowed,
+ * the first of those; what a copy was copied from computed is not its own. */
+void pm_decode_work(const pm_decode *, int64_t *rows, int64_t *passes);
+
 /* A sum of so many bytes: how fast memory can be read, the limit that decoding is measured by. */
 uint64_t pm_read(const void *data, int64_t bytes);
 

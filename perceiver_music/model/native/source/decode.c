@@ -19,6 +19,7 @@ struct pm_decode {
     int is_next_open;
     char *scratch;
     size_t scratch_bytes;
+    int64_t rows, passes; /* computed in its name so far; see pm_decode_work */
 };
 
 size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
@@ -161,9 +162,14 @@ static int32_t rows_for(const pm_decode *d, pm_window *w, int64_t end, pm_row *r
     return n;
 }
 
-static void run_all(const pm_model *m, pm_row *rows, int32_t n, char *scratch) {
-    for (int32_t done = 0; done < n; done += PM_MAX_ROWS)
-        m->kernels->run(m, rows + done, n - done < PM_MAX_ROWS ? n - done : PM_MAX_ROWS, scratch);
+static void run_all(pm_decode *host, pm_row *rows, int32_t n) {
+    const pm_model *m = host->model;
+    for (int32_t done = 0; done < n; done += PM_MAX_ROWS) {
+        const int32_t some = n - done < PM_MAX_ROWS ? n - done : PM_MAX_ROWS;
+        m->kernels->run(m, rows + done, some, host->scratch);
+        host->rows += some;
+        host->passes++;
+    }
 }
 
 pm_decode *pm_decode_new(
@@ -190,7 +196,7 @@ pm_decode *pm_decode_new(
         open_window(d, d->active, start, first);
         const int32_t n = rows_for(d, d->active, num_tokens, rows);
         rows[n - 1].logits = logits;
-        run_all(m, rows, n, d->scratch);
+        run_all(d, rows, n);
         plan_next(d);
         free(rows);
         return d;
@@ -245,6 +251,7 @@ pm_decode *pm_decode_copy(const pm_decode *from) {
     *d = *from;
     d->scratch = NULL;
     d->scratch_bytes = 0;
+    d->rows = d->passes = 0;
     d->tokens = pm_get(sizeof(int32_t) * d->room);
     d->active = new_window(d->model, d->context, d->latents);
     d->next = new_window(d->model, d->context, d->latents);
@@ -313,7 +320,7 @@ int32_t pm_advance(
             );
             took_over[i] = decodes[i]->active != before;
         }
-        run_all(host->model, rows, n, host->scratch);
+        run_all(host, rows, n);
         for (int32_t i = 0; i < count; i++)
             if (took_over[i]) plan_next(decodes[i]);
     }
@@ -325,4 +332,9 @@ int32_t pm_advance(
 void pm_decode_where(const pm_decode *d, int64_t *context_start, int32_t *num_latents) {
     *context_start = d->active->start;
     *num_latents = d->active->latents;
+}
+
+void pm_decode_work(const pm_decode *d, int64_t *rows, int64_t *passes) {
+    *rows = d->rows;
+    *passes = d->passes;
 }

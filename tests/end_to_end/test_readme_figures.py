@@ -1,0 +1,203 @@
+"""Every figure that the README quotes is the one in the file that a benchmark wrote.
+
+A quote names the words around the figure and where it comes from; however many digits are quoted,
+they must be the file's, rounded. A number in the sections of figures that no quote claims is
+refused, so that a new one needs its source, too.
+"""
+
+import copy
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = {
+    "rivals": ROOT / "benchmarks" / "rivals" / "results.json",
+    "decoding": ROOT / "benchmarks" / "decoding" / "results.json",
+    "likelihood": ROOT / "benchmarks" / "likelihood" / "results.json",
+    "checkpoint": ROOT / "checkpoints" / "maestro" / "checkpoint.json",
+}
+SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Fast")
+NAMES = ("MAESTRO v3", "int8", "float32")
+NUMBER = r"\d[\d,]*(?:\.\d+)*"
+CLAIM = re.compile(rf"{NUMBER}(?= (?:times|nats|events a second|events/s|steps/s|million param))")
+PIECES = "validation, first 8 pieces"
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A figure in the README.
+
+    Attributes:
+        words: what stands around it, which is `{}`; a space is any white space, `#` any number.
+        source: which file it is from.
+        place: the keys to it there, between slashes.
+        over: the keys to what it is divided by.
+        unit: it is quoted in so many.
+        nearest: it is rounded to a multiple of this; None for as many decimals as are quoted.
+    """
+
+    words: str
+    source: str
+    place: str
+    over: str | None = None
+    unit: float = 1.0
+    nearest: float | None = None
+
+
+def ours(words: str, way: str, figure: str = "events_per_second") -> Quote:
+    return Quote(words, "rivals", f"contestants/{way}/{figure}")
+
+
+QUOTES = (
+    ours("| ours, int8 | {} | |", "ours, native int8"),
+    ours("| ours, torch, float32 | {} |", "ours, torch fp32"),
+    Quote(
+        "| ours, torch, float32 | # | {} times |",
+        "rivals",
+        "contestants/ours, native int8/events_per_second",
+        over="contestants/ours, torch fp32/events_per_second",
+    ),
+    ours("| perceiver-io {}, cached |", "perceiver-io", "version"),
+    ours("| perceiver-io #, cached | {} |", "perceiver-io"),
+    Quote("| perceiver-io #, cached | # | {} times |", "rivals", "ratios/int8 over perceiver-io"),
+    ours("| Hugging Face Llama of the same size | {} |", "llama"),
+    Quote(
+        "| Hugging Face Llama of the same size | # | {} times |",
+        "rivals",
+        "ratios/int8 over llama",
+    ),
+    Quote("with a primer of {} events", "rivals", "primer_events"),
+    Quote("and {} million parameters", "decoding", "models/20M/parameters", unit=1e6, nearest=10),
+    Quote("{} million parameters, a context of", "checkpoint", "parameters", unit=1e6),
+    Quote("a context of {} events", "checkpoint", "config/context"),
+    Quote(
+        "(some {} notes)",
+        "likelihood",
+        f"{PIECES}/context",
+        over=f"{PIECES}/nats_per_note / {PIECES}/nats_per_event",
+        nearest=1000,
+    ),
+    Quote("for {} hours on two CPU cores", "checkpoint", "metrics/train_seconds", unit=3600),
+    Quote("validation, first {} pieces,", "likelihood", f"{PIECES}/pieces"),
+    Quote("pieces, context {},", "likelihood", f"{PIECES}/context"),
+    Quote(", stride {} |", "likelihood", f"{PIECES}/stride"),
+    Quote(", stride # | {} |", "likelihood", f"{PIECES}/pieces"),
+    Quote(", stride # | # | {} |", "likelihood", f"{PIECES}/nats_per_event"),
+    Quote(", stride # | # | # | {} |", "likelihood", f"{PIECES}/nats_per_note"),
+    Quote(", stride # | # | # | # | {} |", "likelihood", f"{PIECES}/nats_per_second"),
+)
+QUOTE_NAMES = [quote.words for quote in QUOTES]
+
+
+def look_up(file: dict[str, Any], place: str) -> Any:
+    """The value at a place, or the quotient of those at two."""
+    values: list[Any] = []
+    for path in place.split(" / "):
+        value: Any = file
+        for key in path.split("/"):
+            value = value[key]
+        values.append(value)
+    return values[0] if len(values) == 1 else values[0] / values[1]
+
+
+def expected(quote: Quote, quoted: str, file: dict[str, Any]) -> str:
+    """The figure of the file with as many digits as the quoted one."""
+    value = look_up(file, quote.place)
+    if isinstance(value, str):  # a version, of which the first parts will do
+        return ".".join(value.split(".")[: quoted.count(".") + 1])
+    value /= quote.unit
+    if quote.over is not None:
+        value /= look_up(file, quote.over)
+    if quote.nearest is not None:
+        value = round(value / quote.nearest) * quote.nearest
+    return f"{value:,.{len(quoted.partition('.')[2])}f}"
+
+
+def found(quote: Quote, readme: str) -> list[re.Match[str]]:
+    """Where the README has this quote: once."""
+    pattern = r"\s+".join(map(re.escape, quote.words.split(" ")))
+    pattern = pattern.replace(re.escape("#"), NUMBER).replace(re.escape("{}"), f"({NUMBER})")
+    return list(re.finditer(pattern, readme))
+
+
+def section(readme: str, title: str) -> str:
+    return readme.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def complaints(readme: str, files: dict[str, Any]) -> list[str]:
+    """Figures that are not those of the files, and numbers without a source."""
+    told, unclaimed = [], list(readme)
+    for quote in QUOTES:
+        matches = found(quote, readme)
+        if len(matches) != 1:
+            told.append(f"{quote.words!r} stands there {len(matches)} times, not once")
+            continue
+        (match,) = matches
+        right = expected(quote, match[1], files[quote.source])
+        if match[1] != right:
+            told.append(f"{quote.words!r}: {match[1]} is {right} in {quote.source}: {quote.place}")
+        unclaimed[slice(*match.span(1))] = "_" * len(match[1])
+    rest = "".join(unclaimed)
+    numbers = CLAIM.findall(rest)
+    for title in SECTIONS_OF_FIGURES:
+        words = section(rest, title)
+        for name in NAMES:
+            words = words.replace(name, "")
+        numbers += re.findall(NUMBER, words)
+    return told + [f"where is {number} from? It needs a Quote" for number in numbers]
+
+
+def replaced(readme: str, quote: Quote, figure: str) -> str:
+    (match,) = found(quote, readme)
+    return readme[: match.start(1)] + figure + readme[match.end(1) :]
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, Any]:
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("there are no benchmarks beside these tests")
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+
+
+def test_the_readme_says_what_the_files_say(readme: str, files: dict[str, Any]) -> None:
+    assert complaints(readme, files) == []
+
+
+@pytest.mark.parametrize("quote", QUOTES, ids=QUOTE_NAMES)
+def test_another_figure_in_the_readme_is_noticed(
+    quote: Quote, readme: str, files: dict[str, Any]
+) -> None:
+    (match,) = found(quote, readme)
+    wrong = match[1][:-1] + str((int(match[1][-1]) + 1) % 10)
+    assert complaints(replaced(readme, quote, wrong), files)
+
+
+@pytest.mark.parametrize("quote", QUOTES, ids=QUOTE_NAMES)
+def test_another_figure_in_the_file_is_noticed(
+    quote: Quote, readme: str, files: dict[str, Any]
+) -> None:
+    changed = copy.deepcopy(files)
+    *keys, last = quote.place.split("/")
+    inner = changed[quote.source]
+    for key in keys:
+        inner = inner[key]
+    inner[last] = "9.9" if isinstance(inner[last], str) else inner[last] * 2
+    assert complaints(readme, changed)
+
+
+def test_a_figure_without_a_source_is_noticed(readme: str, files: dict[str, Any]) -> None:
+    heading = "\n## Fast\n"
+    for words in ("Twice 17.", "It is 40 times as fast."):
+        told = complaints(readme.replace(heading, f"{heading}\n{words}\n"), files)
+        assert any("where is" in line for line in told)
+    assert complaints(f"{readme}\nIt plays 900 events a second.\n", files)
