@@ -231,6 +231,8 @@ def _checkpoint(stored: StoredSettings, request: ReplayRequest) -> Path:
         try:
             description = read_description(place)
         except PerceiverMusicError:
+            if place in named:
+                raise
             continue
         if description.sha256 == stored.checkpoint_sha256:
             return place

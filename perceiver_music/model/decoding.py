@@ -154,6 +154,8 @@ def load_decoder(path: PathLike, *, device: str = "auto", decoder: str = "auto")
         except NotNative as error:
             reason = str(error)
     if decoder == "int8":
+        if load_library() is not None:
+            _torch(path, "cpu")  # what is wrong with the checkpoint itself is told as such
         raise UnavailableError(
             f"int8 is not possible here: {reason}",
             hint="Use --decoder auto; `python -m perceiver_music.model.native.compile` compiles "

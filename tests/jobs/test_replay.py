@@ -149,6 +149,15 @@ def replace_weights(checkpoint: Path, folder: Path) -> Path:
     return folder
 
 
+def test_a_damaged_checkpoint_that_was_named_is_what_is_told_of(
+    session: Session, checkpoint: str, tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "damaged")
+    (tmp_path / "damaged" / "checkpoint.json").write_bytes(b"{}")
+    with pytest.raises(InvalidInputError, match="damaged"):
+        again(made(session), str(tmp_path / "damaged"))
+
+
 def test_a_primer_too_large_to_travel_is_asked_for(
     session: Session, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

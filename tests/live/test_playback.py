@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import ModuleType
 
 import pytest
@@ -75,6 +76,25 @@ def test_silence_lets_go_of_keys_and_pedal(backend: ModuleType) -> None:
         hands.press(pitch, 80, 0.0)
     hands.move_pedal(100, 0.0)
     assert backend.sounding(backend.sent) == ({(3, 60), (3, 64)}, {3: 100})
+    hands.silence(1.0)
+    assert backend.sounding(backend.sent) == (set(), {})
+
+
+@pytest.mark.parametrize("fails_after", range(8))
+def test_a_message_that_is_refused_once_leaves_nothing_sounding(
+    backend: ModuleType, fails_after: int
+) -> None:
+    hands = Hands(open_output("one"))
+    backend.state["fails_after"] = fails_after
+    with suppress(PortGone):
+        hands.move_pedal(100, 0.0)
+        hands.press(60, 80, 0.0)
+        hands.press(60, 80, 0.0)
+        hands.release(60, 0.0)
+        hands.move_pedal(0, 0.0)
+    if backend.state["fails_after"] < 6:
+        hands.silence(0.5)
+    backend.state["fails_after"] = -1
     hands.silence(1.0)
     assert backend.sounding(backend.sent) == (set(), {})
 

@@ -28,6 +28,7 @@ from perceiver_music.model.native.weights import (
     NotNative,
     check_tensors,
     shape_of,
+    window_of,
 )
 
 Precision = Literal["int8", "fp32"]
@@ -105,7 +106,7 @@ class NativeDecoder:
         self.library = library
         self._shape = shape_of(config)
         check_tensors(tensors, self._shape)
-        self.context, self.latents = int(config["context"]), int(config["latents"])
+        self.context, self.latents = window_of(config)
         self.vocabulary_size = int(self._shape.vocabulary)
         self._prompt_ids: frozenset[int] = frozenset()
         if self._shape.events:

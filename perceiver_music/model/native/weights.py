@@ -91,6 +91,21 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     return shape
 
 
+def window_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """The context and the latents of a configuration.
+
+    Raises:
+        NotNative: they are none.
+    """
+    try:
+        context, latents = (int({**_NETWORK, **config}[name]) for name in ("context", "latents"))
+    except (TypeError, ValueError, OverflowError):
+        raise NotNative("no configuration of a Perceiver AR") from None
+    if not 2 <= latents <= context:
+        raise NotNative("a context that does not fit")
+    return context, latents
+
+
 def _check(shape: Shape, head_width: int) -> None:
     sizes = {"vocabulary": shape.vocabulary, "width": shape.width, "layers": shape.layers}
     sizes["head_width"] = head_width
@@ -152,6 +167,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
             raise NotNative("not a safetensors file")
         header = json.loads(data[8 : 8 + size])
         tensors: dict[str, Array] = {}
+        places: list[tuple[int, int]] = []
         for name, entry in header.items():
             if name == "__metadata__":
                 continue
@@ -159,9 +175,22 @@ def read_tensors(data: bytes) -> dict[str, Array]:
             dtype, shape = _DTYPES[entry["dtype"]], tuple(map(int, entry["shape"]))
             body = memoryview(data)[8 + size + start : 8 + size + end]
             tensors[name] = np.frombuffer(body, dtype).reshape(shape)
+            places.append((start, end))
+        _check_places(places, len(data) - 8 - size)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise NotNative("not a safetensors file that it reads") from None
     return tensors
+
+
+def _check_places(places: list[tuple[int, int]], size: int) -> None:
+    """As the format has it: tensors side by side from the first byte to the last, and no others."""
+    position = 0
+    for start, end in sorted(places):
+        if start != position or end < start:
+            raise NotNative("not a safetensors file")
+        position = end
+    if position != size:
+        raise NotNative("not a safetensors file")
 
 
 def check_tensors(tensors: Mapping[str, Array], shape: Shape) -> None:
