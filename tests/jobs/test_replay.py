@@ -12,7 +12,6 @@ import torch
 from perceiver_music.errors import (
     InvalidInputError,
     OutputExistsError,
-    PerceiverMusicError,
     UnavailableError,
 )
 from perceiver_music.generation.options import LengthOption, SamplingOptions
@@ -201,13 +200,16 @@ def test_what_cannot_be_replayed(session: Session, checkpoint: str) -> None:
         {"between_seconds": [1]},
         {"between_seconds": ["a", "b"]},
         {"kernel": 3},
+        {"decoder": "tor?h"},
+        {"device": "cpux"},
+        {"latents": 1_000_000},
     ],
     ids=str,
 )
 def test_damaged_settings_are_refused(
     session: Session, checkpoint: str, changes: dict[str, object]
 ) -> None:
-    with pytest.raises(PerceiverMusicError):
+    with pytest.raises(InvalidInputError):
         again(resettled(made(session), **changes), checkpoint)
     for text in ("", "[]", "{", "{}", "3"):
         with pytest.raises(InvalidInputError, match="damaged"):

@@ -13,7 +13,7 @@ from perceiver_music.live.hands import Hands
 from perceiver_music.live.playback import Playback
 from perceiver_music.live.port_stream import PortStream
 from perceiver_music.live.ports import PortGone, open_output
-from perceiver_music.live.tape import MAX_NOTES, Tape
+from perceiver_music.live.tape import MAX_NOTES, SHORTEST_US, Tape
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.event_reader import Event, EventReader
 
@@ -154,3 +154,11 @@ def test_a_tape_forgets_its_older_half_and_never_grows() -> None:
     assert tape._notes.nbytes == size
     last = tape.notes(MAX_NOTES + 1.0)[-1]
     assert (last["pitch"], last["end_us"] - last["start_us"]) == (7, 1_000_000)
+
+
+def test_a_key_let_go_at_once_has_sounded() -> None:
+    tape = Tape(0.0)
+    tape.press(60, 64, 1.0)
+    tape.release(60, 1.0)
+    notes = tape.notes(1.0)
+    assert (notes["start_us"][0], notes["end_us"][0]) == (1_000_000, 1_000_000 + SHORTEST_US)
