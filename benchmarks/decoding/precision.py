@@ -19,11 +19,11 @@ RESULTS = Path(__file__).with_name("precision.json")
 
 
 def nats_by_decoding(
-    loaded: LoadedDecoder, piece: npt.NDArray[np.int64]
+    loaded: LoadedDecoder, piece: npt.NDArray[np.int64], *, context: int | None = None
 ) -> npt.NDArray[np.float64]:
     """Nats of each token of a piece but its first, as a decode predicts them."""
     tokens = [int(token) for token in piece]
-    state = loaded.model.begin(tokens[:1])
+    state = loaded.model.begin(tokens[:1], context=context)
     found = []
     for token in tokens[1:]:
         logits = np.asarray(state.logits, dtype=np.float64)

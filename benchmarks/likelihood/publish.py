@@ -3,7 +3,8 @@
     python -m benchmarks.likelihood.publish runs/mine/checkpoint
 
 The weights stay as they are; name, metrics and model card are made from the checkpoint and from
-`results.json` beside this file, which must be of these very weights.
+`results.json` beside this file, which must be of these very weights. `legs.json` has the runs whose
+weights this one started from (`train --init`).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from perceiver_music.model.checkpoint_catalog import DEFAULT_NAME
 from perceiver_music.model.registry import name_of
 
 RESULTS = Path(__file__).resolve().with_name("results.json")
+LEGS = RESULTS.with_name("legs.json")
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 KEPT = ("recipe", "licence", "version")
 DATA = "maestro-v3.0.0"
+LEG = ("step", "loss_tokens", "train_seconds")
 
 CARD = """# {name}
 
@@ -34,8 +37,9 @@ what it makes as a pianist's.
   velocities; the pedal as longer notes.
 - **Data** MAESTRO v3.0.0, official split `train` ({train_events:,} events). Store sha256
   `{data_sha256}`.
-- **Training** recipe `{recipe}` (whole in `checkpoint.json`), {step:,} steps, {loss_tokens:,}
-  scored events ({passes:.2f} passes over the data), {hours:.1f} hours on two CPU cores in bf16.
+- **Training** {legs_text}{loss_tokens:,} scored events ({passes:.2f} passes over the data),
+  {hours:.1f} hours on two CPU cores. The last leg's recipe is in `checkpoint.json`, the others' in
+  `benchmarks/likelihood/legs.json`; recipe `{recipe}` is the same in one.
 - **Licence** {licence}, after the data; the code is Apache-2.0.
 
 ## Likelihood
@@ -68,6 +72,9 @@ def publish(source: Path) -> Path:
     metrics: dict[str, Any] = dict(fields["metrics"])
     for split, entry in scores.items():
         metrics |= {f"{split}_{key}": entry[key] for key in entry if key.startswith("nats_")}
+    legs = [*json.loads(LEGS.read_text()), {key: metrics[key] for key in LEG}]
+    metrics["legs"] = legs
+    steps, loss_tokens, seconds = (sum(leg[key] for leg in legs) for key in LEG)
     card = CARD.format(
         name=DEFAULT_NAME,
         architecture=name_of(loaded.model),
@@ -81,10 +88,10 @@ def publish(source: Path) -> Path:
         train_events=fields["data"]["events"]["train"],
         data_sha256=fields["data"]["sha256"],
         recipe=fields["recipe"]["name"],
-        step=metrics["step"],
-        loss_tokens=metrics["loss_tokens"],
-        passes=metrics["loss_tokens"] / fields["data"]["events"]["train"],
-        hours=metrics["train_seconds"] / 3600,
+        legs_text=f"{len(legs)} legs, {steps:,} steps, ",
+        loss_tokens=loss_tokens,
+        passes=loss_tokens / fields["data"]["events"]["train"],
+        hours=seconds / 3600,
         licence=fields["licence"],
         split_rows="\n".join(_row(name, entry) for name, entry in sorted(scores.items())),
         tables="".join(_table(name, e["rows"]) for name, e in results.items() if "rows" in e),

@@ -5,6 +5,7 @@ from __future__ import annotations
 DEVICES = ("auto", "cpu", "cuda", "mps")
 TOKENIZERS = ("maestro-performance-400", "pedal-performance-623")
 DECODERS = ("auto", "int8", "fp32", "torch")
+POLICIES = ("exact", "slide")
 
 
 def complete_device(incomplete: str) -> list[str]:
@@ -20,6 +21,11 @@ def complete_tokenizer(incomplete: str) -> list[str]:
 def complete_decoder(incomplete: str) -> list[str]:
     """Decoders that begin as typed."""
     return [name for name in DECODERS if name.startswith(incomplete)]
+
+
+def complete_policy(incomplete: str) -> list[str]:
+    """Policies that begin as typed."""
+    return [name for name in POLICIES if name.startswith(incomplete)]
 
 
 def complete_checkpoint(incomplete: str) -> list[str]:

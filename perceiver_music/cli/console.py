@@ -48,6 +48,14 @@ def _printable_character(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def _encoded(text: str) -> bytes:
+    """`text` as the file system spells it; signs that it cannot spell, such as bars, as UTF-8."""
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+
+
 class _ForgivingStream:
     """Standard error, whose own failure must never become ours."""
 
@@ -108,11 +116,11 @@ class Console:
 
     def line(self, text: str) -> None:
         """Prints one line of a result."""
-        self.binary(os.fsencode(text) + b"\n")
+        self.binary(_encoded(text) + b"\n")
 
     def lines(self, texts: Iterable[str]) -> None:
         """Prints many lines of a result at once."""
-        self.binary(b"".join(os.fsencode(text) + b"\n" for text in texts))
+        self.binary(b"".join(_encoded(text) + b"\n" for text in texts))
 
     def path(self, path: str | os.PathLike[str]) -> None:
         """Prints a path that was written, byte for byte as the file system has it."""

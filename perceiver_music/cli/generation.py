@@ -42,7 +42,7 @@ class GenerationCall:
         default_name: template of the outputs when `-o` gives none.
         length, ending, sampling: how much new music, and of which kind.
         window: fields of the job's request that say which part of a primer is used.
-        checkpoint, device, decoder, context, latents: what makes it.
+        checkpoint, device, decoder, policy, context, latents: what makes it.
         seed: None draws one.
         variations: items per input.
         output: the word after `-o`.
@@ -60,6 +60,7 @@ class GenerationCall:
     checkpoint: str | None
     device: str
     decoder: str
+    policy: str
     context: int | None
     latents: int | None
     seed: int | None
@@ -98,7 +99,7 @@ class _Variation:
 
 
 def run_generation(invocation: Invocation, call: GenerationCall) -> int:
-    """Makes every variation of every primer, one after the other; returns the exit code."""
+    """Makes every variation of every primer, in their order; returns the exit code."""
     console = invocation.console
     if call.stream:  # events and results share standard output, so both are JSON
         console.as_json = True
@@ -114,7 +115,7 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         session = _open_session(call)
         console.info(f"device: {session.device}")
         console.detail(f"decoder: {session.decoder}")
-        if call.variations > 1:
+        if not call.stream and call.port is None:
             _announce(call, session, variations)
     console.info(f"seed: {seed}")
     items = (
@@ -169,6 +170,7 @@ def _open_session(call: GenerationCall) -> Session:
         call.checkpoint,
         device=call.device,
         decoder=call.decoder,
+        policy=call.policy,
         context=call.context,
         latents=call.latents,
     )
@@ -237,7 +239,7 @@ def _request(call: GenerationCall, item: _Variation) -> ContinueRequest:
 
 
 def _announce(call: GenerationCall, session: Session, variations: Sequence[_Variation]) -> None:
-    """Has variations of one primer made together; what is wrong is told in an item's turn."""
+    """Has neighbours in the batch made together; what is wrong is told in an item's turn."""
     with contextlib.suppress(PerceiverMusicError):
         session.announce(
             [_request(call, item) for item in variations if _needs_work(item, call.existing)]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from perceiver_music.cli.completion import complete_decoder
+from perceiver_music.cli.completion import complete_decoder, complete_policy
 from perceiver_music.cli.lengths import Length, parse_length
 from perceiver_music.cli.options import OUTPUT_PANEL
 from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
@@ -91,6 +91,16 @@ Decoder = Annotated[
         help="How exactly the processor computes; auto takes int8, which is the fastest, and torch "
         "on a GPU.",
         autocompletion=complete_decoder,
+    ),
+]
+Policy = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        metavar="exact|slide",
+        help="slide forgets the oldest event for each new one, without computing the rest anew: "
+        "faster, at a small cost to every prediction.",
+        autocompletion=complete_policy,
     ),
 ]
 Render = Annotated[

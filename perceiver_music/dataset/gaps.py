@@ -23,8 +23,8 @@ def gap_window(
 ) -> tuple[Ids, int] | None:
     """A gap that ends about token `last` of a piece, put as `tokenizer.infilling` puts it.
 
-    The last latents lie on the middle; of one that is longer they lie somewhere in it. After the
-    gap comes a tenth to a half of what there is room for.
+    The last latents lie on the middle; of one that is longer they lie somewhere in it. After it
+    32 to 512 events are shown, up to half of what there is room for.
 
     Args:
         sequence: a whole piece, BOS and EOS included.
@@ -57,7 +57,7 @@ def gap_window(
         middle = middle[: int(rng.integers(scored, min(len(middle), longest_middle) + 1))]
     room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
     after = gap.after if high < len(sequence) - 2 else np.append(gap.after, v.EOS)
-    after = after[: int(room * (0.1 + 0.4 * rng.random()))]
+    after = after[: min(room // 2, round(32 * 16 ** rng.random()))]
     before = gap.before if low else np.append(v.BOS, gap.before)
     before = before[max(0, len(before) - (room - len(after))) :]
     window = np.concatenate((prompt_ids(before, after, gap.num_steps), middle))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -32,8 +33,17 @@ VERSION: Final = 1
 _HEAD = struct.Struct("<8sII")
 _DIGEST_BYTES = 32
 _LONG = 255
+_NUM_PITCHES = 128
 _LEVEL = 6
 _MAX_BYTES = 256 << 20
+_LEAST_INFLATED_BYTES = 4 << 20
+_MOST_INFLATED = 16
+"""Times the file's size that a part may have when it is inflated; all of MAESTRO's have twice."""
+_LIES = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError),
+    *(zlib.error, RecursionError),
+)
+"""What it may come to when an index does not describe its own contents."""
 _MAKE_AGAIN = "Make it again: `perceiver-music check --build-index --data STORE`."
 
 
@@ -112,7 +122,7 @@ def read_passages(path: PathLike) -> TrainingPassages:
         raise InvalidInputError("is damaged or cut short", path=path, hint=_MAKE_AGAIN)
     try:
         return _parsed(data, head_size)
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error, RecursionError) as error:
+    except _LIES as error:
         raise InvalidInputError(
             "is an index that does not describe its own contents", path=path, hint=_MAKE_AGAIN
         ) from error
@@ -120,16 +130,18 @@ def read_passages(path: PathLike) -> TrainingPassages:
 
 def _parsed(data: bytes, head_size: int) -> TrainingPassages:
     offset = _HEAD.size + head_size
-    description = json.loads(zlib.decompress(data[_HEAD.size : offset]))
+    most = _LEAST_INFLATED_BYTES + _MOST_INFLATED * len(data)
+    description = json.loads(_inflated(data[_HEAD.size : offset], most))
+    _check(description)
     parts = []
     for size in description["sizes"]:
-        parts.append(zlib.decompress(data[offset : offset + size]))
+        parts.append(_inflated(data[offset : offset + size], most))
         offset += size
-    first_note = np.cumsum([0, *description["notes"]])
     short = np.frombuffer(parts[1], np.uint8)
     pieces = tuple(description["pieces"])
-    if not len(pieces) == len(description["notes"]) or not len(short) == first_note[-1]:
-        raise ValueError("notes and pieces do not agree")
+    _demand(len(pieces) == len(description["notes"]))
+    _demand(0 < len(short) == len(parts[0]) == sum(description["notes"]))
+    first_note = np.cumsum([0, *description["notes"]])
     gaps = short.astype(np.int32)
     gaps[short == _LONG] = np.frombuffer(parts[2], "<i4")
     onset = np.cumsum(gaps, dtype=np.int32)
@@ -141,6 +153,7 @@ def _parsed(data: bytes, head_size: int) -> TrainingPassages:
         step=(onset - before).astype(np.int32),
         first_note=first_note,
     )
+    _demand(text.pitch.max() < _NUM_PITCHES and text.step.min() >= 0)
     return TrainingPassages(
         text=text,
         pieces=pieces,
@@ -148,3 +161,38 @@ def _parsed(data: bytes, head_size: int) -> TrainingPassages:
         unseen=tuple(description["unseen"]),
         about=description["about"],
     )
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    inflater = zlib.decompressobj()
+    inflated = inflater.decompress(data, most)
+    _demand(inflater.eof)
+    return inflated
+
+
+def _check(description: dict[str, Any]) -> None:
+    """Prove that the parts of a description are of the kinds that `check` counts on.
+
+    Raises: one of `_LIES`.
+    """
+    sizes, notes = description["sizes"], description["notes"]
+    _demand(len(sizes) == 3 and all(type(size) is int and size > 0 for size in sizes))
+    _demand(all(type(number) is int and number >= 0 for number in notes))
+    for piece in description["pieces"]:
+        _demand(all(isinstance(piece[name], str) for name in ("title", "composer", "path")))
+    for found in description["ranges"].values():
+        for numbers in found if isinstance(found[0], list) else [found]:
+            _demand(len(numbers) == 3 and all(map(_is_number, numbers)))
+    for row in description["unseen"]:
+        _demand(row["notes"] > 0)
+        _demand(all(_is_number(row[name]) for name in ("notes", "median", "p95", "longest")))
+    _demand(isinstance(description["about"], dict))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _demand(holds: object) -> None:
+    if not holds:
+        raise ValueError("an index that does not describe its own contents")

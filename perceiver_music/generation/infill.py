@@ -29,7 +29,9 @@ _DENSER = 1.5
 """The middle may become so much denser than what is around it before anything must be forgotten."""
 _LARGEST_MIDDLE = 0.75
 _SHARE_AFTER, _LARGEST_SHARE_AFTER = 0.3, 0.5
-"""Of the room around the middle: training drew from 0.1 to 0.5 (`dataset.gaps`)."""
+"""Of the room around the middle."""
+MOST_AFTER: Final = 128
+"""More of what comes after helps a bundled checkpoint no further (docs/lab-book.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +103,11 @@ def gap_opening(performance: Performance, gap: Window, *, context: int) -> GapOp
 def share_room(before: Ids, after: Ids, room: int) -> tuple[Ids, Ids]:
     """The end of `before` and the beginning of `after` that fit together.
 
-    What comes after gets 0.3 of the room, up to 0.5 where what came before leaves it.
+    What comes after gets 0.3 of the room, up to 0.5 where what came before leaves it, and never
+    more than `MOST_AFTER` events.
     """
     free = min(room - len(before), int(room * _LARGEST_SHARE_AFTER))
-    after = after[: max(int(room * _SHARE_AFTER), free)]
+    after = after[: min(MOST_AFTER, max(int(room * _SHARE_AFTER), free))]
     return before[max(0, len(before) - (room - len(after))) :], after
 
 

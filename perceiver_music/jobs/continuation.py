@@ -7,12 +7,13 @@ nothing but its own seed, index, primer, options and checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music import __version__
 from perceiver_music.errors import UsageError
 from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
+from perceiver_music.jobs.company import Company, Made, Planned
 from perceiver_music.jobs.continuation_plan import Plan, performance_of, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
@@ -22,7 +23,6 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.jobs.siblings import Made, Siblings
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 
@@ -43,7 +43,7 @@ class Session:
         self._loaded = loaded
         self.context = context
         self.latents = latents
-        self._siblings = Siblings()
+        self._company = Company()
 
     @property
     def loaded(self) -> LoadedDecoder:
@@ -76,11 +76,11 @@ class Session:
         )
 
     def announce(self, requests: Sequence[ContinueRequest]) -> None:
-        """Say what `run` will be asked for: variations of one primer are then decoded together.
+        """Say what `run` will be asked for, in this order: it is then decoded together.
 
         Each is the same piece as alone; they are only made sooner.
         """
-        self._siblings.announce(requests)
+        self._company.announce(requests)
 
     def run(
         self,
@@ -105,10 +105,27 @@ class Session:
             StorageError: reading or writing failed.
             NonFiniteError: the model's prediction is not a number.
         """
-        planned = plan(request, self._loaded.description, context=self.context, warn=warn)
+        made = self._company.take(request)
+        planned = self._plan(request) if made is None else made.planned
+        for warning in planned.warnings:
+            warn(warning)
         if request.output is not None:
             probe_output(request.output, overwrite=request.overwrite)
-        music, decode_seconds = self._decode(planned, on_progress, stream)
+        if made is None:
+            made = self._decode(planned, on_progress, stream)
+        return self._keep(made)
+
+    def _plan(self, request: ContinueRequest) -> Planned:
+        warnings: list[str] = []
+        planned = plan(
+            request, self._loaded.description, context=self.context, warn=warnings.append
+        )
+        return Planned(plan=planned, warnings=tuple(warnings))
+
+    def _keep(self, made: Made) -> ContinueResult:
+        """Write the file, unless its bytes are wanted alone."""
+        planned, music = made.planned.plan, made.music
+        request = planned.request
         data = self._with_settings(planned, planned.as_midi(music))
         if request.output is not None:
             write_bytes_atomically(request.output, data, overwrite=request.overwrite)
@@ -127,53 +144,53 @@ class Session:
             sampling=request.sampling,
             context=self.context,
             latents=self.latents,
-            events_per_second=len(music.ids) / max(decode_seconds, 1e-9),
+            events_per_second=len(music.ids) / max(made.seconds, 1e-9),
             midi=data,
             between_seconds=request.between_seconds,
         )
 
     def _decode(
         self,
-        planned: Plan,
+        planned: Planned,
         on_progress: ProgressCallback,
         stream: EventSink | None,
     ) -> Made:
+        def report(music: Continuation) -> None:
+            if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
+                on_progress(_progress(music, planned.plan.limits))
+
+        if stream is None:
+            others = self._company.after(planned.plan.request, self._plan)
+            return self._company.make(
+                [planned, *others],
+                self._loaded.model,
+                context=self.context,
+                latents=self.latents,
+                on_music=report,
+            )
+        return self._stream(planned, report, stream)
+
+    def _stream(
+        self, planned: Planned, report: Callable[[Continuation], None], stream: EventSink
+    ) -> Made:
+        """Alone, each event given away as soon as it is drawn."""
         from perceiver_music.generation.continuation import continue_events
         from perceiver_music.generation.sampling import variation_rng
 
-        request = planned.request
-        together = self._siblings.of(request)
-        if stream is None and (brought := self._siblings.take(request)) is not None:
-            return brought
-        if stream is None and len(together) > 1:
-            return self._siblings.make(
-                together,
-                self._loaded.model,
-                planned.opening,
-                planned.limits,
-                context=self.context,
-                latents=self.latents,
-                on_music=lambda music: self._report(music, planned, on_progress),
-            )
+        own, request = planned.plan, planned.plan.request
         growing = continue_events(
             self._loaded.model,
-            planned.opening,
-            limits=planned.limits,
+            own.opening,
+            limits=own.limits,
             sampling=request.sampling,
             rng=variation_rng(request.seed, request.index),
             context=self.context,
             latents=self.latents,
         )
-        if stream is not None:
-            growing = streamed(growing, planned.opening, stream)
         started = time.perf_counter()
-        for music in growing:
-            self._report(music, planned, on_progress)
-        return Made(music, time.perf_counter() - started)
-
-    def _report(self, music: Continuation, planned: Plan, on_progress: ProgressCallback) -> None:
-        if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
-            on_progress(_progress(music, planned.limits))
+        for music in streamed(growing, own.opening, stream):
+            report(music)
+        return Made(planned=planned, music=music, seconds=time.perf_counter() - started)
 
     def _with_settings(self, planned: Plan, midi: bytes) -> bytes:
         """The file with all that decided it, for a later replay."""
@@ -202,6 +219,7 @@ def open_session(
     *,
     device: str = "auto",
     decoder: str = "auto",
+    policy: str = "exact",
     context: int | None = None,
     latents: int | None = None,
 ) -> Session:
@@ -211,18 +229,21 @@ def open_session(
         checkpoint: name or folder; None is the bundled one.
         device: see `model.decoding.load_decoder`.
         decoder: the same.
+        policy: the same.
         context: the most events a prediction sees; None for the checkpoint's own.
         latents: how many go through the stack; None for the checkpoint's own.
 
     Raises:
-        UsageError: context and latents do not fit together.
+        UsageError: context and latents do not fit together, or there is no such policy.
         InvalidInputError: there is no such checkpoint, or it is damaged.
         UnavailableError: no such device, no such decoder here, or no bundled checkpoint.
     """
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
     from perceiver_music.model.decoding import load_decoder
 
-    loaded = load_decoder(resolve_checkpoint(checkpoint), device=device, decoder=decoder)
+    loaded = load_decoder(
+        resolve_checkpoint(checkpoint), device=device, decoder=decoder, policy=policy
+    )
     context = loaded.context if context is None else context
     latents = min(loaded.latents, context) if latents is None else latents
     if not 2 <= latents <= context:

@@ -43,7 +43,7 @@ class DuetRequest:
         through: play on the output what the player plays, too.
         seed: with the answer's number, decides its draws; None draws one.
         sampling: how events are drawn.
-        checkpoint, device, context, latents: what answers.
+        checkpoint, device, decoder, context, latents: what answers.
     """
 
     input_port: str | None = None
@@ -59,6 +59,7 @@ class DuetRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     checkpoint: str | None = None
     device: str = "auto"
+    decoder: str = "auto"
     context: int | None = None
     latents: int | None = None
 
@@ -107,13 +108,13 @@ class DuetCallbacks:
     """Told of what happens meanwhile.
 
     Attributes:
-        on_ready: the seed, when the first note may come.
+        on_ready: the device and the seed, when the first note may come.
         on_turn: `listening` or `answering`, whenever that changes.
         on_saved: the file, as soon as the conversation is in it.
         warn: what is odd.
     """
 
-    on_ready: Callable[[int], None] = lambda _: None
+    on_ready: Callable[[str, int], None] = lambda _device, _seed: None
     on_turn: Callable[[str], None] = lambda _: None
     on_saved: Callable[[Path], None] = lambda _: None
     warn: WarningCallback = no_warning
@@ -158,7 +159,7 @@ def run(request: DuetRequest, callbacks: DuetCallbacks | None = None) -> DuetRes
         source, output = _open(request, clock, callbacks.warn, stack)
         machine = _Machine(request)
         machine.warm_up()
-        callbacks.on_ready(machine.seed)
+        callbacks.on_ready(machine.loaded.device, machine.seed)
         duet = Duet(source, output, options, now=clock.now(), on_turn=callbacks.on_turn)
         try:
             if isinstance(clock, FreeClock):
@@ -251,6 +252,7 @@ class _Machine:
         session = open_session(
             request.checkpoint,
             device=request.device,
+            decoder=request.decoder,
             context=request.context,
             latents=request.latents,
         )

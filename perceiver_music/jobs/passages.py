@@ -257,14 +257,15 @@ def build(
         "source": str(trained_on.get("name", "")),
         "licence": description.fields["licence"],
     }
+    others = {name: e for name, e in description.fields["files"].items() if name != INDEX_FILE}
+    fields = {**description.fields, "format": FORMAT, "files": others}
+    if others != description.fields["files"]:
+        # A table that still tells the old index's checksum would condemn the whole checkpoint, if
+        # this ended between the two.
+        write_bytes_atomically(description.path / DESCRIPTION_FILE, sealed(fields), overwrite=True)
     write_passages(path, replace(passages, about=about), overwrite=overwrite)
     size = path.stat().st_size
-    fields = dict(description.fields)
-    fields["files"] = {
-        **fields["files"],
-        INDEX_FILE: {"bytes": size, "sha256": sha256_of_file(path)},
-    }
-    fields["format"] = FORMAT
+    fields["files"] = {**others, INDEX_FILE: {"bytes": size, "sha256": sha256_of_file(path)}}
     write_bytes_atomically(description.path / DESCRIPTION_FILE, sealed(fields), overwrite=True)
     return BuildResult(
         output=str(path),

@@ -14,7 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from perceiver_music.errors import InvalidInputError, PerceiverMusicError, UnavailableError
+from perceiver_music.errors import (
+    InvalidInputError,
+    PerceiverMusicError,
+    UnavailableError,
+    UsageError,
+)
 from perceiver_music.files import probe_output, read_bytes, sha256_of_bytes, write_bytes_atomically
 from perceiver_music.jobs.progress import (
     ProgressCallback,
@@ -209,13 +214,23 @@ def _primer(embedded: Embedded, stored: StoredSettings, request: ReplayRequest) 
 def _session(stored: StoredSettings, request: ReplayRequest) -> Session:
     from perceiver_music.jobs.continuation import open_session
 
-    return open_session(
-        os.fspath(_checkpoint(stored, request)),
-        device=stored.compute.device,
-        decoder=stored.compute.decoder.removeprefix("native "),
-        context=stored.compute.context,
-        latents=stored.compute.latents,
-    )
+    compute = stored.compute
+    checkpoint = os.fspath(_checkpoint(stored, request))
+    try:
+        return open_session(
+            checkpoint,
+            device=compute.device,
+            decoder=compute.decoder.removeprefix("native "),
+            context=compute.context,
+            latents=compute.latents,
+            policy=compute.policy,
+        )
+    except UsageError as error:  # the words are the file's, not the user's
+        raise InvalidInputError(
+            f"stores settings that cannot be: {error.message}",
+            path=request.input_name,
+            hint="The file has been changed since it was made.",
+        ) from None
 
 
 def _checkpoint(stored: StoredSettings, request: ReplayRequest) -> Path:
@@ -231,6 +246,8 @@ def _checkpoint(stored: StoredSettings, request: ReplayRequest) -> Path:
         try:
             description = read_description(place)
         except PerceiverMusicError:
+            if place in named:
+                raise
             continue
         if description.sha256 == stored.checkpoint_sha256:
             return place

@@ -37,6 +37,7 @@ class ComputeSettings:
         kernel: the code for the processor that ran, or the name of the GPU.
         threads: how many computed one event.
         context, latents: what each prediction saw.
+        policy: `exact` or `slide` (`model.base`).
     """
 
     version: str
@@ -47,14 +48,22 @@ class ComputeSettings:
     threads: int
     context: int
     latents: int
+    policy: str = "exact"
 
     def __post_init__(self) -> None:
         numbers = (self.threads, self.context, self.latents)
-        words = (self.version, self.decoder, self.torch or "", self.device, self.kernel)
+        words = (
+            self.version,
+            self.decoder,
+            self.torch or "",
+            self.device,
+            self.kernel,
+            self.policy,
+        )
         if not all(isinstance(n, int) and n >= 1 for n in numbers) or self.threads > _MOST_THREADS:
             raise ValueError("threads, context and latents are numbers from 1")
         if not all(isinstance(word, str) for word in words):
-            raise ValueError("version, decoder, torch, device and kernel are names")
+            raise ValueError("version, decoder, torch, device, kernel and policy are names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +115,8 @@ class StoredSettings:
                     path=name,
                     hint="Use the version of perceiver-music that made it.",
                 )
-            compute = {each.name: parts[each.name] for each in fields(ComputeSettings)}
+            known = {"policy": "exact", **parts}  # it came later than the rest
+            compute = {each.name: known[each.name] for each in fields(ComputeSettings)}
             own = {
                 each.name: parts[each.name]
                 for each in fields(cls)

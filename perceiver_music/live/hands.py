@@ -17,6 +17,9 @@ _ALL_NOTES_OFF = 123
 class Hands:
     """Keys and pedal of one channel of a port.
 
+    A key counts as down until its release has been sent: a port that refuses one message is not
+    always gone, and what it still sounds must be let go of at the end.
+
     Args:
         port: where to play; None plays to nobody.
         channel: of the messages.
@@ -52,17 +55,18 @@ class Hands:
     def release(self, pitch: int, now: float) -> None:
         """Let go of a key that is down."""
         if pitch in self._keys:
-            self._keys.discard(pitch)
             if self._tape is not None:
                 self._tape.release(pitch, now)
             self._send("note_off", note=pitch, velocity=64)
+            self._keys.discard(pitch)
 
     def move_pedal(self, value: int, now: float) -> None:
         """Put the sustain pedal where it should stand."""
-        self._pedal = value
+        self._pedal = value or self._pedal
         if self._tape is not None:
             self._tape.move_pedal(value, now)
         self._send("control_change", control=SUSTAIN_PEDAL, value=value)
+        self._pedal = value
 
     def silence(self, now: float) -> None:
         """Let go of everything; where the port is gone, at least of what we think is down."""

@@ -18,6 +18,8 @@ from perceiver_music.music.performance import (
 MAX_NOTES: Final = 100_000
 """About three hours of dense playing; then the older half is forgotten."""
 MAX_MOVES: Final = 200_000
+SHORTEST_US: Final = 2_000
+"""A key that is struck and let go within one look at the ports sounded for about so long."""
 
 
 class Tape:
@@ -62,7 +64,7 @@ class Tape:
         """A key comes up, if it was down."""
         row = self._down.pop(pitch, None)
         if row is not None:
-            self._notes["end_us"][row] = max(self._us(now), int(self._notes["start_us"][row]))
+            self._notes["end_us"][row] = self._end_us(row, now)
 
     def move_pedal(self, value: int, now: float) -> None:
         """The sustain pedal moves."""
@@ -85,7 +87,7 @@ class Tape:
         notes = self._notes[first : self._num_notes].copy()
         for row in self._down.values():
             if row >= first:
-                notes["end_us"][row - first] = max(self._us(now), int(self._notes["start_us"][row]))
+                notes["end_us"][row - first] = self._end_us(row, now)
         return notes
 
     def moves(self, now: float) -> PedalArray:
@@ -99,6 +101,9 @@ class Tape:
     def performance(self, now: float) -> Performance:
         """All that is on the tape."""
         return Performance(self.notes(now), self.moves(now))
+
+    def _end_us(self, row: int, now: float) -> int:
+        return max(self._us(now), int(self._notes["start_us"][row]) + SHORTEST_US)
 
     def _us(self, now: float) -> int:
         return max(0, round((now - self._start) * MICROSECONDS))

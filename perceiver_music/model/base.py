@@ -1,9 +1,9 @@
 """What every model promises: score a window, and decode event by event.
 
 A decode's state is opaque to its user. The policies are the same for all models. *Exact*: the last
-positions (*latents*) grow from half of the allowed number to all of it, then the state is rebuilt at
-half (*re-anchored*). The start of the context moves only then, so that cached keys stay exact and
-every latent depends only on latents that training has shown it (arXiv 2202.07765, appendix E.3).
+positions (*latents*) grow from half of the allowed number to all of it, then the state is rebuilt
+at half (*re-anchored*). The start of the context moves only then, so that cached keys stay exact
+and every latent depends only on latents that training has shown it (arXiv 2202.07765, E.3).
 *Slide*: once latents, and context, are as many as allowed, each new one takes the place of the
 oldest, and nothing is ever rebuilt. What a latent's keys and values were made of stays in them, so
 predictions depend a little on what was forgotten; benchmarks/decoding says what that costs.

@@ -150,8 +150,11 @@ def _network_for(
     layers = config.get("num_layers")
     if isinstance(layers, int) and layers > len(tensors):
         raise refused(description.path, _NO_FIT)
-    with torch.device("meta"):  # shapes without memory: a configuration may ask for any amount
-        outline = build_from_config(architecture, config)
+    try:
+        with torch.device("meta"):  # shapes without memory: a configuration may ask for any amount
+            outline = build_from_config(architecture, config)
+    except RuntimeError:  # more than can be counted
+        raise refused(description.path, _NO_FIT) from None
     if outline.vocabulary_size != get_tokenizer(description.tokenizer_name).vocabulary_size:
         raise refused(description.path, "its model has another number of ids than its vocabulary")
     if outline.num_parameters > sum(tensor.numel() for tensor in tensors.values()):

@@ -18,13 +18,13 @@ class ContextTable:
     """What a context's keys and values are made of.
 
     Attributes:
-        keys: of every token id and then, if keys know their neighbours, of every neighbour; a
+        keys: of every context id and then, if keys know their neighbours, of every neighbour; a
             position's are added up, then normed and rotated.
-        values: of every token id.
+        values: of every context id.
     """
 
     keys: Float[Tensor, "rows width"]
-    values: Float[Tensor, "vocabulary width"]
+    values: Float[Tensor, "ids width"]
 
 
 class CrossBlock(nn.Module):
@@ -44,8 +44,8 @@ class CrossBlock(nn.Module):
         self.mlp = MLP(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def context_table(self, embeddings: Float[Tensor, "vocabulary width"]) -> ContextTable:
-        """The table for these embeddings of all token ids."""
+    def context_table(self, embeddings: Float[Tensor, "ids width"]) -> ContextTable:
+        """The table for these embeddings of all that a context is made of."""
         normed = self.context_norm(embeddings)
         keys, values = self.attention.key(normed), self.attention.value(normed)
         if self.neighbours is not None:
@@ -55,21 +55,21 @@ class CrossBlock(nn.Module):
     def lookup(
         self,
         table: ContextTable,
-        tokens: Int[Tensor, "batch length"],
+        ids: Int[Tensor, "batch length"],
         angles: tuple[Tensor, Tensor],
         neighbours: Int[Tensor, "batch length 3"] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Rotated keys, and values, of `tokens`: each `[batch, heads, length, head_width]`."""
+        """Rotated keys, and values, of `ids`: each `[batch, heads, length, head_width]`."""
         attention = self.attention
         if self.neighbours is None:
-            key = F.embedding(tokens, table.keys)
+            key = F.embedding(ids, table.keys)
         else:
             assert neighbours is not None
             rows = self.neighbours.rows(neighbours) + len(table.values)
-            bags = torch.cat((tokens[..., None], rows), dim=-1).flatten(0, 1)
-            key = F.embedding_bag(bags, table.keys, mode="sum").unflatten(0, tokens.shape)
+            bags = torch.cat((ids[..., None], rows), dim=-1).flatten(0, 1)
+            key = F.embedding_bag(bags, table.keys, mode="sum").unflatten(0, ids.shape)
         key = attention.rotate_heads(key.to(table.values.dtype), angles)
-        return key, attention.split_heads(F.embedding(tokens, table.values))
+        return key, attention.split_heads(F.embedding(ids, table.values))
 
     def forward(
         self,

@@ -164,6 +164,8 @@ def load_decoder(
         except NotNative as error:
             reason = str(error)
     if decoder == "int8":
+        if load_library() is not None:
+            _torch(path, "cpu", policy)  # what is wrong with the checkpoint itself is told as such
         raise UnavailableError(
             f"int8 is not possible here: {reason}",
             hint="Use --decoder auto; `python -m perceiver_music.model.native.compile` compiles "

@@ -26,12 +26,12 @@ def rms_normalize(
         x: any vectors.
         dtype: of the result; that of `x` if None.
     """
-    return _RMSNormalize.apply(x, dtype or x.dtype)
+    return _apply(_RMSNormalize, x, dtype or x.dtype)
 
 
 def squared_relu(x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
     """`max(x, 0) ** 2` (arXiv 2109.08668)."""
-    return _SquaredReLU.apply(x)
+    return _apply(_SquaredReLU, x)
 
 
 def turn(
@@ -40,7 +40,7 @@ def turn(
     sin: Float[Tensor, "*#batch pairs"],
 ) -> Float[Tensor, "*batch width"]:
     """Turn channel pairs `(i, i + pairs)` of every vector by their angles; the rest stays."""
-    return _Turn.apply(x, cos, sin)
+    return _apply(_Turn, x, cos, sin)
 
 
 def normalize_and_turn(
@@ -49,7 +49,7 @@ def normalize_and_turn(
     sin: Float[Tensor, "*#batch pairs"],
 ) -> Float[Tensor, "*batch width"]:
     """`turn` of `rms_normalize`, in fewer passes over memory: a long context's keys are large."""
-    return _NormalizeAndTurn.apply(x, cos, sin)
+    return _apply(_NormalizeAndTurn, x, cos, sin)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
@@ -71,6 +71,22 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         return rms_normalize(x, compute_dtype(x) if self.before_product else None)
+
+
+class _Nothing:
+    """Where a forward pass puts what a backward pass would need, when none will follow."""
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Forget them."""
+
+
+def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
+    """The function; without a gradient to come as plain operations, a third of the price of one
+    vector.
+    """
+    if torch.is_grad_enabled():
+        return function.apply(*arguments)
+    return function.forward(_Nothing(), *arguments)
 
 
 class _RMSNormalize(torch.autograd.Function):

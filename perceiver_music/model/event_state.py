@@ -43,6 +43,7 @@ class EventState:
         number, time: `[batch, positions]`: where each position stands in the music: events and
             steps since the start of the window. See `event_state` for those of a prompt.
         neighbours: `[batch, positions, 3]`: see `neighbours`.
+        is_after_gap: `[batch, positions]`: SUFFIX of a prompt, and what follows the gap.
     """
 
     keys: Float[Tensor, "batch latents pitch terms"]
@@ -51,6 +52,7 @@ class EventState:
     number: Int[Tensor, "batch positions"]
     time: Int[Tensor, "batch positions"]
     neighbours: Int[Tensor, "batch positions 3"]
+    is_after_gap: Bool[Tensor, "batch positions"]
 
 
 def event_state(
@@ -92,6 +94,7 @@ def event_state(
         number=number,
         time=place_time,
         neighbours=around,
+        is_after_gap=prompt.is_after,
     )
 
 
@@ -101,7 +104,8 @@ class _PromptCount:
     Attributes:
         num_suffixes, num_middles: SUFFIXes and MIDDLEs up to each token.
         num_lasts: tokens after a MIDDLE that can end a length: all but the longest shift.
-        is_prompt, is_after: whether each token is one; whether it is SUFFIX or what follows the gap.
+        is_prompt: whether each token is one.
+        is_after: whether each token is SUFFIX or follows the gap.
     """
 
     def __init__(self, tokens: Tensor, layout: EventLayout) -> None:
@@ -222,6 +226,7 @@ class EventTracker:
             number=torch.tensor([[self._number]], device=device),
             time=torch.tensor([[self._time]], device=device),
             neighbours=torch.tensor([[self._neighbours]], device=device),
+            is_after_gap=torch.zeros(1, 1, dtype=torch.bool, device=device),
         )
 
 

@@ -52,6 +52,8 @@ class PerceiverARConfig:
         events: which ids are which events, for the counted state (`event_state`); None for a
             model that sees nothing but tokens.
         neighbour_keys: the context's keys know what stands before each token (`neighbours`).
+        gap_embeddings: in the context what follows the gap of an infilling prompt has embeddings
+            of its own, learned as a difference to the plain ones, so that it is not taken for past.
     """
 
     vocabulary_size: int
@@ -64,10 +66,14 @@ class PerceiverARConfig:
     logit_soft_cap: float | None = 15.0
     events: EventLayout | None = None
     neighbour_keys: bool = False
+    gap_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        if self.events is None and (self.block.time_rotary_fraction or self.neighbour_keys):
-            raise ValueError("time_rotary_fraction and neighbour_keys are of events: count them")
+        of_events = (self.block.time_rotary_fraction, self.neighbour_keys, self.gap_embeddings)
+        if self.events is None and any(of_events):
+            raise ValueError(
+                "time_rotary_fraction, neighbour_keys and gap_embeddings are of events: count them"
+            )
         if not 2 <= self.latents <= self.context:
             raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
         if self.vocabulary_size < 1 or self.num_layers < 1:
@@ -119,6 +125,10 @@ class PerceiverAR(SequenceModel):
         if config.previous_token:
             self.previous = nn.Embedding(config.vocabulary_size, width)
             nn.init.zeros_(self.previous.weight)
+        self.after_gap = None
+        if config.gap_embeddings:
+            self.after_gap = nn.Embedding(config.vocabulary_size, width)
+            nn.init.zeros_(self.after_gap.weight)
         self.embedding_norm: nn.Module = nn.Identity()
         self.query_projection = None
         if config.block.norm == "rms":
@@ -169,7 +179,10 @@ class PerceiverAR(SequenceModel):
         return self._logits(x, events)
 
     def _context_table(self) -> ContextTable:
-        return self.cross.context_table(self.embedding_norm(self.embedding.weight))
+        embeddings = self.embedding.weight
+        if self.after_gap is not None:
+            embeddings = torch.cat((embeddings, embeddings + self.after_gap.weight))
+        return self.cross.context_table(self.embedding_norm(embeddings))
 
     def _context(
         self,
@@ -179,6 +192,8 @@ class PerceiverAR(SequenceModel):
         events: EventState | None,
     ) -> tuple[Tensor, Tensor]:
         neighbours = None if events is None else events.neighbours
+        if self.after_gap is not None and events is not None:
+            tokens = tokens + self.vocabulary_size * events.is_after_gap
         return self.cross.lookup(table, tokens, angles, neighbours)
 
     def _count(

@@ -94,7 +94,16 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
             hint="Start all of them again with --resume.",
         ) from error
     finally:
+        _left.append(dist.group.WORLD)
         dist.destroy_process_group()
+
+
+_left: list[object] = []
+"""Handles of the groups that were left, for whoever lets go of a group last waits for its threads.
+
+Such a thread may need the interpreter's lock to drop a tensor. Python's handle waits without that
+lock; DistributedDataParallel, which outlives the group here, waits with it, sometimes for ever.
+"""
 
 
 @contextmanager

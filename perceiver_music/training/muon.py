@@ -10,7 +10,6 @@ all over all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -49,10 +48,8 @@ class Muon(torch.optim.Optimizer):
         self._ranks = ranks or Ranks()
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """Update every matrix that has a gradient."""
-        if closure is not None:
-            raise ValueError("Muon takes no closure")
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every matrix that has a gradient. There is no closure to call."""
         for group in self.param_groups:
             matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
             updates = [self._momentum(matrix, group["momentum"]) for matrix in matrices]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from typing import TYPE_CHECKING
 
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule
 
 if TYPE_CHECKING:
-    from PIL import ImageDraw
+    from PIL import ImageDraw, ImageFont
 
 SCALE = 2.0
 """Pixels a unit: 3,200 wide, which prints 27 cm at 300 dots an inch."""
 _OVERSAMPLING = 2
 _MOST_PIXELS = 120_000_000
+_PLAIN = {"♯": "#", "♭": "b", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe"}
+_PLAIN |= {"Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "\u2013": "-", "\u2014": "-"}
+_PLAIN |= {"\u2019": "'"}
+_NO_SIGN = "\uffff"
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
@@ -68,14 +73,18 @@ def _label(draw: ImageDraw.ImageDraw, label: Label, scale: float) -> None:
     font = ImageFont.load_default(size=label.size * scale)
     draw.text(
         (label.x * scale, label.y * scale),
-        _drawable(label.text),
+        _drawable(label.text, font),
         fill=label.colour,
         font=font,
         anchor=_ANCHORS[label.anchor],
     )
 
 
-def _drawable(text: str) -> str:
-    """Pillow's own font knows Latin letters; the signs of a title that it lacks are told apart."""
-    known = text.replace("♯", "#").replace("♭", "b")
-    return "".join(c if ord(c) < 0x250 and c.isprintable() else "?" for c in known)
+def _drawable(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text in signs that the font has: Pillow's own has no accents, and few signs but ASCII."""
+    plain = "".join(_PLAIN.get(c, c) for c in text)
+    letters = (c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    missing = bytes(font.getmask(_NO_SIGN))
+    return "".join(
+        c if c.isprintable() and bytes(font.getmask(c)) != missing else "?" for c in letters
+    )

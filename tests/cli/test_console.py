@@ -119,6 +119,15 @@ def test_a_path_is_printed_as_the_file_system_has_it(
     assert capfdbinary.readouterr().out == b"caf\xe9.mid\n"
 
 
+def test_what_the_locale_cannot_spell_is_printed_as_utf_8(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.fsencode", lambda text: text.encode("ascii", "surrogateescape"))
+    Console().line("2.5 █")
+    Console().lines(["a", "█"])
+    assert capfdbinary.readouterr().out == "2.5 █\na\n█\n".encode()
+
+
 def test_json_is_ascii_and_has_no_infinity(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     Console(as_json=True).json({"peak": float("-inf"), "list": [float("nan"), 1.5], "é": "\udce9"})
     out = capfdbinary.readouterr().out

@@ -1,11 +1,13 @@
 """What is written is read again, note by note; what is damaged is refused."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from perceiver_music.errors import InvalidInputError, OutputExistsError
+from perceiver_music.evaluation import passage_index_file
 from perceiver_music.evaluation.note_text import NoteText
 from perceiver_music.evaluation.passage_index_file import (
     TrainingPassages,
@@ -13,6 +15,7 @@ from perceiver_music.evaluation.passage_index_file import (
     write_passages,
 )
 from perceiver_music.music.performance import NoteArray, note_array
+from tests.faults.hostile_indexes import INDEXES
 
 
 def piece(seed: int, size: int, longest_gap: int = 400_000) -> NoteArray:
@@ -76,3 +79,25 @@ def test_a_changed_byte_and_another_version_are_refused(path: Path) -> None:
     path.write_bytes(data[:8] + b"\x02" + data[9:])
     with pytest.raises(InvalidInputError, match="version 2"):
         read_passages(path)
+
+
+@pytest.mark.parametrize("lie", [name for name in INDEXES if "inflate" not in name])
+def test_lies_with_a_right_checksum_are_refused(path: Path, lie: str) -> None:
+    write_passages(path, passages(piece(1, 5), piece(2, 35), piece(3, 65)), overwrite=False)
+    path.write_bytes(INDEXES[lie](path.read_bytes()))
+    with pytest.raises(InvalidInputError) as refused:
+        read_passages(path)
+    assert "--build-index" in (refused.value.hint or "")
+
+
+def test_what_inflates_costs_no_memory(path: Path) -> None:
+    write_passages(path, passages(piece(1, 5)), overwrite=False)
+    path.write_bytes(INDEXES["notes that inflate"](path.read_bytes()))
+    data = path.read_bytes()
+    size = int.from_bytes(data[12:16], "little")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="describe"):
+        passage_index_file._parsed(data, size)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 << 20

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError
+from perceiver_music.evaluation.passage_index_file import read_passages
 from perceiver_music.model.checkpoint import load_checkpoint
 from perceiver_music.training.run_file import read_run_file
 from perceiver_music.training.run_state import load_newest
@@ -55,6 +56,11 @@ def _checkpoint(folder: Path) -> object:
     return [weights, dict(loaded.description.fields)]
 
 
+def _passages(folder: Path) -> object:
+    found = read_passages(folder / "model" / "passages.index")
+    return [found.text.pitch.tobytes(), found.text.step.tobytes(), found.pieces, found.about]
+
+
 def _state(folder: Path) -> object:
     warnings: list[str] = []
     state = load_newest(folder / "run", warnings.append)
@@ -66,6 +72,7 @@ def _run_file(folder: Path) -> object:
 
 
 EVALUATE = ("evaluate", "--data", "{folder}/tiny.store", "--checkpoint", "{checkpoint}")
+CHECK = ("check", "{primer}", "--checkpoint", "{folder}/model")
 VERIFY = ("models", "verify", "{folder}/model")
 RESUME = ("train", "--resume", "--output", "{folder}/run", "--device", "cpu")
 NEWEST = "run/steps/step-00000006"
@@ -75,6 +82,7 @@ KINDS = {
     "index": Kind(file="tiny.store", read=_store, words=EVALUATE, part=(1 - INDEX_SHARE, 1.0)),
     "checkpoint's weights": Kind(file="model/model.safetensors", read=_checkpoint, words=VERIFY),
     "checkpoint.json": Kind(file="model/checkpoint.json", read=_checkpoint, words=VERIFY),
+    "passages.index": Kind(file="model/passages.index", read=_passages, words=CHECK),
     "model card": Kind(file="model/MODEL_CARD.md", read=_checkpoint, words=VERIFY),
     "run.json": Kind(file="run/run.json", read=_run_file, words=RESUME),
     **{

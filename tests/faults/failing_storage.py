@@ -9,18 +9,16 @@ import random
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import PerceiverMusicError
 from perceiver_music.model.checkpoint_description import verify_checkpoint
-from perceiver_music.music.midi_file import read_midi
 from tests.faults.commands import Ended, StorageFault
 from tests.faults.ledger import Ledger
 from tests.faults.training_runs import resume_words, start_words
-from tests.faults.workshop import Workshop
+from tests.faults.workshop import ONE_NOTE, Workshop
+from tests.faults.writers import WRITERS, Writer
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EINTR)
 LETTERS = "owsrlcm"
@@ -28,16 +26,6 @@ LETTERS = "owsrlcm"
 
 SMALL_DISK = 1 << 20
 SMALL_LIMIT = 2048
-
-
-def _is_midi(path: Path) -> bool:
-    read_midi(path)
-    return True
-
-
-def _is_store(path: Path) -> bool:
-    TokenStore.open(path)
-    return True
 
 
 def _is_run(path: Path) -> bool:
@@ -49,69 +37,6 @@ def _is_run(path: Path) -> bool:
     if (path / "checkpoint").exists():
         verify_checkpoint(path / "checkpoint")
     return True
-
-
-def _is_audio(path: Path) -> bool:
-    import soundfile
-
-    return bool(soundfile.info(os.fspath(path)).frames)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Writer:
-    """One command that writes, as one row of the table.
-
-    Attributes:
-        words: its command line.
-        output: what it writes, below the folder.
-        is_whole: whether an output is whole; raises a failure of ours, or says False.
-        is_again: whether the command is to be run once before, so that an old output is there.
-        most: places to fail at, at most; they are drawn evenly.
-    """
-
-    words: tuple[str, ...]
-    output: str
-    is_whole: Callable[[Path], bool]
-    is_again: bool = True
-    most: int = 1000
-
-
-MODEL = ("--checkpoint", "{checkpoint}", "--seed", "1", "--length", "12", "--force")
-RENDER = ("render", "{short}", "--force", "-o")
-
-WRITERS = {
-    "preprocess": Writer(
-        words=("preprocess", "{primer}", "-o", "{folder}/x.store", "--workers", "1", "--force"),
-        output="x.store",
-        is_whole=_is_store,
-    ),
-    "continue": Writer(
-        words=("continue", "{primer}", *MODEL, "-o", "{folder}/x.mid"),
-        output="x.mid",
-        is_whole=_is_midi,
-    ),
-    "compose, a new file": Writer(
-        words=("compose", *MODEL[:-1], "-o", "{folder}/new/x.mid"),
-        output="new/x.mid",
-        is_whole=_is_midi,
-        is_again=False,
-    ),
-    "tokens --decode": Writer(
-        words=("tokens", "--decode", "{ids}", "--force", "-o", "{folder}/x.mid"),
-        output="x.mid",
-        is_whole=_is_midi,
-    ),
-    **{
-        f"render .{suffix}": Writer(
-            words=(*RENDER, f"{{folder}}/x.{suffix}"),
-            output=f"x.{suffix}",
-            is_whole=_is_audio,
-            most=40,
-        )
-        for suffix in ("wav", "flac", "ogg", "mp3")
-    },
-}
-"""Every writer but `train`, whose run folder is examined in its own way."""
 
 
 def examine(ledger: Ledger, size: int, workshop: Workshop) -> None:
@@ -141,38 +66,49 @@ def _fail_everywhere(
     words = workshop.words(writer.words, folder=folder, **_inputs(workshop))
     target = folder / writer.output
     fault = StorageFault(folder=folder, letters=LETTERS)
+    _prepare(writer, folder, workshop)
+    allowed = {target.read_bytes()} if target.exists() else set()
     if writer.is_again:
         assert workshop.commands.run(*words, folder=folder).code == 0
+        _prepare(writer, folder, workshop)
     calls = workshop.commands.run(*words, folder=folder, fault=fault).calls
-    old = target.read_bytes()
+    allowed.add(target.read_bytes())
     ledger.notes[f"calls of {name}"] = len(calls)
     for place, error in _points(calls, writer.most, size, name):
         if not writer.is_again:
             target.unlink(missing_ok=True)
+        _prepare(writer, folder, workshop)
         fault = StorageFault(folder=folder, letters=LETTERS, at=place, error=error)
         ended = workshop.commands.run(*words, folder=folder, fault=fault)
-        why = _judge(ended, target, writer, old, is_there=writer.is_again)
+        why = _judge(ended, target, writer, allowed, is_there=writer.is_again)
         trial = f"{name}: {errno.errorcode[error]} at call {place} ({calls[place - 1]})"
         ledger.enter(not why, trial, f"{why}; {ended}")
         for leaving in _leavings(folder):
             leaving.unlink()
 
 
+def _prepare(writer: Writer, folder: Path, workshop: Workshop) -> None:
+    if writer.prepare is not None:
+        writer.prepare(folder, workshop)
+
+
+def _files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def _inputs(workshop: Workshop) -> dict[str, object]:
     ids = workshop.folder / "ids.json"
-    ids.write_text("[360, 60, 260, 188]")
-    short = workshop.folder / "short.mid"
-    if not short.exists():
-        words = ("tokens", "--decode", str(ids), "-o", str(short))
-        workshop.commands.run(*words, folder=workshop.folder)
-    return {"ids": ids, "short": short}
+    ids.write_text(ONE_NOTE)
+    return {"ids": ids, "short": workshop.short, "other": workshop.other_store}
 
 
 def _leavings(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.is_file()]
 
 
-def _judge(ended: Ended, target: Path, writer: Writer, old: bytes, *, is_there: bool) -> str | None:
+def _judge(
+    ended: Ended, target: Path, writer: Writer, allowed: set[bytes], *, is_there: bool
+) -> str | None:
     """What is not as promised, or None."""
     if ended.code not in (0, 74) or not ended.is_clean:
         return "another code"
@@ -186,7 +122,7 @@ def _judge(ended: Ended, target: Path, writer: Writer, old: bytes, *, is_there: 
     except (PerceiverMusicError, RuntimeError) as error:
         return f"the file is not whole: {error}"
     # The same command makes the same bytes, but for ogg's serial number.
-    is_same = target.read_bytes() == old or target.suffix == ".ogg"
+    is_same = target.read_bytes() in allowed or target.suffix == ".ogg"
     return None if is_same else "other bytes than before"
 
 
@@ -229,9 +165,12 @@ def _small_limit(ledger: Ledger, workshop: Workshop) -> None:
     for name, writer in WRITERS.items():
         folder = workshop.fresh("failing")
         words = workshop.words(writer.words, folder=folder, **_inputs(workshop))
-        limits = {"RLIMIT_FSIZE": SMALL_LIMIT if "mid" not in writer.output else 16}
+        _prepare(writer, folder, workshop)
+        before = _files(folder)
+        is_small = writer.output.endswith((".mid", ".index"))
+        limits = {"RLIMIT_FSIZE": 16 if is_small else SMALL_LIMIT}
         ended = workshop.commands.run(*words, folder=folder, limits=limits)
-        is_kept = ended.code == 74 and not [path for path in folder.rglob("*") if path.is_file()]
+        is_kept = ended.code == 74 and _files(folder) == before
         ledger.enter(is_kept, f"{name} under ulimit -f", ended)
 
 
@@ -255,11 +194,14 @@ def _on_full_disk(
     words = workshop.words(writer.words, folder=disk, **_inputs(workshop))
     for path in disk.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _prepare(writer, disk, workshop)
+    before = _files(disk)
     filler = disk / "filler"
     filler.touch()
     with contextlib.suppress(OSError), filler.open("r+b", buffering=0) as stream:
         while True:
             stream.write(bytes(resource.getpagesize()))
     ended = workshop.commands.run(*words, folder=disk, patience=60)
-    files = [path for path in disk.rglob("*") if path.is_file() and path != filler]
-    ledger.enter(ended.code == 74 and not files, f"{name} on a full disk", f"{ended} {files}")
+    files = {path: data for path, data in _files(disk).items() if path != filler}
+    is_kept = ended.code == 74 and files == before
+    ledger.enter(is_kept, f"{name} on a full disk", f"{ended} {list(files)}")

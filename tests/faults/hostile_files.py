@@ -8,11 +8,16 @@ import pickle
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from perceiver_music.files import sha256_of_file
+from perceiver_music.jobs.passages import INDEX_FILE
+from perceiver_music.model.checkpoint_description import identity_of
+from perceiver_music.music.embedded import find_embedded, with_embedded, without_embedded
 from perceiver_music.sealed_json import sealed, unsealed
+from tests.faults.hostile_indexes import INDEXES
 from tests.faults.ledger import Ledger
 from tests.faults.workshop import Workshop
 
@@ -30,11 +35,22 @@ COMMANDS = (
     ("models", "info", "{file}"),
     ("continue", "{primer}", "--checkpoint", "{file}", "--length", "4", "-o", "-"),
     ("evaluate", "{primer}", "--checkpoint", "{file}"),
+    ("infill", "{primer}", "--between", "1", "2", "--checkpoint", "{file}", "-o", "-"),
+    ("compose", "--checkpoint", "{file}", "--length", "4", "-o", "-"),
+    ("replay", "{made}", "--checkpoint", "{file}", "--check"),
+    ("check", "{primer}", "--checkpoint", "{file}"),
+    ("duet", "--midi-file", "{short}", "--checkpoint", "{file}", "--length", "1s"),
+    ("bench", "--checkpoint", "{file}", "--rounds", "1"),
     ("train", "--data", "{store}", "--init", "{file}", "--output", "{folder}/run"),
 )
 """Every command that opens a checkpoint."""
-ONLY_DESCRIBES = "info"
-"""It opens the description alone: what is hostile elsewhere it may describe."""
+DESCRIBES = ("info", "check")
+"""They open no weights (`check` the index beside them): what is hostile there they may describe."""
+HONEST = (
+    *(words for words in COMMANDS if words[0] not in ("train", "bench")),
+    ("evaluate", "--data", "{store}", "--checkpoint", "{file}"),
+)
+"""`bench` starts the program itself, which is heard; `train` takes its time."""
 
 
 class _Bomb:
@@ -117,18 +133,22 @@ def examine(ledger: Ledger, size: int, workshop: Workshop) -> None:
     marker.unlink(missing_ok=True)
     hostile = [*WEIGHTS, *FIELDS, *TEXTS]
     ledger.notes["hostile checkpoints"] = len(hostile)
+    ledger.notes["hostile indexes"] = len(INDEXES)
     pairs = [(name, words) for words in COMMANDS for name in hostile]
+    pairs += [(name, words) for words in COMMANDS if words[0] == "check" for name in INDEXES]
     step = max(1, len(pairs) // size)
     for name, template in pairs[::step]:
         folder = workshop.fresh("hostile")
-        file = _plant(name, workshop.checkpoint, folder / "model")
-        words = workshop.words(template, folder=folder, file=file)
+        file = plant(name, workshop.checkpoint, folder / "model")
+        fields = {"file": file, "made": _made_by(file, workshop, folder)}
+        words = workshop.words(template, folder=folder, short=workshop.short, **fields)
         log = folder / "audit"
         ended = workshop.commands.run(
             *words, folder=folder, setup=f"{__name__}:listen", setup_arguments=(str(log),)
         )
         heard = log.read_text() if log.exists() else ""
-        is_refused = ended.code == 65 or (ended.code == 0 and ONLY_DESCRIBES in words)
+        may_describe = name not in INDEXES and any(word in DESCRIBES for word in words)
+        is_refused = ended.code == 65 or (ended.code == 0 and may_describe)
         why = None if is_refused and ended.is_clean else str(ended)
         why = why or (heard and f"heard {heard}") or (marker.exists() and "code was run") or None
         if why is None and ended.cpu_seconds > MOST_CPU_SECONDS:
@@ -143,9 +163,10 @@ def examine(ledger: Ledger, size: int, workshop: Workshop) -> None:
 
 def _honest_files(ledger: Ledger, workshop: Workshop) -> None:
     """The same ears on honest files: nothing is heard there either."""
-    for template in (*COMMANDS[:4], ("evaluate", "--data", "{store}", "--checkpoint", "{file}")):
+    for template in HONEST:
         folder = workshop.fresh("hostile")
-        words = workshop.words(template, folder=folder, file=workshop.checkpoint)
+        fields = {"file": workshop.checkpoint, "short": workshop.short}
+        words = workshop.words(template, folder=folder, **fields)
         log = folder / "audit"
         ended = workshop.commands.run(
             *words, folder=folder, setup=f"{__name__}:listen", setup_arguments=(str(log),)
@@ -154,7 +175,25 @@ def _honest_files(ledger: Ledger, workshop: Workshop) -> None:
         ledger.enter(ended.code == 0 and not heard, " ".join(words[:2]), f"{heard} {ended}")
 
 
-def _plant(name: str, honest: Path, path: Path) -> Path:
+def _made_by(file: Path, workshop: Workshop, folder: Path) -> Path:
+    """A file to replay that says it was made by a hostile checkpoint, where that has a checksum."""
+    made = workshop.made.read_bytes()
+    found = find_embedded(made, name="made")
+    assert found is not None
+    settings = json.loads(found.settings)
+    try:
+        fields = unsealed(json.loads((file / "checkpoint.json").read_bytes()))
+        settings["checkpoint_sha256"] = identity_of(fields)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    path = folder / "made.mid"
+    changed = replace(found, settings=json.dumps(settings, sort_keys=True))
+    path.write_bytes(with_embedded(without_embedded(made), changed))
+    return path
+
+
+def plant(name: str, honest: Path, path: Path) -> Path:
+    """A copy of an honest checkpoint at `path`, with what is hostile of that name in it."""
     shutil.copytree(honest, path)
     description, weights = path / "checkpoint.json", path / "model.safetensors"
     fields = unsealed(json.loads(description.read_bytes()))
@@ -162,6 +201,12 @@ def _plant(name: str, honest: Path, path: Path) -> Path:
         weights.write_bytes(WEIGHTS[name](weights.read_bytes()))
         entry = {"bytes": weights.stat().st_size, "sha256": sha256_of_file(weights)}
         fields["files"]["model.safetensors"] = entry
+        description.write_bytes(sealed(fields))
+    elif name in INDEXES:
+        index = path / INDEX_FILE
+        index.write_bytes(INDEXES[name](index.read_bytes()))
+        entry = {"bytes": index.stat().st_size, "sha256": sha256_of_file(index)}
+        fields["files"][INDEX_FILE] = entry
         description.write_bytes(sealed(fields))
     elif name in FIELDS:
         description.write_bytes(sealed(_changed(fields, FIELDS[name])))

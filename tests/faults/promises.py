@@ -62,4 +62,5 @@ PROMISES = (
     _row(17, "One store, many processes", "one_store", 1, 20),
     _row(18, "A store changed under a reader is noticed", "changed_store", 40, 1_000),
     _row(19, "What we install is what we named", "supply", 1, 1_000),
+    _row(20, "Live ports leave no note hanging, and nothing grows", "live_ports", 10, 1_000),
 )

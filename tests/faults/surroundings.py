@@ -23,7 +23,15 @@ COMMANDS = {
     "continue": ("continue", "{file}", *MODEL, "-o", "{output}.mid"),
     "compose": ("compose", *MODEL, "-o", "{output}.mid"),
     "infill": ("infill", "{file}", "--between", "1", "2", *MODEL[:2], "-o", "{output}.mid"),
-    "replay": ("replay", "{file}", "--checkpoint", "{checkpoint}", "--check"),
+    "replay": ("replay", "{file}", "--checkpoint", "{checkpoint}", "-o", "{output}.mid"),
+    "replay --check": ("replay", "{file}", "--checkpoint", "{checkpoint}", "--check"),
+    "duet": ("duet", "--midi-file", "{file}", *MODEL[:2], "--length", "1s", "-o", "{output}.mid"),
+    "duet --list-ports": ("duet", "--list-ports"),
+    "view": ("view", "{file}"),
+    "view -o": ("view", "{file}", "--audio", "none", "-o", "{output}.html"),
+    "check": ("check", "{file}", "--checkpoint", "{checkpoint}"),
+    "check --data": ("check", "{file}", "--data", "{store}"),
+    "bench": ("bench", "--checkpoint", "{checkpoint}", "--rounds", "1"),
     "render": ("render", "{file}", "--force", "-o", "{output}.wav"),
     "tokens": ("tokens", "{file}"),
     "preprocess": ("preprocess", "{file}", "-o", "{output}.store", "--workers", "1", "--force"),
@@ -43,7 +51,10 @@ COMMANDS = {
 }
 """Every command; a new one is one row."""
 
-WRITERS = ("continue", "compose", "render", "preprocess", "train")
+WRITERS = (
+    *("continue", "compose", "infill", "replay", "duet", "render", "view -o", "preprocess"),
+    "train",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +167,8 @@ def _try(workshop: Workshop, place: Surroundings, command: str) -> str | None:
     surroundings = workshop.fresh("surroundings")
     folder = surroundings / "here"
     folder.mkdir()
-    shutil.copy(workshop.primer, os.path.join(os.fsencode(folder), place.file))  # noqa: PTH118
+    source = workshop.made if command.startswith(("replay", "duet")) else workshop.primer
+    shutil.copy(source, os.path.join(os.fsencode(folder), place.file))  # noqa: PTH118
     fields = {"file": os.fsdecode(place.file), "output": os.fsdecode(place.output)}
     words = workshop.words(COMMANDS[command], **fields)
     # The network is not ours to test: downloads are forbidden everywhere.

@@ -13,6 +13,8 @@ from tests.conftest import made_up_piece
 from tests.faults.apart import call_apart
 from tests.faults.commands import CHECKOUT, Commands, command_server
 
+ONE_NOTE = "[360, 60, 260, 188]"
+FILLS_GAPS = {"windows": {"infill_share": 0.1, "infill_seconds": [0.5, 30.0]}}
 TOKENIZER = "maestro-performance-400"
 
 
@@ -44,6 +46,8 @@ class Workshop:
     def words(self, template: Sequence[str], **values: object) -> list[str]:
         """A command line of a table, with its fields filled in."""
         known = {"checkpoint": self.checkpoint, "store": self.store, "primer": self.primer}
+        if "{made}" in template:
+            known["made"] = self.made
         return [word.format_map(known | values) for word in template]
 
     @functools.cached_property
@@ -64,12 +68,23 @@ class Workshop:
     @functools.cached_property
     def store(self) -> Path:
         """A token store of a few pieces."""
+        return self._store("tiny.store", first_seed=0)
+
+    @functools.cached_property
+    def other_store(self) -> Path:
+        """Another one."""
+        return self._store("other.store", first_seed=10)
+
+    def _store(self, name: str, *, first_seed: int) -> Path:
         from perceiver_music.dataset.token_store import write_token_store
         from perceiver_music.tokenizer import vocabulary
 
-        path = self.folder / "tiny.store"
+        path = self.folder / name
         splits = ("train", "train", "train", "validation", "validation", "test")
-        pieces = [made_up_piece(split, seed, 30 * seed + 5) for seed, split in enumerate(splits)]
+        pieces = [
+            made_up_piece(split, first_seed + number, 30 * number + 5)
+            for number, split in enumerate(splits)
+        ]
         write_token_store(
             path,
             pieces,
@@ -81,9 +96,10 @@ class Workshop:
 
     @functools.cached_property
     def checkpoint(self) -> Path:
-        """A model of random weights."""
+        """A model of random weights, which says that it fills gaps, with an index of `store`."""
         import torch
 
+        from perceiver_music.jobs import passages
         from perceiver_music.model.checkpoint import save_checkpoint
         from perceiver_music.model.registry import build_from_preset
         from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
@@ -97,8 +113,28 @@ class Workshop:
             build_from_preset("perceiver_ar", "modern", sizes),
             name="tiny",
             tokenizer_name=TOKENIZER,
-            details={"recipe": {}, "data": {}, "metrics": {}, "licence": "CC0-1.0"},
+            details={"recipe": FILLS_GAPS, "data": {}, "metrics": {}, "licence": "CC0-1.0"},
             card="# tiny\n",
             overwrite=False,
         )
+        passages.build(self.store, str(path))
+        return path
+
+    @functools.cached_property
+    def short(self) -> Path:
+        """One note."""
+        ids, path = self.folder / "ids.json", self.folder / "short.mid"
+        ids.write_text(ONE_NOTE)
+        ended = self.commands.run("tokens", "--decode", ids, "-o", path, folder=self.folder)
+        assert ended.code == 0, ended
+        return path
+
+    @functools.cached_property
+    def made(self) -> Path:
+        """A file that the checkpoint made, and that can be replayed."""
+        path = self.folder / "made.mid"
+        words = ["continue", str(self.primer), "--checkpoint", str(self.checkpoint), "--seed", "1"]
+        words += ["--length", "8", "--device", "cpu", "-o", str(path)]
+        ended = self.commands.run(*words, folder=self.folder)
+        assert ended.code == 0, ended
         return path

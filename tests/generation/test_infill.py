@@ -5,7 +5,7 @@ import pytest
 
 from perceiver_music.errors import UsageError
 from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.infill import choose_gap, gap_opening, share_room
+from perceiver_music.generation.infill import MOST_AFTER, choose_gap, gap_opening, share_room
 from perceiver_music.generation.primer import Window
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary as v
@@ -31,7 +31,7 @@ def test_the_prompt_is_the_one_that_training_makes() -> None:
     assert tokens[0] == v.BOS
     assert tokens[1 : tokens.index(SUFFIX)] == wanted.before.tolist()
     after = tokens[tokens.index(SUFFIX) + 1 : tokens.index(MIDDLE)]
-    assert after == [*wanted.after.tolist(), v.EOS]
+    assert after == [*wanted.after.tolist(), v.EOS][:MOST_AFTER]
     assert tokens[tokens.index(MIDDLE) + 1 :] == length_ids(250).tolist()
 
 
@@ -70,14 +70,15 @@ def test_a_prompt_leaves_room_for_the_middle(context: int) -> None:
 
 
 def test_what_comes_after_gets_a_third_and_more_where_there_is_room() -> None:
-    def sizes(before: int, after: int) -> tuple[int, int]:
-        parts = share_room(np.arange(before), np.arange(after), 100)
+    def sizes(before: int, after: int, room: int = 100) -> tuple[int, int]:
+        parts = share_room(np.arange(before), np.arange(after), room)
         return len(parts[0]), len(parts[1])
 
     assert sizes(500, 500) == (70, 30)
     assert sizes(60, 500) == (60, 40)
     assert sizes(5, 500) == (5, 50)
     assert sizes(500, 10) == (90, 10)
+    assert sizes(5000, 5000, room=1000) == (1000 - MOST_AFTER, MOST_AFTER)
     before, after = share_room(np.arange(500), np.arange(500), 100)
     assert (before[-1], after[0]) == (499, 0)
 

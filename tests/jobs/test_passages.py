@@ -5,12 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.errors import InvalidInputError, OutputExistsError, UnavailableError
+from perceiver_music.dataset.token_store import TokenStore, write_token_store
+from perceiver_music.errors import (
+    InvalidInputError,
+    OutputExistsError,
+    StorageError,
+    UnavailableError,
+)
+from perceiver_music.evaluation import passage_index_file
 from perceiver_music.evaluation.passage_index_file import read_passages
+from perceiver_music.files import write_bytes_atomically
 from perceiver_music.jobs import passages
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
+from perceiver_music.tokenizer import vocabulary
+from tests.conftest import made_up_piece
 
 
 @pytest.fixture
@@ -78,6 +87,44 @@ def test_a_checkpoint_carries_it(tiny_store: TokenStore, checkpoint: Path) -> No
     (checkpoint / passages.INDEX_FILE).write_bytes(b"junk")
     with pytest.raises(InvalidInputError):
         passages.find(str(checkpoint), None)
+
+
+def other_store(folder: Path) -> Path:
+    path = folder / "other.store"
+    write_token_store(
+        path,
+        [made_up_piece("train", seed, 40) for seed in (7, 8, 9)],
+        tokenizer_name="maestro-performance-400",
+        fingerprint=vocabulary.FINGERPRINT,
+        overwrite=False,
+    )
+    return path
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2])
+def test_a_build_that_fails_leaves_a_checkpoint_that_can_be_used(
+    tiny_store: TokenStore,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails_at: int,
+) -> None:
+    """Another index takes the place of the old one, and the disk is full in the middle of that."""
+    passages.build(tiny_store.path, str(checkpoint))
+    written = []
+
+    def write(path: Path, data: bytes, *, overwrite: bool) -> None:
+        if len(written) == fails_at:
+            raise StorageError("no space left on device", path=path)
+        written.append(path)
+        write_bytes_atomically(path, data, overwrite=overwrite)
+
+    monkeypatch.setattr(passages, "write_bytes_atomically", write)
+    monkeypatch.setattr(passage_index_file, "write_bytes_atomically", write)
+    with pytest.raises(StorageError):
+        passages.build(other_store(tmp_path), str(checkpoint), overwrite=True)
+    verify_checkpoint(checkpoint)
+    assert len(passages.find(str(checkpoint), None).pieces) == 3
 
 
 def test_the_pedal_is_that_of_the_midi_files(tiny_store: TokenStore, tmp_path: Path) -> None:

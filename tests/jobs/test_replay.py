@@ -12,7 +12,6 @@ import torch
 from perceiver_music.errors import (
     InvalidInputError,
     OutputExistsError,
-    PerceiverMusicError,
     UnavailableError,
 )
 from perceiver_music.generation.options import LengthOption, SamplingOptions
@@ -149,6 +148,15 @@ def replace_weights(checkpoint: Path, folder: Path) -> Path:
     return folder
 
 
+def test_a_damaged_checkpoint_that_was_named_is_what_is_told_of(
+    session: Session, checkpoint: str, tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "damaged")
+    (tmp_path / "damaged" / "checkpoint.json").write_bytes(b"{}")
+    with pytest.raises(InvalidInputError, match="damaged"):
+        again(made(session), str(tmp_path / "damaged"))
+
+
 def test_a_primer_too_large_to_travel_is_asked_for(
     session: Session, checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,13 +200,16 @@ def test_what_cannot_be_replayed(session: Session, checkpoint: str) -> None:
         {"between_seconds": [1]},
         {"between_seconds": ["a", "b"]},
         {"kernel": 3},
+        {"decoder": "tor?h"},
+        {"device": "cpux"},
+        {"latents": 1_000_000},
     ],
     ids=str,
 )
 def test_damaged_settings_are_refused(
     session: Session, checkpoint: str, changes: dict[str, object]
 ) -> None:
-    with pytest.raises(PerceiverMusicError):
+    with pytest.raises(InvalidInputError):
         again(resettled(made(session), **changes), checkpoint)
     for text in ("", "[]", "{", "{}", "3"):
         with pytest.raises(InvalidInputError, match="damaged"):
@@ -213,3 +224,14 @@ def test_outputs(session: Session, checkpoint: str, tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError):
         again(data, checkpoint, output=output)
     again(data, checkpoint, output=output, overwrite=True)
+
+
+def test_the_policy_is_that_of_then(session: Session, checkpoint: str) -> None:
+    length = LengthOption(amount=400, unit="events")
+    slid = made(open_session(checkpoint, device="cpu", policy="slide"), length=length)
+    assert without_embedded(slid) != without_embedded(made(session, length=length))
+    assert again(slid, checkpoint).same
+    with pytest.raises(UnavailableError, match="comes out different"):
+        again(resettled(slid, policy="exact"), checkpoint)
+    with pytest.raises(InvalidInputError, match="policy"):
+        again(resettled(slid, policy="sl?de"), checkpoint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import tracemalloc
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -14,64 +13,11 @@ import pytest
 from perceiver_music.live.clock import FreeClock, SystemClock
 from perceiver_music.live.duet import Duet, DuetOptions, Turn
 from perceiver_music.live.keyboard import Cue, FilePlayer
-from perceiver_music.live.ports import PortGone, open_input, open_output
+from perceiver_music.live.ports import PortGone, open_output
 from perceiver_music.live.stage import TICK_SECONDS, perform, rehearse
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
-from perceiver_music.tokenizer import vocabulary as v
-from perceiver_music.tokenizer.event_reader import Event, EventReader
-
-PRESS, RELEASE = 0x90, 0x80
-
-
-def scale(turn: Turn, num_notes: int = 10) -> Iterator[Event]:
-    """An answer: after half a second a rising scale of two notes a second, and its end."""
-    reader = EventReader(v.MAESTRO)
-    words = [("TIME_SHIFT", 50), ("VELOCITY", 16)]
-    for i in range(num_notes):
-        words += [("NOTE_ON", 60 + i), ("TIME_SHIFT", 50), ("NOTE_OFF", 60 + i)]
-    for name, value in words:
-        yield reader.read(v.token_id(name, value))
-
-
-class Room:
-    """A duet whose player is this test."""
-
-    def __init__(self, backend: ModuleType, **options: object) -> None:
-        self.backend, self.clock, self.turns = backend, FreeClock(), []
-        self.duet = Duet(
-            open_input("grand"),
-            open_output("one"),
-            DuetOptions(**options),  # type: ignore[arg-type]
-            now=0.0,
-            on_turn=self.turns.append,
-        )
-        self.asked: list[Turn] = []
-
-    def wait(self, seconds: float) -> None:
-        """Let time go by, answering as soon as it is asked for."""
-        end = self.clock.now() + seconds
-        while self.clock.now() < end:
-            self.duet.tick(self.clock.now())
-            turn = self.duet.wanted()
-            if turn is not None:
-                self.asked.append(turn)
-                for event in scale(turn):
-                    self.duet.give(turn, event)
-                self.duet.complete(turn)
-            self.clock.sleep(TICK_SECONDS)
-
-    def key(self, pitch: int, seconds: float = 0.1) -> None:
-        """Strike a key and let it go."""
-        self.backend.arriving.append([PRESS, pitch, 70])
-        self.wait(seconds)
-        self.backend.arriving.append([RELEASE, pitch, 0])
-        self.wait(0.01)
-
-    def onsets(self) -> list[int]:
-        return [m.note for m in self.backend.sent if m.type == "note_on"]
-
-    def is_silent(self) -> bool:
-        return self.backend.sounding(self.backend.sent) == (set(), {})
+from perceiver_music.tokenizer.event_reader import Event
+from tests.live.duet_room import FLOODS, MOST_GROWN_BYTES, PRESS, RELEASE, Room, scale
 
 
 def test_it_answers_a_pause_at_once_and_to_its_end(backend: ModuleType) -> None:
@@ -182,19 +128,10 @@ def test_an_input_that_goes_away_leaves_nothing_sounding(backend: ModuleType) ->
 
 def test_a_flood_grows_nothing_and_holds_nothing_up(backend: ModuleType) -> None:
     room = Room(backend, pause_seconds=1.0)
-    flood = [[PRESS, 30 + i % 60, 1 + i % 100] for i in range(50_000)]
-    flood += [[0xB0, 64, i % 128] for i in range(25_000)] + [[0xFE]] * 15_000
-    flood += [[0xF0, 1, 2, 3]] + [[1, 2, 3]] * 9_999
-    backend.arriving.extend(flood)
-    room.wait(0.01)  # whatever is kept from the first look on
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    room.wait(1.0)
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    backend.arriving.extend(FLOODS["of all kinds"]())
+    assert room.bytes_grown(seconds=1.0) < MOST_GROWN_BYTES
     assert not backend.arriving
     assert room.duet.player.total_notes == 50_000
-    assert after - before < 200_000
     room.wait(3.5)
     assert len(room.asked) == 1
     assert room.asked[0].from_us > 0  # the model is told of the latest notes alone

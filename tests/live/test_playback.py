@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from types import ModuleType
 
 import pytest
@@ -12,7 +13,7 @@ from perceiver_music.live.hands import Hands
 from perceiver_music.live.playback import Playback
 from perceiver_music.live.port_stream import PortStream
 from perceiver_music.live.ports import PortGone, open_output
-from perceiver_music.live.tape import MAX_NOTES, Tape
+from perceiver_music.live.tape import MAX_NOTES, SHORTEST_US, Tape
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.event_reader import Event, EventReader
 
@@ -79,6 +80,25 @@ def test_silence_lets_go_of_keys_and_pedal(backend: ModuleType) -> None:
     assert backend.sounding(backend.sent) == (set(), {})
 
 
+@pytest.mark.parametrize("fails_after", range(8))
+def test_a_message_that_is_refused_once_leaves_nothing_sounding(
+    backend: ModuleType, fails_after: int
+) -> None:
+    hands = Hands(open_output("one"))
+    backend.state["fails_after"] = fails_after
+    with suppress(PortGone):
+        hands.move_pedal(100, 0.0)
+        hands.press(60, 80, 0.0)
+        hands.press(60, 80, 0.0)
+        hands.release(60, 0.0)
+        hands.move_pedal(0, 0.0)
+    if backend.state["fails_after"] < 6:
+        hands.silence(0.5)
+    backend.state["fails_after"] = -1
+    hands.silence(1.0)
+    assert backend.sounding(backend.sent) == (set(), {})
+
+
 def test_a_stream_plays_all_and_closes_the_port(backend: ModuleType) -> None:
     with PortStream(open_output("one"), clock=FreeClock()) as stream:
         for event in SCALE:
@@ -134,3 +154,11 @@ def test_a_tape_forgets_its_older_half_and_never_grows() -> None:
     assert tape._notes.nbytes == size
     last = tape.notes(MAX_NOTES + 1.0)[-1]
     assert (last["pitch"], last["end_us"] - last["start_us"]) == (7, 1_000_000)
+
+
+def test_a_key_let_go_at_once_has_sounded() -> None:
+    tape = Tape(0.0)
+    tape.press(60, 64, 1.0)
+    tape.release(60, 1.0)
+    notes = tape.notes(1.0)
+    assert (notes["start_us"][0], notes["end_us"][0]) == (1_000_000, 1_000_000 + SHORTEST_US)

@@ -27,7 +27,7 @@ def make_model(name: str, preset: str) -> SequenceModel:
     if preset == "events":  # a model that counts, on a vocabulary of four values a kind
         preset = "modern"
         block = {"rotary_fraction": 0.25, "time_rotary_fraction": 0.25}
-        fields |= {"events": LAYOUT, "neighbour_keys": True, "block": block}
+        fields |= {"events": LAYOUT, "neighbour_keys": True, "gap_embeddings": True, "block": block}
     model = build_from_preset(name, preset, {**fields, "vocabulary_size": VOCABULARY})
     torch.manual_seed(1)
     for parameter in model.parameters():

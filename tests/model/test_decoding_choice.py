@@ -13,6 +13,8 @@ from perceiver_music.model import decoding
 from perceiver_music.model.decoding import load_decoder
 from perceiver_music.model.native.library import kernel_names
 from perceiver_music.model.native.weights import NotNative
+from tests.faults.hostile_files import plant
+from tests.jobs.test_infill import RECIPE, saved
 
 needs_library = pytest.mark.skipif(not kernel_names(), reason="the library is not compiled")
 
@@ -82,3 +84,32 @@ def test_impossible_choices_are_refused(checkpoint: Path, tmp_path: Path) -> Non
     for decoder in ("auto", "int8", "fp32", "torch"):
         with pytest.raises(InvalidInputError):
             load_decoder(damaged, device="cpu", decoder=decoder)
+
+
+@pytest.mark.parametrize("decoder", ["auto", "int8", "fp32", "torch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bytes behind the end",
+        "a pickle behind a header",
+        "a hole",
+        "overlapping tensors",
+        "a wide network",
+        "a context of nothing",
+        "a negative context",
+        "a context of text",
+    ],
+)
+def test_a_hostile_checkpoint_is_refused_as_such_whatever_was_to_decode_it(
+    tiny: Path, tmp_path: Path, name: str, decoder: str
+) -> None:
+    with pytest.raises(InvalidInputError):
+        load_decoder(plant(name, tiny, tmp_path / "x"), device="cpu", decoder=decoder)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = Path(saved(tmp_path_factory.mktemp("models") / "tiny", RECIPE))
+    for decoder in ("int8", "torch"):
+        load_decoder(path, device="cpu", decoder=decoder)
+    return path

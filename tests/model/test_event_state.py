@@ -99,6 +99,9 @@ def test_what_follows_a_gap_stands_behind_it() -> None:
     shown = slice(first, first + len(after))
     end_of_before = state.time[0, len(before) - 1]
     assert (state.time[0, shown] - end_of_before).tolist() == (alone.time[0] + 250).tolist()
+    assert state.is_after_gap[0].nonzero().flatten().tolist() == [
+        *range(len(before), first + len(after))
+    ]
     expected = torch.arange(len(after)) + 2 + 250 * 2 // 5
     assert (state.number[0, shown] - state.number[0, len(before) - 1]).tolist() == expected.tolist()
 

@@ -77,7 +77,9 @@ def test_a_key_is_the_sum_of_its_token_and_neighbours() -> None:
     angles = model._angles(0, 12, events)
     key, value = model._context(model._context_table(), tokens, angles, events)
     context = cross.context_norm(model.embedding_norm(model.embedding(tokens)))
-    parts = cross.neighbours(cross.neighbours.rows(neighbours(tokens, LAYOUT)))
+    assert events is not None
+    parts = cross.neighbours(cross.neighbours.rows(events.neighbours))
+    torch.testing.assert_close(events.neighbours, neighbours(tokens, LAYOUT))
     expected = cross.attention.key(context) + parts.sum(-2)
     torch.testing.assert_close(key, cross.attention.rotate_heads(expected, angles))
     torch.testing.assert_close(value, cross.attention.values(context))

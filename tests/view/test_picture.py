@@ -8,7 +8,7 @@ import pytest
 
 from perceiver_music.music.performance import Performance, note_array
 from perceiver_music.view.picture import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout, piano_roll
-from perceiver_music.view.png import SCALE, as_png
+from perceiver_music.view.png import SCALE, _drawable, as_png
 from perceiver_music.view.roll import Roll
 from perceiver_music.view.shapes import Box, Drawing, Label
 from perceiver_music.view.svg import as_svg
@@ -95,3 +95,13 @@ def test_png(performance: Performance) -> None:
         middle = ((box.x + box.width / 2) * SCALE, (box.y + box.height / 2) * SCALE)
         colour = image.getpixel((int(middle[0]), int(middle[1])))
         assert "#" + "".join(f"{part:02x}" for part in colour) == box.fill  # type: ignore[union-attr]
+
+
+def test_a_png_spells_what_its_font_lacks() -> None:
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(size=20)
+    spelled = {"Gymnopédie": "Gymnopedie", "Dvořák": "Dvorak", "F♯ \u2013 Œuvre": "F# - OEuvre"}
+    spelled |= {"J. S. Bach, no. 1": "J. S. Bach, no. 1", "夜": "?"}
+    for title, expected in spelled.items():
+        assert _drawable(title, font) == expected

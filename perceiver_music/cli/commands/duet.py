@@ -10,6 +10,7 @@ import typer
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
+    Decoder,
     MinP,
     Seed,
     Temperature,
@@ -25,7 +26,6 @@ from perceiver_music.cli.options import (
     Device,
     Force,
     Latents,
-    announce_device,
 )
 from perceiver_music.errors import OutputExistsError, UsageError
 from perceiver_music.generation.options import SamplingOptions
@@ -125,6 +125,7 @@ def duet(
     context: Context = None,
     latents: Latents = None,
     device: Device = "auto",
+    decoder: Decoder = "auto",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -165,12 +166,13 @@ def duet(
         sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
         checkpoint=checkpoint,
         device=device,
+        decoder=decoder,
         context=context,
         latents=latents,
     )
-    announce_device(console, device)
 
-    def on_ready(seed: int) -> None:
+    def on_ready(device: str, seed: int) -> None:
+        console.info(f"device: {device}")
         console.info(f"seed: {seed}")
         console.info("ready: play, and pause for an answer; Ctrl-C ends the duet")
 

@@ -28,6 +28,7 @@ from perceiver_music.model.native.weights import (
     NotNative,
     check_tensors,
     shape_of,
+    window_of,
 )
 
 Precision = Literal["int8", "fp32"]
@@ -107,7 +108,7 @@ class NativeDecoder:
         self.library = library
         self._shape = shape_of(config)
         check_tensors(tensors, self._shape)
-        self.context, self.latents = int(config["context"]), int(config["latents"])
+        self.context, self.latents = window_of(config)
         self.vocabulary_size = int(self._shape.vocabulary)
         self._prompt_ids: frozenset[int] = frozenset()
         if self._shape.events:
@@ -126,6 +127,8 @@ class NativeDecoder:
     def _fill(self, tensors: Mapping[str, Array]) -> None:
         self._set(Slot.EMBEDDING, tensors["embedding.weight"])
         self._set(Slot.LOGITS, tensors["output.weight"])
+        if self._shape.gap_embeddings:
+            self._set(Slot.AFTER_GAP, tensors["after_gap.weight"])
         if self._shape.previous:
             self._set(Slot.PREVIOUS, tensors["previous.weight"])
         names = ("query", "key", "value", "output")

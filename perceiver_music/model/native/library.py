@@ -10,7 +10,7 @@ from typing import Final
 
 from perceiver_music.model.native.compile import LIBRARY
 
-_ABI: Final = 2
+_ABI: Final = 3
 FP32, INT8 = 0, 1
 FROM_FP32, FROM_BF16 = 0, 1
 
@@ -21,7 +21,7 @@ class Shape(ctypes.Structure):
     _fields_ = (
         *((name, c_int32) for name in ("vocabulary", "width", "heads", "layers", "hidden")),
         *((name, c_int32) for name in ("pairs", "time_pairs", "previous")),
-        *((name, c_int32) for name in ("value_tables", "events", "neighbours")),
+        *((name, c_int32) for name in ("value_tables", "events", "neighbours", "gap_embeddings")),
         *((name, c_int32) for name in ("note_on", "note_off", "time_shift", "velocity")),
         *((name, c_int32) for name in ("suffix", "middle")),
         *((name, c_int32) for name in ("num_pitches", "num_shifts", "num_velocities")),
@@ -53,6 +53,7 @@ class Slot(IntEnum):
     SECOND_ONSET = 17
     RATES = 18
     RATES_BIAS = 19
+    AFTER_GAP = 20
 
 
 _FUNCTIONS = {

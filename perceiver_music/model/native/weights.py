@@ -34,6 +34,7 @@ _NETWORK: Final = {
     "logit_soft_cap": 15.0,
     "events": None,
     "neighbour_keys": False,
+    "gap_embeddings": False,
 }
 _EVENTS: Final = {"num_pitches": 128, "num_shifts": 100, "num_velocities": 32}
 _STARTS: Final = ("note_on", "note_off", "time_shift", "velocity", "suffix", "middle")
@@ -79,6 +80,7 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
             value_tables=bool(block["value_embeddings"]),
             events=bool(events),
             neighbours=bool(network["neighbour_keys"]),
+            gap_embeddings=bool(network["gap_embeddings"]),
             soft_cap=float(network["logit_soft_cap"] or 0.0),
             max_wavelength=float(block["rotary_max_wavelength"]),
             **{name: int(layout[name]) for name in (*_STARTS, *_EVENTS) if events},
@@ -87,6 +89,21 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     except (KeyError, TypeError, ValueError, OverflowError):
         raise NotNative("no configuration of a Perceiver AR") from None
     return shape
+
+
+def window_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """The context and the latents of a configuration.
+
+    Raises:
+        NotNative: they are none.
+    """
+    try:
+        context, latents = (int({**_NETWORK, **config}[name]) for name in ("context", "latents"))
+    except (TypeError, ValueError, OverflowError):
+        raise NotNative("no configuration of a Perceiver AR") from None
+    if not 2 <= latents <= context:
+        raise NotNative("a context that does not fit")
+    return context, latents
 
 
 def _check(shape: Shape, head_width: int) -> None:
@@ -99,8 +116,8 @@ def _check(shape: Shape, head_width: int) -> None:
     if shape.soft_cap < 0.0 or not shape.max_wavelength > 0.0:
         raise NotNative("numbers that make no sense")
     if not shape.events:
-        if shape.neighbours or shape.time_pairs:
-            raise NotNative("time and neighbours of events that are not counted")
+        if shape.neighbours or shape.gap_embeddings or shape.time_pairs:
+            raise NotNative("time, neighbours and gaps of events that are not counted")
         return
     kinds = {"note_on": shape.num_pitches, "note_off": shape.num_pitches}
     if not 1 <= shape.num_pitches <= 128 or not 1 <= shape.num_shifts <= 4096:
@@ -116,6 +133,8 @@ def tensor_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     square, up = (width, width), (shape.hidden, width)
     found: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary, width)}
     found["output.weight"] = (vocabulary, width)
+    if shape.gap_embeddings:
+        found["after_gap.weight"] = (vocabulary, width)
     if shape.previous:
         found["previous.weight"] = (vocabulary, width)
     for place in ("cross", *(f"layers.{i}" for i in range(shape.layers))):
@@ -148,6 +167,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
             raise NotNative("not a safetensors file")
         header = json.loads(data[8 : 8 + size])
         tensors: dict[str, Array] = {}
+        places: list[tuple[int, int]] = []
         for name, entry in header.items():
             if name == "__metadata__":
                 continue
@@ -155,9 +175,22 @@ def read_tensors(data: bytes) -> dict[str, Array]:
             dtype, shape = _DTYPES[entry["dtype"]], tuple(map(int, entry["shape"]))
             body = memoryview(data)[8 + size + start : 8 + size + end]
             tensors[name] = np.frombuffer(body, dtype).reshape(shape)
+            places.append((start, end))
+        _check_places(places, len(data) - 8 - size)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise NotNative("not a safetensors file that it reads") from None
     return tensors
+
+
+def _check_places(places: list[tuple[int, int]], size: int) -> None:
+    """As the format has it: tensors side by side from the first byte to the last, and no others."""
+    position = 0
+    for start, end in sorted(places):
+        if start != position or end < start:
+            raise NotNative("not a safetensors file")
+        position = end
+    if position != size:
+        raise NotNative("not a safetensors file")
 
 
 def check_tensors(tensors: Mapping[str, Array], shape: Shape) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +13,13 @@ from typing import TYPE_CHECKING
 import mido
 import pytest
 
+from tests.live.memory_backend import LOG_VARIABLE, NAME, plugged_in
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 WriteMidi = Callable[..., Path]
-BACKEND = Path(__file__).resolve().parents[2] / "live" / "memory_backend.py"
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -31,14 +31,8 @@ def _tiny(checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The in-process ports of `tests/live`."""
-    spec = importlib.util.spec_from_file_location("cli_memory_backend", BACKEND)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setitem(sys.modules, "cli_memory_backend", module)
-    monkeypatch.setenv("MIDO_BACKEND", "cli_memory_backend")
-    return module
+    monkeypatch.setenv("MIDO_BACKEND", NAME)
+    return plugged_in()
 
 
 def test_ports_are_listed(run: Run, backend: ModuleType) -> None:
@@ -174,35 +168,18 @@ def test_a_port_plays_what_the_file_holds(
     assert backend.state["is_open"] == 0
 
 
-LOGGING_BACKEND = """
-import importlib.util, os, sys
-spec = importlib.util.spec_from_file_location("memory", {file!r})
-memory = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(memory)
-Input, get_devices = memory.Input, memory.get_devices
-class Output(memory.Output):
-    def _send(self, message):
-        with open("sent.txt", "a") as log:
-            log.write(str(message) + "\\n")
-"""
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("command", ["compose", "duet"])
 def test_a_signal_leaves_nothing_sounding(
     start, write_midi: WriteMidi, backend: ModuleType, command: str, number: int, code: int
 ) -> None:
     """In a fresh process, interrupted as soon as the first note of the machine has sounded."""
-    Path("logging_backend.py").write_text(LOGGING_BACKEND.format(file=str(BACKEND)))
     words = ["compose", "--length", "100000", "--port", "one"]
     if command == "duet":
         write_midi("p.mid", num_notes=1)
         words = ["duet", "--midi-file", "p.mid", "--out", "one", "-o", "kept.mid"]
-    environment = {
-        "MIDO_BACKEND": "logging_backend",
-        "PYTHONPATH": f"{Path().resolve()}:{BACKEND.parents[2]}",
-    }
     log = Path("sent.txt")
+    environment = {"MIDO_BACKEND": NAME, LOG_VARIABLE: str(log), "PYTHONPATH": str(CHECKOUT)}
     with start(
         *words,
         env=environment,

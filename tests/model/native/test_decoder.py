@@ -21,6 +21,7 @@ EVENTS = {"events": LAYOUT, "neighbour_keys": True, "block": TIMED}
 NETWORKS: dict[str, dict[str, Any]] = {
     "plain": {"width": 16, "num_heads": 2},
     "events": {"width": 96, "num_heads": 3, **EVENTS},
+    "gaps": {"width": 96, "num_heads": 3, **EVENTS, "gap_embeddings": True},
     "odd sizes": {"width": 30, "num_heads": 3, "latents": 9, "num_layers": 1, "events": LAYOUT},
     "bare": {
         "width": 80,
@@ -143,10 +144,11 @@ def test_windows_slide_as_torch_slides_them(
     np.testing.assert_array_equal(states[0].logits, copied.logits)
 
 
+@pytest.mark.parametrize("network", ["events", "gaps"])
 @pytest.mark.parametrize("latents", [LATENTS, 20])
-def test_a_gap_is_filled_as_torch_fills_it(latents: int) -> None:
+def test_a_gap_is_filled_as_torch_fills_it(latents: int, network: str) -> None:
     """With few latents they lie on the middle, with many on the prompt, too."""
-    pair = make_pair("events")
+    pair = make_pair(network)
     before, after, length = [12, 0, 9, 4, 1, 8], [13, 2, 8, 6], [11, 11, 9]
     prompt = [*before, 16, *after, 17, *length]
     middle = [1, 9, 5, 3, *some_tokens(60)]

@@ -24,11 +24,11 @@ struct pm_decode {
 
 size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const pm_shape *s = &m->shape;
-    const size_t width = s->width + PM_BLOCK, hidden = s->hidden + s->vocabulary + PM_BLOCK;
+    const size_t width = s->width + PM_BLOCK, hidden = s->hidden + m->num_ids + PM_BLOCK;
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
-    const size_t counts = 8 * ((size_t)s->vocabulary + PM_BLOCK), narrow = 8 * (m->head_width + 4);
+    const size_t counts = 8 * ((size_t)m->num_ids + PM_BLOCK), narrow = 8 * (m->head_width + 4);
     const size_t each = sizeof(float) * (8 * width + hidden + counts) + 2 * widest + narrow + 64;
-    return rows * each + sizeof(float) * (2 * capacity + 2 * s->vocabulary + width) + 64 * 64;
+    return rows * each + sizeof(float) * (2 * capacity + 2 * m->num_ids + width) + 64 * 64;
 }
 
 static size_t positions(int32_t capacity) {
@@ -53,8 +53,8 @@ static void free_window(int32_t layers, pm_window *w) {
         for (int32_t i = 0; lists[k] && i < layers; i++) free(lists[k][i]);
         free(lists[k]);
     }
-    void *all[] = {w->tokens,    w->keys,     w->key_scale, w->phase_cos,
-                   w->phase_sin, w->kept_cos, w->kept_sin,  w->struck_sum};
+    void *all[] = {w->tokens,    w->ids,      w->keys,     w->key_scale, w->phase_cos,
+                   w->phase_sin, w->kept_cos, w->kept_sin, w->struck_sum};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
     free(w);
 }
@@ -77,6 +77,7 @@ static pm_window *new_window(const pm_model *m, int32_t capacity, int32_t latent
     w->capacity = capacity;
     w->latent_capacity = latents;
     w->tokens = pm_get(sizeof(int32_t) * capacity);
+    w->ids = pm_get(sizeof(int32_t) * capacity);
     w->keys = pm_get(keys_size(m, capacity));
     if (scales) w->key_scale = pm_get(scales * positions(capacity));
     w->layer_keys = several(s->layers, keys_size(m, latents), &failed);
@@ -88,7 +89,7 @@ static pm_window *new_window(const pm_model *m, int32_t capacity, int32_t latent
     w->kept_cos = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
     w->kept_sin = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
     w->struck_sum = pm_get(sizeof(float) * s->width);
-    failed |= !w->tokens || !w->keys || (scales && !w->key_scale) || !w->phase_cos ||
+    failed |= !w->tokens || !w->ids || !w->keys || (scales && !w->key_scale) || !w->phase_cos ||
               !w->phase_sin || !w->kept_cos || !w->kept_sin || !w->struck_sum;
     if (!failed) return w;
     free_window(s->layers, w);
@@ -114,6 +115,7 @@ static void open_window(pm_decode *d, pm_window *w, int64_t start, int64_t first
     const pm_shape *s = &d->model->shape;
     w->start = start;
     w->gap_steps = gap_steps(d, start);
+    w->num_ids = s->vocabulary;
     w->length = w->latents = w->struck_summed = 0;
     memset(&w->tracker, 0, sizeof w->tracker);
     w->tracker.token = -1;
@@ -220,6 +222,7 @@ static void copy_window(const pm_model *m, pm_window *to, const pm_window *from)
     const size_t angles = sizeof(double) * (s->pairs + s->time_pairs);
     to->start = from->start;
     to->gap_steps = from->gap_steps;
+    to->num_ids = from->num_ids;
     to->length = from->length;
     to->latents = from->latents;
     to->newest = from->newest;
@@ -227,6 +230,7 @@ static void copy_window(const pm_model *m, pm_window *to, const pm_window *from)
     to->tracker = from->tracker;
     to->struck_summed = from->struck_summed;
     memcpy(to->tokens, from->tokens, sizeof(int32_t) * capacity);
+    memcpy(to->ids, from->ids, sizeof(int32_t) * capacity);
     memcpy(to->keys, from->keys, keys_size(m, capacity));
     if (scales) memcpy(to->key_scale, from->key_scale, scales * positions(capacity));
     memcpy(to->phase_cos, from->phase_cos, angles);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PM_ABI 2
+#define PM_ABI 3
 #define PM_BLOCK 16       /* outputs, or context positions, side by side */
 #define PM_GROUP 64       /* inputs under one scale of their own in int8 */
 #define PM_MAX_ROWS 32    /* rows computed together */
@@ -23,11 +23,11 @@ enum { PM_FP32 = 0, PM_INT8 = 1 };
 enum { PM_FROM_FP32 = 0, PM_FROM_BF16 = 1 };
 enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
 
-/* Shape of a network, as Python gives it; all fields are int32 but the last three. */
+/* Shape of a network, as Python gives it; all fields are int32 but the last two. */
 typedef struct {
     int32_t vocabulary, width, heads, layers, hidden;
     int32_t pairs, time_pairs;        /* pairs of channels turned by number, by time */
-    int32_t previous, value_tables, events, neighbours;
+    int32_t previous, value_tables, events, neighbours, gap_embeddings;
     int32_t note_on, note_off, time_shift, velocity, suffix, middle;
     int32_t num_pitches, num_shifts, num_velocities;
     float soft_cap;                   /* 0 for none */
@@ -51,8 +51,10 @@ typedef struct pm_model {
     pm_shape shape;
     int32_t precision;
     int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
+    int32_t num_ids;                  /* a context's: of tokens, then of those after a gap */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
-    float *key_rows, *value_rows;     /* [vocabulary + neighbours][width]; [vocabulary][width] */
+    float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
+    float *key_rows, *value_rows;     /* [num_ids + neighbours][width]; [num_ids][width] */
     pm_block cross, *blocks;
     pm_linear logits, rates;
     float *rates_bias;
@@ -80,7 +82,8 @@ typedef struct {
     int32_t length, latents;          /* positions; latents among them */
     int32_t newest, newest_latent;    /* places of the last ones */
     int32_t capacity, latent_capacity;
-    int32_t *tokens;                  /* [capacity] */
+    int32_t *tokens, *ids;            /* [capacity]; the context's ids of them */
+    int32_t num_ids;                  /* no id is this large */
     void *keys;                       /* of the context: [head][block][channels][16] */
     float *key_scale;                 /* int8: [head][position] */
     void **layer_keys, **layer_values;

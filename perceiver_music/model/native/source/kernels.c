@@ -11,21 +11,21 @@ typedef struct {
 static workspace layout(const pm_model *m, int32_t rows, int32_t capacity, char *scratch) {
     const pm_shape *s = &m->shape;
     const size_t width = rounded_up(s->width, PM_BLOCK), hidden = rounded_up(s->hidden, PM_BLOCK);
-    const size_t vocabulary = rounded_up(s->vocabulary, PM_BLOCK);
+    const size_t ids = rounded_up(m->num_ids, PM_BLOCK);
     const size_t each = sizeof(float) * rows;
     workspace w;
     w.x = take(&scratch, each * width);
     w.normed = take(&scratch, each * width);
     w.projected = take(&scratch, each * 3 * width);
     w.mixed = take(&scratch, each * width);
-    w.hidden = take(&scratch, each * (hidden > vocabulary ? hidden : vocabulary));
+    w.hidden = take(&scratch, each * (hidden > ids ? hidden : ids));
     w.cosines = take(&scratch, each * width);
     w.sines = take(&scratch, each * width);
     const size_t places = rounded_up(capacity, PM_BLOCK);
-    w.scores = take(&scratch, sizeof(float) * (places > vocabulary ? places : vocabulary));
+    w.scores = take(&scratch, sizeof(float) * (places > ids ? places : ids));
     w.narrow = take(&scratch, 2 * places);
     w.narrow_queries = take(&scratch, (size_t)rows * 8 * (m->head_width + 4));
-    w.counts = take(&scratch, each * 8 * vocabulary);
+    w.counts = take(&scratch, each * 8 * ids);
     w.wide = take(&scratch, sizeof(float) * rounded_up(m->value_width, PM_BLOCK));
     w.rest = scratch;
     return w;
@@ -121,15 +121,15 @@ INLINE void add_by_token(
     }
 }
 
-/* What a context gives its latents: weights are added up by token, then a table of the vocabulary
- * is summed. `heads` heads from `first` on, at most `width`, for rows of one window. */
+/* What a context gives its latents: weights are added up by id, then a table of all ids is
+ * summed. `heads` heads from `first` on, at most `width`, for rows of one window. */
 INLINE void mix_context(
     const int width, const pm_model *m, const pm_row *rows, int32_t num_rows, int32_t first,
     int32_t heads, workspace *w, const float *queries, int32_t stride, float *mixed
 ) {
     const pm_window *window = rows[0].window;
-    const int32_t vocabulary = m->shape.vocabulary, length = rows[num_rows - 1].index + 1;
-    const size_t size = key_bytes(m, window->capacity), row_size = (size_t)vocabulary * width;
+    const int32_t num_ids = window->num_ids, length = rows[num_rows - 1].index + 1;
+    const size_t size = key_bytes(m, window->capacity), row_size = (size_t)num_ids * width;
     const size_t padded = rounded_up(window->capacity, PM_BLOCK);
     query made[PM_MAX_ROWS][8];
     for (int32_t r = 0; r < num_rows; r++)
@@ -152,7 +152,7 @@ INLINE void mix_context(
                     weigh(m, keys, scales, &made[r][h], start, end, weights + h * CHUNK);
                 }
                 add_by_token(
-                    width, weights, window->tokens + start, end - start, w->counts + r * row_size
+                    width, weights, window->ids + start, end - start, w->counts + r * row_size
                 );
             }
         }
@@ -160,13 +160,13 @@ INLINE void mix_context(
     for (int32_t r = 0; r < num_rows; r++)
         for (int32_t h = 0; h < heads; h++) {
             const float *counts = w->counts + r * row_size;
-            for (int32_t t = 0; t < vocabulary; t++) w->scores[t] = counts[t * width + h];
-            for (size_t t = vocabulary; t < rounded_up(vocabulary, PM_BLOCK); t++) w->scores[t] = 0;
+            for (int32_t t = 0; t < num_ids; t++) w->scores[t] = counts[t * width + h];
+            for (size_t t = num_ids; t < rounded_up(num_ids, PM_BLOCK); t++) w->scores[t] = 0;
             mix_floats(
-                m->value_rows + (size_t)(first + h) * wide, wide, value_stride, vocabulary,
+                m->value_rows + (size_t)(first + h) * wide, wide, value_stride, num_ids,
                 w->scores, w->wide
             );
-            const float inverse = inverse_sum(w->scores, vocabulary);
+            const float inverse = inverse_sum(w->scores, num_ids);
             put_head(m, w->wide, inverse, first + h, mixed + (size_t)r * m->shape.width);
         }
 }

@@ -58,6 +58,7 @@ pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *ker
     if (!m) return NULL;
     m->shape = *shape;
     m->precision = precision;
+    m->num_ids = shape->vocabulary * (1 + (shape->gap_embeddings != 0));
     m->head_width = shape->width / shape->heads;
     m->head_groups = (m->head_width + 3) / 4;
     m->value_width = (m->head_width + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
@@ -157,6 +158,7 @@ static float **table(pm_model *m, int32_t slot, int32_t layer) {
         case PM_LAST_ONSET: return &m->onset_rows[0];
         case PM_SECOND_ONSET: return &m->onset_rows[1];
         case PM_RATES_BIAS: return &m->rates_bias;
+        case PM_AFTER_GAP: return &m->after_gap;
         default: return NULL;
     }
 }
@@ -184,16 +186,16 @@ static void norm_rows(float *x, int32_t rows, int32_t width) {
     }
 }
 
-/* A matrix applied to every token's normed embedding: rows `to` of a table. */
+/* A matrix applied to every id's normed embedding: rows `to` of a table. */
 static int project(const pm_model *m, const float *weights, const float *normed, float *to) {
-    const int32_t width = m->shape.width;
+    const int32_t width = m->shape.width, rows = m->num_ids;
     pm_linear w = {0};
     int failed = pack(&w, PM_FP32, weights, PM_FROM_FP32, width, width);
     const size_t stride = (size_t)w.blocks * PM_BLOCK;
-    float *y = pm_get(sizeof(float) * stride * m->shape.vocabulary);
+    float *y = pm_get(sizeof(float) * stride * rows);
     if (!failed && y) {
-        m->kernels->linear(&w, normed, m->shape.vocabulary, y, NULL);
-        for (int32_t t = 0; t < m->shape.vocabulary; t++)
+        m->kernels->linear(&w, normed, rows, y, NULL);
+        for (int32_t t = 0; t < rows; t++)
             memcpy(to + (size_t)t * width, y + t * stride, sizeof(float) * width);
     }
     failed |= !y;
@@ -233,21 +235,25 @@ static int make_turns(pm_model *m) {
 int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32_t num_neighbours) {
     const pm_shape *s = &m->shape;
     const int32_t width = s->width, wide = m->value_width;
-    float *keys = pm_get(sizeof(float) * ((size_t)s->vocabulary + num_neighbours) * width);
-    float *flat = pm_get(sizeof(float) * (size_t)s->vocabulary * width);
-    float *normed = pm_get(sizeof(float) * (size_t)s->vocabulary * width);
-    float *values = pm_get(sizeof(float) * (size_t)s->vocabulary * s->heads * wide);
+    const size_t ids = m->num_ids, plain = (size_t)s->vocabulary * width;
+    float *keys = pm_get(sizeof(float) * (ids + num_neighbours) * width);
+    float *flat = pm_get(sizeof(float) * ids * width);
+    float *normed = pm_get(sizeof(float) * ids * width);
+    float *values = pm_get(sizeof(float) * ids * s->heads * wide);
     int failed = !keys || !flat || !normed || !values || make_turns(m);
     if (!failed) {
+        for (size_t i = plain; i < ids * width; i++)
+            normed[i] = m->embedding[i - plain] + m->after_gap[i - plain];
+        norm_rows(normed + plain, (int32_t)ids - s->vocabulary, width);
         norm_rows(m->embedding, s->vocabulary, width);
-        memcpy(normed, m->embedding, sizeof(float) * (size_t)s->vocabulary * width);
-        norm_rows(normed, s->vocabulary, width);
+        memcpy(normed, m->embedding, sizeof(float) * plain);
+        norm_rows(normed, (int32_t)ids, width);
         failed = project(m, m->key_rows, normed, keys) || project(m, m->value_rows, normed, flat);
         for (size_t i = 0; i < (size_t)num_neighbours * width; i++)
-            keys[(size_t)s->vocabulary * width + i] = value_at(neighbours, from, i);
-        for (int32_t row = 0; row < s->vocabulary * s->heads; row++)
+            keys[ids * width + i] = value_at(neighbours, from, i);
+        for (size_t row = 0; row < ids * s->heads; row++)
             memcpy(
-                values + (size_t)row * wide, flat + (size_t)row * m->head_width,
+                values + row * wide, flat + row * m->head_width,
                 sizeof(float) * m->head_width
             );
     }
@@ -279,7 +285,7 @@ void pm_model_free(pm_model *m) {
     free_block(&m->cross);
     free_linear(&m->logits);
     free_linear(&m->rates);
-    void *all[] = {m->blocks, m->embedding, m->previous, m->key_rows, m->value_rows, m->rates_bias,
+    void *all[] = {m->blocks, m->embedding, m->previous, m->after_gap, m->key_rows, m->value_rows, m->rates_bias,
                    m->key_terms, m->velocity_rows, m->onset_rows[0], m->onset_rows[1], m->step_cos,
                    m->step_sin, m->shift_cos, m->shift_sin};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);

@@ -148,12 +148,16 @@ static void push(const pm_model *m, pm_window *w, int32_t token) {
     const int32_t before = w->length, width = s->width;
     const int32_t place = w->newest = next_place(w->newest, &w->length, w->capacity);
     w->start += w->length == before; /* the oldest went */
-    w->tokens[place] = token;
+    w->tokens[place] = w->ids[place] = token;
+    if (part == PM_AFTER && s->gap_embeddings) {
+        w->ids[place] += s->vocabulary;
+        w->num_ids = m->num_ids;
+    }
     move_on(m, w, token, part);
     float key[width], cosines[width], sines[width];
-    memcpy(key, m->key_rows + (size_t)token * width, sizeof key);
+    memcpy(key, m->key_rows + (size_t)w->ids[place] * width, sizeof key);
     if (s->neighbours) {
-        size_t row = s->vocabulary;
+        size_t row = m->num_ids;
         const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
         for (int kind = 0; kind < 3; row += sizes[kind++]) {
             const float *more = m->key_rows + (row + around[kind]) * width;

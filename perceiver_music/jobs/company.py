@@ -1,0 +1,129 @@
+"""Pieces decoded side by side, for one or many primers: each weight is read once for all of them.
+
+None depends on its company, so a piece is the same whether the others are there or not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from perceiver_music.errors import PerceiverMusicError
+from perceiver_music.jobs.continuation_plan import Plan
+from perceiver_music.jobs.continuation_request import ContinueRequest
+
+if TYPE_CHECKING:
+    from perceiver_music.generation.continuation import Continuation, Growth
+    from perceiver_music.generation.primer import Opening
+    from perceiver_music.model.decoding import Decoder
+
+MOST_TOGETHER: Final = 8
+"""Beyond that a processor gains nothing more, and the first piece comes later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A plan, and what is to be said of its primer when its turn comes."""
+
+    plan: Plan
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Music, and how long it took: of several made together each has its share."""
+
+    planned: Planned
+    music: Continuation
+    seconds: float
+
+
+class Company:
+    """What has been announced, and what of it is made already."""
+
+    def __init__(self) -> None:
+        self._announced: list[ContinueRequest] = []
+        self._made: dict[ContinueRequest, Made] = {}
+
+    def announce(self, requests: Sequence[ContinueRequest]) -> None:
+        """Say what will be asked for soon, in this order."""
+        self._announced += requests
+
+    def take(self, request: ContinueRequest) -> Made | None:
+        """The music of a request that was made with one before it."""
+        return self._made.pop(request, None)
+
+    def after(
+        self, request: ContinueRequest, plan: Callable[[ContinueRequest], Planned]
+    ) -> list[Planned]:
+        """Plans for what comes after a request; what cannot be planned says so in its turn."""
+        if request not in self._announced:
+            return []
+        found: list[Planned] = []
+        for other in self._announced[self._announced.index(request) + 1 :]:
+            if len(found) == MOST_TOGETHER - 1:
+                break
+            try:
+                found.append(plan(other))
+            except PerceiverMusicError:
+                continue
+        return found
+
+    def make(
+        self,
+        together: Sequence[Planned],
+        decoder: Decoder,
+        *,
+        context: int,
+        latents: int,
+        on_music: Callable[[Continuation], None],
+    ) -> Made:
+        """Decode them together, keep all but the first, and give that one back.
+
+        Raises:
+            NonFiniteError: the model's prediction is not a number.
+        """
+        from perceiver_music.generation.continuation import continue_together
+
+        growths = [_growth(planned.plan) for planned in together]
+        openings = list(_by_opening([planned.plan for planned in together], growths))
+        started = time.perf_counter()
+        for growth in continue_together(decoder, openings, context=context, latents=latents):
+            if growth is growths[0]:
+                on_music(growth.music)
+        seconds = (time.perf_counter() - started) / len(together)
+        made = [
+            Made(planned=planned, music=growth.music, seconds=seconds)
+            for planned, growth in zip(together, growths, strict=True)
+        ]
+        self._made |= {each.planned.plan.request: each for each in made[1:]}
+        return made[0]
+
+
+def _growth(plan: Plan) -> Growth:
+    from perceiver_music.generation.continuation import Growth
+    from perceiver_music.generation.sampling import variation_rng
+
+    request = plan.request
+    return Growth(
+        plan.opening,
+        limits=plan.limits,
+        sampling=request.sampling,
+        rng=variation_rng(request.seed, request.index),
+    )
+
+
+def _by_opening(
+    plans: Sequence[Plan], growths: Sequence[Growth]
+) -> Iterator[tuple[Opening, list[Growth]]]:
+    """Neighbours that go on from the same music, which is then read once."""
+    opening, group = plans[0].opening, [growths[0]]
+    for plan, growth in zip(plans[1:], growths[1:], strict=True):
+        if plan.opening == opening:
+            group.append(growth)
+        else:
+            yield opening, group
+            opening, group = plan.opening, [growth]
+    yield opening, group

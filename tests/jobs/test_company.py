@@ -1,0 +1,121 @@
+"""Pieces made together are those made alone, however many there are and whoever fails."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.generation.options import LengthOption
+from perceiver_music.jobs.company import MOST_TOGETHER
+from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
+from perceiver_music.model.checkpoint import save_checkpoint
+from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.midi_writer import performance_to_midi
+from perceiver_music.music.performance import NOTE_DTYPE, Performance
+from perceiver_music.tokenizer import vocabulary as v
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 64, "latents": 16}
+    torch.manual_seed(0)
+    model = build_from_preset(
+        "perceiver_ar", "modern", {**fields, "vocabulary_size": v.VOCABULARY_SIZE}
+    )
+    torch.nn.init.normal_(model.get_parameter("output.weight"), std=0.2)
+    folder: Path = tmp_path_factory.mktemp("checkpoints") / "random"
+    save_checkpoint(
+        folder,
+        model,
+        name="random",
+        tokenizer_name="maestro-performance-400",
+        details={"recipe": {}, "data": {}, "metrics": {}, "licence": "none"},
+        card="",
+        overwrite=False,
+    )
+    return str(folder)
+
+
+def requests(count: int, unit: str = "seconds") -> list[ContinueRequest]:
+    length = LengthOption(amount=4, unit=unit)
+    return [ContinueRequest(seed=3, index=index + 1, length=length) for index in range(count)]
+
+
+def scale_midi(num_notes: int) -> bytes:
+    notes = np.zeros(num_notes, dtype=NOTE_DTYPE)
+    notes["start_us"] = np.arange(num_notes) * 250_000
+    notes["end_us"] = notes["start_us"] + 200_000
+    notes["pitch"] = 60 + np.arange(num_notes)
+    notes["velocity"] = 70
+    return performance_to_midi(Performance(notes=notes))
+
+
+def made(session: Session, wanted: list[ContinueRequest]) -> list[bytes]:
+    return [session.run(request).midi for request in wanted]
+
+
+@pytest.mark.parametrize("decoder", ["auto", "torch"])
+def test_together_they_are_what_they_are_alone(checkpoint: str, decoder: str) -> None:
+    wanted = requests(MOST_TOGETHER + 2)
+    alone = made(open_session(checkpoint, device="cpu", decoder=decoder), wanted)
+    session = open_session(checkpoint, device="cpu", decoder=decoder)
+    session.announce(wanted)
+    told = []
+    first = session.run(wanted[0], told.append)
+    assert told
+    assert [first.midi, *made(session, wanted[1:])] == alone
+    assert len(set(alone)) == len(alone)
+    few = open_session(checkpoint, device="cpu", decoder=decoder)
+    few.announce(wanted[4:7])
+    assert made(few, wanted[4:7]) == alone[4:7]
+
+
+def test_many_primers_go_together_and_a_bad_one_fails_in_its_turn(
+    checkpoint: str, tmp_path: Path
+) -> None:
+    wanted = []
+    for number in range(5):
+        primer = tmp_path / f"{number}.mid"
+        primer.write_bytes(b"no music" if number == 2 else scale_midi(number + 1))
+        for index in (1, 2):
+            wanted.append(
+                ContinueRequest(
+                    primer=primer,
+                    primer_name=primer.name,
+                    seed=3,
+                    index=index,
+                    length=LengthOption(amount=2 + number, unit="seconds"),
+                )
+            )
+    good = [request for request in wanted if request.primer_name != "2.mid"]
+    alone = made(open_session(checkpoint, device="cpu"), good)
+    session = open_session(checkpoint, device="cpu")
+    session.announce(wanted)
+    together = []
+    for request in wanted:
+        if request in good:
+            together.append(session.run(request).midi)
+        else:
+            with pytest.raises(InvalidInputError, match="not a MIDI file"):
+                session.run(request)
+    assert together == alone
+
+
+def test_a_primer_that_changes_meanwhile_is_the_one_that_was_read(
+    checkpoint: str, tmp_path: Path
+) -> None:
+    primers = [tmp_path / name for name in ("a.mid", "b.mid")]
+    for primer in primers:
+        primer.write_bytes(scale_midi(3))
+    wanted = [
+        ContinueRequest(primer=primer, primer_name=primer.name, length=LengthOption(amount=9))
+        for primer in primers
+    ]
+    expected = made(open_session(checkpoint, device="cpu"), wanted)
+    session = open_session(checkpoint, device="cpu")
+    session.announce(wanted)
+    session.run(wanted[0])
+    primers[1].write_bytes(scale_midi(8))
+    assert session.run(wanted[1]).midi == expected[1]
