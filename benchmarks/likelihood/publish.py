@@ -73,8 +73,8 @@ def publish(source: Path) -> Path:
     for split, entry in scores.items():
         metrics |= {f"{split}_{key}": entry[key] for key in entry if key.startswith("nats_")}
     legs = [*json.loads(LEGS.read_text()), {key: metrics[key] for key in LEG}]
-    metrics["legs"] = legs
     steps, loss_tokens, seconds = (sum(leg[key] for leg in legs) for key in LEG)
+    metrics["all_legs"] = dict(zip(LEG, (steps, loss_tokens, seconds), strict=True))
     card = CARD.format(
         name=DEFAULT_NAME,
         architecture=name_of(loaded.model),

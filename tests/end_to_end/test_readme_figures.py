@@ -19,10 +19,11 @@ SOURCES = {
     "rivals": ROOT / "benchmarks" / "rivals" / "results.json",
     "decoding": ROOT / "benchmarks" / "decoding" / "results.json",
     "likelihood": ROOT / "benchmarks" / "likelihood" / "results.json",
+    "training": ROOT / "benchmarks" / "training" / "results.json",
     "checkpoint": ROOT / "checkpoints" / "maestro" / "checkpoint.json",
 }
 SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Fast")
-NAMES = ("MAESTRO v3", "int8", "float32")
+NAMES = ("MAESTRO v3", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
 NUMBER = r"\d[\d,]*(?:\.\d+)*"
 CLAIM = re.compile(rf"{NUMBER}(?= (?:times|nats|events a second|events/s|steps/s|million param))")
 PIECES = "validation, first 8 pieces"
@@ -73,6 +74,19 @@ QUOTES = (
     ),
     Quote("with a primer of {} events", "rivals", "primer_events"),
     Quote("and {} million parameters", "decoding", "models/20M/parameters", unit=1e6, nearest=10),
+    Quote("A training step with {} latents", "training", "latents"),
+    Quote(
+        "costs {} times as much over 32,768 events as over 1,024;",
+        "training",
+        "by_context/models/perceiver_ar/32768/step_seconds",
+        over="by_context/models/perceiver_ar/1024/step_seconds",
+    ),
+    Quote(
+        "of the same size pays {} times as much at 8,192 already",
+        "training",
+        "by_context/models/transformer/8192/step_seconds",
+        over="by_context/models/transformer/1024/step_seconds",
+    ),
     Quote("{} million parameters, a context of", "checkpoint", "parameters", unit=1e6),
     Quote("a context of {} events", "checkpoint", "config/context"),
     Quote(
