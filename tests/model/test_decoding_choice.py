@@ -38,6 +38,7 @@ def test_int8_and_fp32_predict_what_torch_predicts(checkpoint: Path) -> None:
             "decoder": f"native {precision}",
             "kernel": kernel_names()[0],
             "threads": 1,
+            "policy": "exact",
             "torch": None,
         }
     assert load_decoder(checkpoint, device="cpu").engine == "native int8"
