@@ -19,6 +19,7 @@ from perceiver_music.dataset.token_store import Piece, TokenStore
 from perceiver_music.generation.infill import share_room
 from perceiver_music.model.checkpoint import LoadedCheckpoint, load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+from perceiver_music.model.device import choose_device
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.infilling import END, Gap, Ids, length_ids, prompt_ids, take_apart
 from perceiver_music.tokenizer.performance_events import steps_before
@@ -74,7 +75,7 @@ def windows(found: PieceGap, other: PieceGap, context: int) -> dict[str, Ids]:
 @torch.inference_mode()
 def nats(loaded: LoadedCheckpoint, sequence: Ids, num_scored: int) -> float:
     """Nats per event of the last so many tokens, scored in one pass."""
-    tokens = torch.as_tensor(sequence, dtype=torch.int64)
+    tokens = torch.as_tensor(sequence, dtype=torch.int64, device=loaded.model.device)
     num_latents = min(max(loaded.latents, num_scored), len(sequence) - 1)
     logits = loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
     return float(F.cross_entropy(logits[-num_scored:], tokens[-num_scored:]))
@@ -126,9 +127,12 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--pieces", type=int, default=60)
     parser.add_argument("--context", type=int, default=None, help="less than the checkpoint's")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    loaded = load_checkpoint(resolve_checkpoint(arguments.checkpoint))
+    loaded = load_checkpoint(
+        resolve_checkpoint(arguments.checkpoint), choose_device(arguments.device)
+    )
     rows = score_pieces(arguments, loaded)
     sides = (BOTH, ALONE, SAME_LEFT, WRONG)
     means = {side: round(float(np.mean([row[side] for row in rows])), 4) for side in sides}

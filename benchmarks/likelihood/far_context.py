@@ -25,6 +25,7 @@ from perceiver_music.dataset.windows import with_bos_eos
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.checkpoint import load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+from perceiver_music.model.device import choose_device
 
 RESULTS = Path(__file__).with_name("results.json")
 CONTEXT, STRIDE = 8192, 256
@@ -35,8 +36,9 @@ Ids = npt.NDArray[np.int64]
 def nats_of_last(model: SequenceModel, window: Ids, targets: Ids) -> float:
     """Nats of the last `STRIDE` targets behind a window."""
     latents = min(model.latents, len(window))
-    logits = model(torch.from_numpy(window)[None], num_latents=latents)[0, -len(targets) :]
-    return float(F.cross_entropy(logits, torch.from_numpy(targets), reduction="sum"))
+    tokens, scored = (torch.from_numpy(ids).to(model.device) for ids in (window, targets))
+    logits = model(tokens[None], num_latents=latents)[0, -len(targets) :]
+    return float(F.cross_entropy(logits, scored, reduction="sum"))
 
 
 def score_piece(
@@ -62,10 +64,13 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--split", default="validation")
     parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--near", type=int, default=2048, help="events that are left as they are")
     parser.add_argument("--most-windows", type=int, default=8, help="of one piece")
     arguments = parser.parse_args()
-    loaded = load_checkpoint(resolve_checkpoint(arguments.checkpoint))
+    loaded = load_checkpoint(
+        resolve_checkpoint(arguments.checkpoint), choose_device(arguments.device)
+    )
     store = TokenStore.open(arguments.store)
     entries = [piece for piece in store.split(arguments.split) if piece.num_tokens > CONTEXT + 512]
     pieces = [with_bos_eos(store.ids(piece)) for piece in entries]

@@ -40,7 +40,7 @@ def score(arguments: argparse.Namespace, **fields: Any) -> dict[str, Any]:
         data=arguments.store,
         checkpoint=arguments.checkpoint,
         split=arguments.split,
-        device="cpu",
+        device=arguments.device,
         **fields,
     )
     result = evaluate.run(request)
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--name", default=None, help="of the result; the split if not given")
     parser.add_argument("--checkpoint", default=None)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--max-pieces", type=int, default=None, help="the split's first so many")
     parser.add_argument("--by-context", type=int, metavar="PIECES", default=None)
     parser.add_argument("--by-latents", type=int, metavar="PIECES", default=None)

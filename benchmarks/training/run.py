@@ -9,7 +9,6 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from perceiver_music.model.registry import build_from_preset
 from perceiver_music.tokenizer.registry import get_tokenizer
 from perceiver_music.training.memory import keep_freed_memory
 
-RESULTS = Path(__file__).with_name("results.json")
-PICTURE = Path(__file__).with_name("figure.svg")
+FOLDER = Path(__file__).parent
 MODELS = ("perceiver_ar", "transformer", "transformer_xl")
 LATENTS = 512
 CONTEXTS = (1024, 2048, 4096, 8192, 16_384, 32_768)
@@ -41,6 +39,28 @@ OURS = {
 CHEAP_SECONDS, FEWEST_ROUNDS = 4.0, 3
 MOST_GROWTH = 4.5
 """At most, from one context to twice as much: attention alone is 4."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where and how all models compute.
+
+    Attributes:
+        device: of the models and windows.
+        precision: `fp32`, or `bf16` for autocast.
+        windows: in each step.
+    """
+
+    device: torch.device
+    precision: str
+    windows: int
+
+    def seconds(self) -> float:
+        """A clock: of one thread's work; of the wall where a device is waited for."""
+        if self.device.type == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize(self.device)
+        return time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -58,10 +78,10 @@ class Trained:
     Args:
         name: of the architecture.
         blocks: all of them; of ours the first is the cross-attend.
-        precision: `fp32`, or `bf16` for autocast.
+        setting: where and how it computes.
     """
 
-    def __init__(self, name: str, blocks: int, precision: str) -> None:
+    def __init__(self, name: str, blocks: int, setting: Setting) -> None:
         tokenizer = get_tokenizer("maestro-performance-400")
         fields: dict[str, Any] = {**SIZE, "vocabulary_size": tokenizer.vocabulary_size}
         fields["context"] = max(CONTEXTS)
@@ -70,54 +90,57 @@ class Trained:
         else:
             fields["num_layers"] = blocks
         torch.manual_seed(0)
-        self.model = build_from_preset(name, "modern", fields)
+        self.model = build_from_preset(name, "modern", fields).to(setting.device)
         self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
         self._scored = LATENTS if name == "perceiver_ar" else None
-        self._precision = precision
+        self._setting = setting
 
     def step(self, tokens: Tensor) -> int:
         """Forward, backward, update; returns how many positions were scored."""
         num_latents = self._scored or tokens.shape[1] - 1
-        cast = torch.autocast("cpu", torch.bfloat16) if self._precision == "bf16" else nullcontext()
-        with cast:
+        setting = self._setting
+        is_bf16 = setting.precision == "bf16"
+        with torch.autocast(setting.device.type, torch.bfloat16, enabled=is_bf16):
             logits = self.model(tokens[:, :-1], num_latents=num_latents)
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, -num_latents:].flatten())
         torch.autograd.backward(loss)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        return num_latents
+        return num_latents * len(tokens)
 
 
-def by_context(precision: str, tokens: Tensor) -> list[Series]:
+def by_context(setting: Setting, tokens: Tensor) -> list[Series]:
     """The same networks, ever longer windows of one piece."""
 
     def series(name: str) -> Series:
-        trained = Trained(name, BLOCKS, precision)
+        trained = Trained(name, BLOCKS, setting)
         windows = {length: tokens[:, -length - 1 :] for length in CONTEXTS}
         return Series(name, CONTEXTS, lambda at: lambda: trained.step(windows[at]))
 
     return [series(name) for name in MODELS]
 
 
-def by_depth(precision: str, tokens: Tensor) -> list[Series]:
+def by_depth(setting: Setting, tokens: Tensor) -> list[Series]:
     """The same windows, ever deeper networks."""
     window = tokens[:, -DEPTH_CONTEXT - 1 :]
 
     def series(name: str) -> Series:
-        trained = {depth: Trained(name, depth, precision) for depth in DEPTHS}
+        trained = {depth: Trained(name, depth, setting) for depth in DEPTHS}
         return Series(name, DEPTHS, lambda at: lambda: trained[at].step(window))
 
     return [series(name) for name in MODELS]
 
 
-def timed(step: Callable[[], int]) -> tuple[float, int]:
-    """Processor seconds of a step, and the positions that it scored."""
-    started = time.process_time()
+def timed(step: Callable[[], int], setting: Setting) -> tuple[float, int]:
+    """Seconds of a step, and the positions that it scored."""
+    started = setting.seconds()
     scored = step()
-    return time.process_time() - started, scored
+    return setting.seconds() - started, scored
 
 
-def measure(all_series: Iterable[Series], rounds: int, most_seconds: float) -> dict[str, Any]:
+def measure(
+    all_series: Iterable[Series], setting: Setting, rounds: int, most_seconds: float
+) -> dict[str, Any]:
     """Medians over rounds in which all take turns; the first pass finds where a series ends."""
     steps: dict[tuple[str, int], Callable[[], int]] = {}
     seconds: dict[tuple[str, int], list[float]] = {}
@@ -131,13 +154,13 @@ def measure(all_series: Iterable[Series], rounds: int, most_seconds: float) -> d
                 break
             key = series.model, place
             steps[key], seconds[key] = series.step_at(place), []
-            timed(steps[key])  # caches and memory as every later step finds them
-            last, scored[key] = timed(steps[key])
+            timed(steps[key], setting)  # caches and memory as every later step finds them
+            last, scored[key] = timed(steps[key], setting)
             print(f"{series.model} at {place}: {last:.2f} s", flush=True)
     for number in range(rounds):
         for key, step in steps.items():
             if number < FEWEST_ROUNDS or seconds[key][0] < CHEAP_SECONDS:
-                seconds[key].append(timed(step)[0])
+                seconds[key].append(timed(step, setting)[0])
     found: dict[str, Any] = {series.model: {} for series in all_series}
     for (model, place), measured in seconds.items():
         median = statistics.median(measured)
@@ -184,19 +207,31 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most-seconds", type=float, default=60.0, help="of one step")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--windows", type=int, default=1, help="in each step")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()  # as `train` does
-    precision = choose_precision(arguments.precision, torch.device("cpu"))
-    tokens = torch.tensor([primer(max(CONTEXTS) + 1)])
-    parameters = {name: Trained(name, BLOCKS, precision).model.num_parameters for name in MODELS}
+    device = torch.device(arguments.device)
+    setting = Setting(
+        device=device,
+        precision=choose_precision(arguments.precision, device),
+        windows=arguments.windows,
+    )
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        keep_freed_memory()  # as `train` does
+    tokens = torch.tensor([primer(max(CONTEXTS) + 1)] * setting.windows, device=device)
+    parameters = {name: Trained(name, BLOCKS, setting).model.num_parameters for name in MODELS}
     limits = {"rounds": arguments.rounds, "most_seconds": arguments.most_seconds}
-    context = measure(by_context(precision, tokens), **limits)
-    depth = measure(by_depth(precision, tokens), **limits)
+    context = measure(by_context(setting, tokens), setting, **limits)
+    depth = measure(by_depth(setting, tokens), setting, **limits)
+    on_cpu = device.type == "cpu"
     result = {
-        "seconds_are": "processor time of one thread, medians, all in turn",
-        "precision": precision,
-        "windows_a_step": 1,
+        "seconds_are": "processor time of one thread, medians, all in turn"
+        if on_cpu
+        else "wall clock, the device waited for, medians, all in turn",
+        "device": "cpu" if on_cpu else torch.cuda.get_device_name(device),
+        "precision": setting.precision,
+        "windows_a_step": setting.windows,
         "latents": LATENTS,
         "parameters": parameters,
         "blocks": BLOCKS,
@@ -204,12 +239,21 @@ def main() -> None:
         "by_context": context,
         "by_depth": depth,
         "ratios": ratios(context, depth),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mb": peak_memory(device) // 2**20,
         "date": datetime.date.today().isoformat(),
         "made_with": torch_made_with(),
     }
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    PICTURE.write_text(draw(result), encoding="utf-8")
+    name = "" if on_cpu else f"-{device.type}"
+    text = json.dumps(result, indent=2) + "\n"
+    FOLDER.joinpath(f"results{name}.json").write_text(text, encoding="utf-8")
+    FOLDER.joinpath(f"figure{name}.svg").write_text(draw(result), encoding="utf-8")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the process, or of its tensors on a device."""
+    if device.type == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return torch.cuda.max_memory_allocated(device)
 
 
 if __name__ == "__main__":

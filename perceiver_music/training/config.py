@@ -110,6 +110,7 @@ class RunConfig:
         precision: `auto` is bf16 where the device is known to be fast at it.
         ema_decay: of the averaged weights that validation and the checkpoint use; 0 for none.
         validation_events: how many events of the validation split are scored, whole pieces.
+        data_workers: processes that make windows ahead of a fast device; 0 for none.
         licence: of the weights, written into the checkpoint.
     """
 
@@ -123,6 +124,7 @@ class RunConfig:
     validation_events: int = 100_000
     checkpoint_every: int = 200
     keep: int = 3
+    data_workers: int = 0
     licence: str = "not stated"
 
     def __post_init__(self) -> None:
@@ -133,6 +135,8 @@ class RunConfig:
         counts = (self.windows_per_pass, self.log_every, self.validate_every)
         if min(*counts, self.checkpoint_every, self.keep) < 1:
             raise ValueError("windows_per_pass, *_every and keep are 1 or more")
+        if self.data_workers < 0:
+            raise ValueError("data_workers is 0 or more")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError("ema_decay is in [0, 1)")
 

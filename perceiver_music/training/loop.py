@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.dataset.windows import NOT_SCORED, TrainingWindows, WindowBatch, with_bos_eos
+from perceiver_music.dataset.windows import NOT_SCORED, WindowBatch, with_bos_eos
 from perceiver_music.errors import NonFiniteError
 from perceiver_music.evaluation.likelihood import ScoringOptions, score_piece
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.training.config import TrainingConfig
 from perceiver_music.training.distributed import Ranks
+from perceiver_music.training.feed import window_batches
 from perceiver_music.training.optimizer import Optimizers
 from perceiver_music.training.run_state import RunCounts, SavedState, save_state
 
@@ -65,8 +66,6 @@ class TrainingLoop:
     ) -> None:
         self.model, self.config, self._setting = model, config, setting
         self._ranks = setting.ranks
-        self._rows = self._ranks.rows(config.windows.windows_per_step)
-        self._windows = TrainingWindows(store, config.windows, split="train", seed=config.run.seed)
         self._validation = _validation_pieces(store, config.run.validation_events)
         self._optimizers = Optimizers(model, config.optimizer, self._ranks)
         self._averaged: dict[str, Tensor] = {}
@@ -81,6 +80,14 @@ class TrainingLoop:
             self._restore(resumed)
         elif config.run.ema_decay:
             self._averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self._batches = window_batches(
+            store,
+            config.windows,
+            seed=config.run.seed,
+            rows=self._ranks.rows(config.windows.windows_per_step),
+            steps=range(self.counts.step, config.schedule.max_steps),
+            workers=config.run.data_workers,
+        )
         self._replicas = self._replicate()
         network: nn.Module = self._replicas or model
         self._network = torch.compile(network) if config.run.compile else network
@@ -122,7 +129,7 @@ class TrainingLoop:
         step, run = self.counts.step, self.config.run
         torch.manual_seed(_dropout_seed(run.seed, step, self._ranks.rank))
         self.model.train()
-        batch = self._windows.batch(step, self._rows)
+        batch = next(self._batches)
         num_targets = int((batch.targets != NOT_SCORED).sum())
         (total_targets,) = self._ranks.sum(num_targets, device=self._setting.device)
         total_nats = torch.zeros((), device=self._setting.device)
@@ -145,8 +152,8 @@ class TrainingLoop:
 
     def _nats(self, batch: WindowBatch) -> Tensor:
         device = self._setting.device
-        tokens = torch.from_numpy(batch.tokens).to(device)
-        targets = torch.from_numpy(batch.targets).to(device)
+        tokens = torch.from_numpy(batch.tokens).to(device).long()
+        targets = torch.from_numpy(batch.targets).to(device).long()
         visible = None if batch.visible is None else torch.from_numpy(batch.visible).to(device)
         with self.autocast():
             logits = self._network(tokens, num_latents=targets.shape[1], visible=visible)
