@@ -20,7 +20,8 @@ from torch import Tensor
 
 from perceiver_music.model.base import SequenceModel
 
-_WINDOWS_PER_PASS_TOKENS = 16_384
+_TOKENS_PER_PASS = 16_384
+_TOKENS_PER_PASS_OF_A_GPU = 262_144
 """Windows of full length run together up to this many tokens; a bound on memory."""
 
 
@@ -85,9 +86,8 @@ def _windows(length: int, options: ScoringOptions) -> Iterator[_Window]:
         )
 
 
-def _batches(windows: Iterator[_Window], context: int) -> Iterator[list[_Window]]:
+def _batches(windows: Iterator[_Window], context: int, most: int) -> Iterator[list[_Window]]:
     """Windows of one shape together; a shorter one is alone, so that nothing needs filling."""
-    most = max(1, _WINDOWS_PER_PASS_TOKENS // context)
     batch: list[_Window] = []
     for window in windows:
         if window.end - window.start < context:
@@ -127,7 +127,9 @@ def score_piece(
     device = next(model.parameters()).device
     tokens = torch.as_tensor(np.asarray(sequence, dtype=np.int64), device=device)
     nats = np.empty(len(sequence) - 1)
-    for batch in _batches(_windows(len(sequence), options), options.context):
+    tokens_per_pass = _TOKENS_PER_PASS if device.type == "cpu" else _TOKENS_PER_PASS_OF_A_GPU
+    most = max(1, tokens_per_pass // options.context)
+    for batch in _batches(_windows(len(sequence), options), options.context, most):
         if before_pass is not None:
             before_pass()
         scores = _score_batch(model, tokens, batch).double().cpu().numpy()

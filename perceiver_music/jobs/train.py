@@ -10,7 +10,7 @@ checkpoint/     the best weights on validation, ready to use
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -285,7 +285,8 @@ def _train(
         tell(report.step)
 
     export = BestCheckpoint(loop, store, warn)
-    return follow(loop, on_step=tell, on_report=on_report, export=export)
+    with closing(loop):
+        return follow(loop, on_step=tell, on_report=on_report, export=export)
 
 
 def _in_words(report: TrainingReport) -> str:

@@ -66,7 +66,7 @@ class CrossBlock(nn.Module):
         else:
             assert neighbours is not None
             rows = self.neighbours.rows(neighbours) + len(table.values)
-            bags = torch.cat((ids[..., None], rows), dim=-1).flatten(0, 1)
+            bags = torch.cat((ids[None], rows.movedim(-1, 0))).movedim(0, -1).flatten(0, 1)
             key = F.embedding_bag(bags, table.keys, mode="sum").unflatten(0, ids.shape)
         key = attention.rotate_heads(key.to(table.values.dtype), angles)
         return key, attention.split_heads(F.embedding(ids, table.values))

@@ -166,14 +166,14 @@ class PerceiverAR(SequenceModel):
         cross_mask = stack_mask = None
         if visible is not None:
             cross_mask = attention_mask(num_latents, visible)
-            stack_mask = cross_mask[..., first_latent:]
+            stack_mask = cross_mask[..., first_latent:].contiguous()
         events = self._count(tokens, num_latents, visible)
         angles = self._angles(0, tokens.shape[1], events)
         key, value = self._context(self._context_table(), tokens, angles, events)
         latent_angles = _last(angles, num_latents)
         x = self._latent_inputs(tokens, num_latents, visible, events)
         x = self.cross(x, key, value, latent_angles, cross_mask)
-        latent_tokens = tokens[:, first_latent:]
+        latent_tokens = tokens[:, first_latent:].contiguous()
         for layer in self.layers:
             x = layer(x, latent_tokens, latent_angles, mask=stack_mask)
         return self._logits(x, events)
@@ -285,5 +285,6 @@ class PerceiverAR(SequenceModel):
 
 
 def _last(angles: tuple[Tensor, Tensor], size: int) -> tuple[Tensor, Tensor]:
-    cos, sin = angles
-    return cos[..., -size:, :], sin[..., -size:, :]
+    # Their own memory: what is compiled for the layers then fits contexts of every length.
+    cos, sin = (part[..., -size:, :].contiguous() for part in angles)
+    return cos, sin

@@ -7,8 +7,9 @@ nothing.
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,7 +52,7 @@ class _Steps(Dataset[dict[str, Tensor]]):
 
 def window_batches(
     store: TokenStore, config: WindowConfig, *, seed: int, rows: range, steps: range, workers: int
-) -> Iterator[WindowBatch]:
+) -> Generator[WindowBatch]:
     """The batches of these steps, in their order.
 
     Args:
@@ -69,15 +70,25 @@ def window_batches(
     windows = TrainingWindows(store, config, split="train", seed=seed)
     if not workers:
         return (windows.batch(step, rows) for step in steps)
+    return _made_ahead(_Steps(store, config, seed, rows), steps, workers)
+
+
+def _made_ahead(dataset: _Steps, steps: range, workers: int) -> Generator[WindowBatch]:
+    """Whoever closes it ends the workers."""
     loader = DataLoader(
-        _Steps(store, config, seed, rows),
+        dataset,
         batch_size=None,
         sampler=steps,
         num_workers=workers,
         prefetch_factor=_AHEAD_PER_WORKER,
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_apart_from_the_parent,
     )
-    return map(_as_batch, loader)
+    ahead = iter(loader)
+    try:
+        for parts in ahead:
+            yield _as_batch(parts)
+    finally:
+        del ahead
 
 
 def _as_batch(parts: dict[str, Tensor]) -> WindowBatch:
@@ -89,7 +100,10 @@ def _as_batch(parts: dict[str, Tensor]) -> WindowBatch:
     )
 
 
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """A run that is stopped saves its state first, and takes its workers along."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _apart_from_the_parent(_worker: int) -> None:
+    """A signal to the run and its group is the run's: it saves first, and takes its workers along.
+
+    What ends a worker stays what it is: the parent's exit terminates those that are left.
+    """
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -23,6 +23,7 @@ from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.dataset.windows import NOT_SCORED, WindowBatch, with_bos_eos
 from perceiver_music.errors import NonFiniteError
 from perceiver_music.evaluation.likelihood import ScoringOptions, score_piece
+from perceiver_music.model.attention import CausalBlock
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.training.config import TrainingConfig
 from perceiver_music.training.distributed import Ranks
@@ -89,8 +90,9 @@ class TrainingLoop:
             workers=config.run.data_workers,
         )
         self._replicas = self._replicate()
-        network: nn.Module = self._replicas or model
-        self._network = torch.compile(network) if config.run.compile else network
+        self._network: nn.Module = self._replicas or model
+        if config.run.compile:
+            _compile_blocks(model)
 
     def _restore(self, saved: SavedState) -> None:
         self.model.load_state_dict(saved.weights)
@@ -224,7 +226,8 @@ class TrainingLoop:
         nats = num_events = stopped = 0.0
         try:
             for piece in self._validation[self._ranks.rank :: self._ranks.world_size]:
-                with self.autocast():
+                # Validation's windows come in many shapes, each of which would be compiled.
+                with self.autocast(), torch.compiler.set_stance("force_eager"):
                     scores = score_piece(self.model, piece, options, check)
                 nats, num_events = nats + float(scores.sum()), num_events + len(scores)
         except ValidationStopped:
@@ -269,10 +272,25 @@ class TrainingLoop:
         )
         save_state(self._setting.run_folder, state, keep=self.config.run.keep)
 
+    def close(self) -> None:
+        """End what makes windows ahead; there are no more steps."""
+        self._batches.close()
+
     @property
     def setting(self) -> LoopSetting:
         """Where this runs."""
         return self._setting
+
+
+def _compile_blocks(model: nn.Module) -> None:
+    """Compile what every layer does, once for all of them.
+
+    The layers do their work on latents, whose number stays the same when contexts grow, so nothing
+    is compiled again then, as the whole network would be.
+    """
+    for module in model.modules():
+        if isinstance(module, CausalBlock):
+            module.compile()
 
 
 def _validation_pieces(store: TokenStore, num_events: int) -> list[npt.NDArray[np.int64]]:

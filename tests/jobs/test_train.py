@@ -130,9 +130,10 @@ class _Interrupt:
             raise SystemError("the plug was pulled")
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_stops(
-    tiny_store: TokenStore, tmp_path: Path, number: signal.Signals, code: int
+def test_a_signal_to_the_group_saves_and_stops(
+    tiny_store: TokenStore, tmp_path: Path, number: signal.Signals, code: int, workers: int
 ) -> None:
     program = (
         "import sys\n"
@@ -148,11 +149,13 @@ def test_a_signal_saves_and_stops(
     )
     run_folder = tmp_path / "run"
     command = [sys.executable, "-c", program, str(tiny_store.path), str(run_folder), *SMALL]
-    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+    command.append(f"run.data_workers={workers}")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         while not (run_folder / "metrics.jsonl").exists():
             assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(number)
+        os.killpg(process.pid, number)
         assert process.wait(timeout=60) == code
     newest = max((run_folder / "steps").iterdir()).name
     assert int(newest.removeprefix("step-")) >= metrics_of(run_folder)[-1]["step"]
