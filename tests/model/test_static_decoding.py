@@ -1,13 +1,19 @@
 """Steps of one shape give what steps of growing shapes give; so does a CUDA graph of them."""
 
+import contextlib
 import copy
 import gc
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from perceiver_music.model import static_decoding
+from perceiver_music.model import elementwise
+from perceiver_music.model.base import DecodeState
 from perceiver_music.model.perceiver_ar import PerceiverAR
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.model.static_decoding import NUM_ROWS
@@ -16,6 +22,8 @@ VOCABULARY, CONTEXT, LATENTS = 20, 32, 8
 LAYOUT = {"note_on": 0, "note_off": 4, "time_shift": 8, "velocity": 12, "suffix": 16, "middle": 17}
 LAYOUT |= {"num_pitches": 4, "num_shifts": 4, "num_velocities": 4}
 PROMPT = [12, 0, 9, 4, 1, 8, LAYOUT["suffix"], 13, 2, 8, 6, LAYOUT["middle"], 11, 11, 9]
+NEAR = {"cpu": {"atol": 2e-5, "rtol": 1e-5}, "cuda": {"atol": 5e-4, "rtol": 1e-4}}
+"""Other kernels add in another order; a GPU's are further apart."""
 KINDS = ("events", "modern", "paper")
 DEVICES = (
     "cpu",
@@ -75,7 +83,7 @@ def test_one_shape_changes_nothing(
     for token in random_tokens(context + latents, seed=1):
         for model, state in zip((static, growing), states, strict=True):
             model.advance(state, token)
-        torch.testing.assert_close(states[0].logits, states[1].logits, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(states[0].logits, states[1].logits, **NEAR[device])
     assert states[0].row is not None
     assert states[1].row is None
 
@@ -87,7 +95,7 @@ def test_a_gap_is_filled_the_same_way(latents: int, device: str) -> None:
     for token in [1, 9, 5, 3, 8, 0] * 6:
         for model, state in zip(models, states, strict=True):
             model.advance(state, token)
-        torch.testing.assert_close(states[0].logits, states[1].logits, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(states[0].logits, states[1].logits, **NEAR[device])
     with pytest.raises(ValueError, match="whole"):
         models[0].advance(states[0], LAYOUT["suffix"])
 
@@ -149,7 +157,7 @@ def test_other_weights_get_other_rows(device: str) -> None:
     states = [each.begin(random_tokens(9)) for each in (static, growing)]
     static.advance(states[0], 3)
     growing.advance(states[1], 3)
-    torch.testing.assert_close(states[0].logits, states[1].logits, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(states[0].logits, states[1].logits, **NEAR[device])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +168,7 @@ def test_half_precision_is_as_near_as_it_can_be(kind: str, device: str) -> None:
         static.advance(states[0], token)
         growing.advance(states[1], token)
         assert states[0].logits.dtype == torch.float32
-        torch.testing.assert_close(states[0].logits, states[1].logits, atol=0.3, rtol=0.05)
+        torch.testing.assert_close(states[0].logits, states[1].logits, atol=0.5, rtol=0.05)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -175,19 +183,59 @@ def test_a_gpu_records_its_steps_unasked() -> None:
 def test_where_nothing_can_be_recorded_steps_are_computed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As on a GPU whose driver refuses; said once, and the numbers stay."""
+    """As on a GPU whose driver refuses: it is said once, and the numbers stay."""
     static, growing = both_ways(make_model("events", "cpu"))
     states = [model.begin(random_tokens(9)) for model in (static, growing)]
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name in ("device", "stream", "set_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda given: contextlib.nullcontext())
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda: stream)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", refuse)
     assert states[0].row is not None
-
-    def refuse(compute: object, device: object) -> None:
-        refused.append(device)
-
-    refused: list[object] = []
-    monkeypatch.setattr(static_decoding, "_record", refuse)
     states[0].row.rows._is_recorded = True
-    for token in (3, 9, 1):
+    with pytest.warns(UserWarning, match=r"no CUDA graph here \(not today\)"):
+        static.advance(states[0], 3)
+    for token in (9, 1):
         static.advance(states[0], token)
+    for token in (3, 9, 1):
         growing.advance(states[1], token)
-    torch.testing.assert_close(states[0].logits, states[1].logits, atol=2e-5, rtol=1e-5)
-    assert len(refused) == 1
+    torch.testing.assert_close(states[0].logits, states[1].logits, **NEAR["cpu"])
+
+
+def refuse() -> None:
+    raise RuntimeError("not today\nand more")
+
+
+class Devices(TorchDispatchMode):
+    """Where the tensors of all operations lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        leaves = tree_leaves((args, kwargs, result))
+        self.seen |= {leaf.device.type for leaf in leaves if isinstance(leaf, torch.Tensor)}
+        return result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_asks_the_processor_for_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device without memory it could not read a number back; all it uses must lie there."""
+    monkeypatch.setattr(elementwise, "compute_dtype", lambda x: x.dtype)
+    model = make_model(kind, "meta")
+    state = DecodeState([1], context=CONTEXT, latents=LATENTS)
+    with torch.no_grad():
+        layout, table = model.config.events, model._context_table()
+        block, like = model.config.block, model.output.weight
+        model._pool.restart(state, table, block, len(model.layers), layout, like=like)
+        assert state.row is not None
+        model._append_rows(state.row.rows)  # tables that are kept are made
+        with Devices() as devices:
+            logits = model._append_rows(state.row.rows)
+    assert logits.shape == (NUM_ROWS, VOCABULARY)
+    assert devices.seen == {"meta"}
