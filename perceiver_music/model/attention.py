@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
 from perceiver_music.model.elementwise import RMSNorm, squared_relu
-from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
+from perceiver_music.model.kv_cache import CacheRows, KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
 
@@ -111,12 +111,15 @@ def causal_attention(
     query: Float[Tensor, "batch heads queries width"],
     key: Float[Tensor, "batch heads keys width"],
     value: Float[Tensor, "batch heads keys width"],
-    mask: Bool[Tensor, "batch 1 queries keys"] | None = None,
+    mask: Bool[Tensor, "batch 1 queries keys"]
+    | Float[Tensor, "batch 1 queries keys"]
+    | None = None,
 ) -> Float[Tensor, "batch heads queries width"]:
     """Scaled dot-product attention from the last `queries` of the `keys` positions.
 
     Without a mask every CUDA path can use a flash kernel. With one (padding, prefix dropout) the
-    mask must be that of `attention_mask`, causality included.
+    mask must be that of `attention_mask`, causality included, or say the same as what is added to
+    the scores.
     """
     num_queries, num_keys = query.shape[-2], key.shape[-2]
     if mask is not None:
@@ -229,7 +232,7 @@ class CausalBlock(nn.Module):
         angles: tuple[Tensor, Tensor],
         *,
         mask: Tensor | None = None,
-        cache: KeyValueCache | SegmentMemory | None = None,
+        cache: CacheRows | KeyValueCache | SegmentMemory | None = None,
     ) -> Float[Tensor, "batch length width"]:
         normed = self.attention_norm(x)
         key = self.attention.keys(normed, angles)

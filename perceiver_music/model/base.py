@@ -27,6 +27,8 @@ from perceiver_music.model.kv_cache import KeyValueCache, SegmentMemory
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from perceiver_music.model.static_decoding import StaticRow
+
 
 @dataclass(frozen=True, kw_only=True)
 class Anchor:
@@ -75,6 +77,7 @@ class DecodeState:
         self.table: ContextTable | None = None
         self.tracker: EventTracker | None = None
         self.memories: list[SegmentMemory] = []
+        self.row: StaticRow | None = None
 
     @property
     def is_full(self) -> bool:
@@ -152,21 +155,28 @@ class SequenceModel(nn.Module, ABC):
         """Start several decodes after the same tokens: see `begin`."""
         return [self.begin(tokens, context=context, latents=latents) for _ in range(count)]
 
-    def advance_many(self, states: Sequence[DecodeState], tokens: Sequence[int]) -> None:
-        """Append a token to each of several decodes: the same numbers as one after the other."""
-        for state, token in zip(states, tokens, strict=True):
-            self.advance(state, token)
-
-    @torch.inference_mode()
     def advance(self, state: DecodeState, token: int) -> None:
         """Append `token`, and predict what follows it."""
-        state.tokens.append(token)
-        if state.is_full and not state.slides:
-            self._anchor(state)
-        else:
-            state.num_latents = min(state.num_latents + 1, state.latents)
-            state.context_start = max(state.context_start, len(state.tokens) - state.context)
-            self._append(state, token)
+        self.advance_many([state], [token])
+
+    @torch.inference_mode()
+    def advance_many(self, states: Sequence[DecodeState], tokens: Sequence[int]) -> None:
+        """Append a token to each of several decodes: the same numbers as one after the other."""
+        growing = []
+        for state, token in zip(states, tokens, strict=True):
+            state.tokens.append(token)
+            if state.is_full and not state.slides:
+                self._anchor(state)
+            else:
+                state.num_latents = min(state.num_latents + 1, state.latents)
+                state.context_start = max(state.context_start, len(state.tokens) - state.context)
+                growing.append(state)
+        self._append_many(growing)
+
+    def _append_many(self, states: Sequence[DecodeState]) -> None:
+        """Add the last token of each to its caches as one latent and set the logits."""
+        for state in states:
+            self._append(state, state.tokens[-1])
 
     def _anchor(self, state: DecodeState) -> None:
         anchor = Anchor.at(len(state.tokens), context=state.context, latents=state.latents)

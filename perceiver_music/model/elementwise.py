@@ -26,6 +26,8 @@ def rms_normalize(
         x: any vectors.
         dtype: of the result; that of `x` if None.
     """
+    if _has_one_kernel(x):
+        return _normalized_at_once(x).to(dtype or x.dtype)
     return _apply(_RMSNormalize, x, dtype or x.dtype)
 
 
@@ -49,6 +51,8 @@ def normalize_and_turn(
     sin: Float[Tensor, "*#batch pairs"],
 ) -> Float[Tensor, "*batch width"]:
     """`turn` of `rms_normalize`, in fewer passes over memory: a long context's keys are large."""
+    if _has_one_kernel(x):
+        return _turn_in_place(_normalized_at_once(x), cos, sin, 1)
     return _apply(_NormalizeAndTurn, x, cos, sin)
 
 
@@ -87,6 +91,16 @@ def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
     if torch.is_grad_enabled():
         return function.apply(*arguments)
     return function.forward(_Nothing(), *arguments)
+
+
+def _has_one_kernel(x: Tensor) -> bool:
+    """Whether torch's norm is one launch instead of six and no gradient is asked for."""
+    return x.is_cuda and not torch.is_grad_enabled()
+
+
+def _normalized_at_once(x: Tensor) -> Tensor:
+    """A new tensor of vectors of unit mean square, of the precision of `x` under autocast too."""
+    return F.rms_norm(x, x.shape[-1:], eps=_EPSILON).to(x.dtype)
 
 
 class _RMSNormalize(torch.autograd.Function):

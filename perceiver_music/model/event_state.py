@@ -24,6 +24,8 @@ _STRUCK_SECONDS = (0.15, 0.6, 2.5, 10.0)
 _NO_EVENT = -1
 _STEPS_PER_EVENT = 2.5
 """Of the gaps between what is around them: MAESTRO has 39 events a second."""
+_FEW = 3 + NUM_ONSETS + (1 + NUM_ONSETS)
+"""Numbers of a state that are not of a pitch."""
 
 NUM_HELD_TERMS = 2 + len(_HELD_SECONDS)
 NUM_STRUCK_TERMS = 1 + len(_STRUCK_SECONDS)
@@ -217,17 +219,41 @@ class EventTracker:
 
     def state(self) -> EventState:
         """The state after the last event, as of a window of one position."""
-        age = (self._time - self._onset_time) / _STEPS_PER_SECOND
-        device = self._onset_time.device
-        return EventState(
-            keys=_terms(age, self._is_held, self._is_struck)[None, None],
-            velocity=torch.tensor([[self._velocity]], device=device),
-            onsets=torch.tensor([[self._onsets]], device=device),
-            number=torch.tensor([[self._number]], device=device),
-            time=torch.tensor([[self._time]], device=device),
-            neighbours=torch.tensor([[self._neighbours]], device=device),
-            is_after_gap=torch.zeros(1, 1, dtype=torch.bool, device=device),
-        )
+        size = count_numbers(self._layout)
+        numbers = torch.empty(size, dtype=torch.int64, device=self._onset_time.device)
+        self.write(numbers)
+        return state_of_numbers(numbers[None])
+
+    def write(self, numbers: Int[Tensor, " numbers"]) -> None:
+        """Put what `state_of_numbers` makes the state of into a row of memory."""
+        few = [self._number, self._time, self._velocity, *self._onsets, *self._neighbours]
+        numbers[:_FEW] = torch.tensor(few, device=numbers.device)
+        by_pitch = numbers[_FEW:].view(3, -1)
+        for row, values in zip(
+            by_pitch, (self._onset_time, self._is_held, self._is_struck), strict=True
+        ):
+            row.copy_(values)
+
+
+def count_numbers(layout: EventLayout) -> int:
+    """How many numbers `EventTracker.write` writes."""
+    return _FEW + 3 * layout.num_pitches
+
+
+def state_of_numbers(numbers: Int[Tensor, "batch numbers"]) -> EventState:
+    """The states, each of a window of one position, that trackers have written."""
+    by_pitch = numbers[:, None, _FEW:].unflatten(-1, (3, -1))
+    onset_time, is_held, is_struck = by_pitch.unbind(-2)
+    number, time, velocity = numbers[:, :3].split(1, dim=-1)
+    return EventState(
+        keys=_terms((time[..., None] - onset_time) / _STEPS_PER_SECOND, is_held > 0, is_struck > 0),
+        velocity=velocity,
+        onsets=numbers[:, None, 3 : 3 + NUM_ONSETS],
+        number=number,
+        time=time,
+        neighbours=numbers[:, None, 3 + NUM_ONSETS : _FEW],
+        is_after_gap=torch.zeros_like(number, dtype=torch.bool),
+    )
 
 
 class EventReader(nn.Module):
@@ -251,7 +277,8 @@ class EventReader(nn.Module):
 
     def inputs(self, state: EventState) -> Float[Tensor, "batch latents width"]:
         """What is added to the latents."""
-        found = self.keys(state.keys.flatten(-2)) + self.velocity(state.velocity)
+        keys = state.keys.flatten(-2).to(self.keys.weight.dtype)
+        found = self.keys(keys) + self.velocity(state.velocity)
         for table, onset in zip(self.onsets, state.onsets.unbind(-1), strict=True):
             found = found + table(onset)
         return found

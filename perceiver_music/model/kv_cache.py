@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Held = Float[Tensor, "1 heads length head_width"]
@@ -29,6 +29,19 @@ class KeyValueCache:
         self.position = 0
         """How many positions were ever added."""
 
+    @classmethod
+    def over(cls, key: Held, value: Held) -> KeyValueCache:
+        """An empty one in memory that is there."""
+        cache = cls(key.shape[1], 0, key.shape[3], like=key)
+        cache._key, cache._value = key, value
+        return cache
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the next position goes, and how many are held then."""
+        capacity = self._key.shape[2]
+        return self.position % capacity, min(self.position + 1, capacity)
+
     @property
     def length(self) -> int:
         """Positions held."""
@@ -49,6 +62,54 @@ class KeyValueCache:
         self._value[:, :, start : start + new] = value
         self.position += new
         return self._key[:, :, : self.length], self._value[:, :, : self.length]
+
+
+class CacheRows:
+    """Caches of equal size side by side: one step adds a position to each.
+
+    Where it goes is read from a tensor, and all memory is given back whether it holds anything or
+    not, so that a step does the same with the same addresses whatever the caches hold. What they
+    do not hold is for a mask to hide.
+
+    Args:
+        num_rows: how many caches.
+        num_heads, capacity, head_width, like: of each: see `KeyValueCache`.
+        slots: where the next position of each goes, at the time of the step.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        num_heads: int,
+        capacity: int,
+        head_width: int,
+        *,
+        slots: Int[Tensor, " rows"],
+        like: Tensor,
+    ) -> None:
+        shape = (num_rows, num_heads, capacity, head_width)
+        # Zeros, because what is masked must be finite: a weight of zero leaves NaN what it is.
+        self._key = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self._value = torch.zeros_like(self._key)
+        self._index = slots[:, None, None, None].expand(num_rows, num_heads, 1, head_width)
+        self.rows = [
+            KeyValueCache.over(self._key[row : row + 1], self._value[row : row + 1])
+            for row in range(num_rows)
+        ]
+        """The caches one by one."""
+
+    def append(
+        self,
+        key: Float[Tensor, "rows heads 1 head_width"],
+        value: Float[Tensor, "rows heads 1 head_width"],
+    ) -> tuple[
+        Float[Tensor, "rows heads capacity head_width"],
+        Float[Tensor, "rows heads capacity head_width"],
+    ]:
+        """Add a position to each; returns all keys and values. Who calls counts the positions."""
+        self._key.scatter_(2, self._index, key.to(self._key.dtype))
+        self._value.scatter_(2, self._index, value.to(self._value.dtype))
+        return self._key, self._value
 
 
 class SegmentMemory:

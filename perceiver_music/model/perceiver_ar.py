@@ -5,16 +5,11 @@ their own; a causal stack then works on the latents alone. The context enters as
 under one norm, with rotary positions only, so its keys and values are a table of the vocabulary:
 computed once per call for all ids and looked up, which is exact and costs nothing that grows with
 the width times the context.
-
-Two presets: `paper` is the published network; `modern` keeps its plan and changes what trains
-faster (norms, queries and keys, initialisation, no biases).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +17,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perceiver_music.model.attention import (
-    BlockConfig,
     CausalBlock,
     attention_mask,
     make_linear,
@@ -30,94 +24,30 @@ from perceiver_music.model.attention import (
 )
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
 from perceiver_music.model.cross_block import ContextTable, CrossBlock
-from perceiver_music.model.event_layout import EventLayout
-from perceiver_music.model.event_state import EventReader, EventState, EventTracker, event_state
-from perceiver_music.model.kv_cache import KeyValueCache
+from perceiver_music.model.event_state import (
+    EventReader,
+    EventState,
+    EventTracker,
+    event_state,
+    state_of_numbers,
+)
+from perceiver_music.model.kv_cache import CacheRows, KeyValueCache
 from perceiver_music.model.neighbours import NeighbourTable
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerceiverARConfig:
-    """Everything that the shapes and the computation depend on.
-
-    Attributes:
-        vocabulary_size: number of token ids.
-        context: C, window length in training; rotary positions allow others.
-        latents: N, positions scored per window in training; others work.
-        num_layers: depth of the stack over the latents, the cross-attention not counted.
-        block: shape and flavour of all blocks.
-        query_projection: a linear layer on the latents' embeddings before the cross-attention.
-        previous_token: each latent also gets an embedding of the token before it.
-        logit_soft_cap: logits pass through cap * tanh(logits / cap); None for none.
-        events: which ids are which events, for the counted state (`event_state`); None for a
-            model that sees nothing but tokens.
-        neighbour_keys: the context's keys know what stands before each token (`neighbours`).
-        gap_embeddings: in the context what follows the gap of an infilling prompt has embeddings
-            of its own, learned as a difference to the plain ones, so that it is not taken for past.
-    """
-
-    vocabulary_size: int
-    context: int = 4096
-    latents: int = 1024
-    num_layers: int = 6
-    block: BlockConfig
-    query_projection: bool = False
-    previous_token: bool = False
-    logit_soft_cap: float | None = 15.0
-    events: EventLayout | None = None
-    neighbour_keys: bool = False
-    gap_embeddings: bool = False
-
-    def __post_init__(self) -> None:
-        of_events = (self.block.time_rotary_fraction, self.neighbour_keys, self.gap_embeddings)
-        if self.events is None and any(of_events):
-            raise ValueError(
-                "time_rotary_fraction, neighbour_keys and gap_embeddings are of events: count them"
-            )
-        if not 2 <= self.latents <= self.context:
-            raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
-        if self.vocabulary_size < 1 or self.num_layers < 1:
-            raise ValueError("a model has at least one token id and one layer")
-
-    @classmethod
-    def modern(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:
-        """The preset `modern`."""
-        return cls(
-            block=BlockConfig(width=width, num_heads=num_heads, value_embeddings=True),
-            previous_token=True,
-            **fields,
-        )
-
-    @classmethod
-    def paper(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:
-        """The preset `paper`; its slowest rotary wavelength is the context length."""
-        config = cls(
-            block=BlockConfig(width=width, num_heads=num_heads),
-            query_projection=True,
-            logit_soft_cap=None,
-            **fields,
-        )
-        block = BlockConfig(
-            width=width,
-            num_heads=num_heads,
-            norm="layer",
-            qk_norm=False,
-            bias=True,
-            zero_init_branches=False,
-            rotary_fraction=0.25,
-            rotary_max_wavelength=float(config.context),
-            dropout=0.1,
-        )
-        return replace(config, block=block)
+from perceiver_music.model.perceiver_ar_config import PerceiverARConfig
+from perceiver_music.model.static_decoding import StaticRows, StaticRowsPool
 
 
 class PerceiverAR(SequenceModel):
     """The network. Scoring is `forward`; decoding with caches is `begin` and `advance`."""
 
+    _is_static: bool | None = None
+    """Whether decodes go through `static_decoding`; None: on CUDA."""
+
     def __init__(self, config: PerceiverARConfig) -> None:
         super().__init__()
         self.config: PerceiverARConfig = config
         self.context, self.latents = config.context, config.latents
+        self._pool = StaticRowsPool()
         self.vocabulary_size = config.vocabulary_size
         width = config.block.width
         self.embedding = nn.Embedding(config.vocabulary_size, width)
@@ -237,6 +167,11 @@ class PerceiverAR(SequenceModel):
 
     def _new_caches(self, state: DecodeState, num_context: int) -> None:
         block = self.config.block
+        table = self._context_table()
+        if self.output.weight.is_cuda if self._is_static is None else self._is_static:
+            rows = (block, len(self.layers), self.config.events)
+            self._pool.restart(state, table, *rows, like=self.output.weight)
+            return
         room = state.latents - state.num_latents
         most_context = state.context if state.slides else num_context + room
         sizes = [most_context] + [state.latents] * len(self.layers)
@@ -244,14 +179,16 @@ class PerceiverAR(SequenceModel):
             KeyValueCache(block.num_heads, size, block.head_width, like=self.output.weight)
             for size in sizes
         ]
-        state.table = self._context_table()
+        state.table = table
 
     def _build(self, state: DecodeState) -> None:
         window = state.tokens[state.context_start :]
         self._new_caches(state, len(window))
         tokens = torch.tensor([window], device=self.device)
         if self.config.events is not None:
-            state.tracker = EventTracker(tokens, self.config.events)
+            # One number after the other: on the processor, if all the rest is to be elsewhere.
+            seen = tokens if state.row is None else torch.tensor([window])
+            state.tracker = EventTracker(seen, self.config.events)
         self._extend(state, window, self._count(tokens, state.num_latents), state.num_latents)
 
     def _append(self, state: DecodeState, token: int) -> None:
@@ -265,23 +202,51 @@ class PerceiverAR(SequenceModel):
         self, state: DecodeState, new: Sequence[int], events: EventState | None, num_latents: int
     ) -> None:
         """Add `new` tokens to the context and the last `num_latents` of them to the stack."""
-        cross_cache, *layer_caches = state.caches
         device = self.output.weight.device
         tokens = torch.tensor([new], device=device)
-        start = cross_cache.position
+        start = state.caches[0].position
         angles = self._angles(start, start + len(new), events)
-        assert state.table is not None
-        key, value = self._context(state.table, tokens, angles, events)
-        key, value = cross_cache.append(key, value)
-        latent_angles = _last(angles, num_latents)
         # The first latent of a window needs its predecessor, which may lie before `new`.
         before = state.tokens[max(state.context_start, len(state.tokens) - num_latents - 1) :]
         x = self._latent_inputs(torch.tensor([before], device=device), num_latents, None, events)
-        x = self.cross(x, key, value, latent_angles, None)
-        latent_tokens = tokens[:, -num_latents:]
-        for layer, cache in zip(self.layers, layer_caches, strict=True):
-            x = layer(x, latent_tokens, latent_angles, cache=cache)
+        assert state.table is not None
+        x = self._through(x, tokens, angles, events, state.table, state.caches)
         state.logits = self._logits(x, events)[0, -1]
+
+    def _through(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        angles: tuple[Tensor, Tensor],
+        events: EventState | None,
+        table: ContextTable,
+        caches: Sequence[KeyValueCache] | Sequence[CacheRows],
+        masks: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> Tensor:
+        """Latents `x`, the last of the new `tokens`, after all blocks; caches take what is new."""
+        key, value = caches[0].append(*self._context(table, tokens, angles, events))
+        num_latents = x.shape[1]
+        angles = _last(angles, num_latents)
+        x = self.cross(x, key, value, angles, masks[0])
+        for layer, cache in zip(self.layers, caches[1:], strict=True):
+            x = layer(x, tokens[:, -num_latents:], angles, mask=masks[1], cache=cache)
+        return x
+
+    def _append_many(self, states: Sequence[DecodeState]) -> None:
+        super()._append_many([state for state in states if state.row is None])
+        self._pool.advance([state for state in states if state.row is not None], self._append_rows)
+
+    def _append_rows(self, rows: StaticRows) -> Float[Tensor, "rows vocabulary"]:
+        """What `_append` does, for all rows at once."""
+        events, number, time = None, rows.position, rows.position
+        if self.config.events is not None:
+            events = state_of_numbers(rows.events)
+            number, time = events.number, events.time
+        angles = self.cross.attention.rotary.angles_at(number, time)
+        x = self._latent_inputs(rows.tokens, 1, None, events)
+        new = rows.tokens[:, 1:]
+        x = self._through(x, new, angles, events, rows.table, rows.caches, rows.masks())
+        return self._logits(x, events)[:, -1]
 
 
 def _last(angles: tuple[Tensor, Tensor], size: int) -> tuple[Tensor, Tensor]:

@@ -71,3 +71,23 @@ def test_a_norm_before_a_product_has_its_precision() -> None:
         assert RMSNorm(before_product=True)(x).dtype == torch.bfloat16
         assert RMSNorm(before_product=False)(x).dtype == torch.float32
     assert RMSNorm(before_product=True)(x).dtype == torch.float32
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_a_gradient_a_gpu_computes_the_same(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 3, 64, dtype=dtype).transpose(1, 2)
+    before = x.clone()
+    angles = torch.randn(1, 1, 5, 16, dtype=dtype)
+    for function in (rms_normalize, lambda x: normalize_and_turn(x, *angles_of(x, angles))):
+        with torch.no_grad():
+            found, expected = function(x.cuda()), function(x)
+        assert found.dtype == dtype
+        tolerance = 1e-5 if dtype == torch.float32 else 0.05
+        torch.testing.assert_close(found.cpu(), expected, atol=tolerance, rtol=tolerance)
+    assert torch.equal(x, before)
+
+
+def angles_of(x: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
+    return angles.cos().to(x.device), angles.sin().to(x.device)
