@@ -1,14 +1,14 @@
 """Bundle a run's checkpoint with what was measured of it.
 
-    python -m benchmarks.likelihood.publish runs/mine/checkpoint
+    python -m benchmarks.likelihood.publish runs/mine/checkpoint --trained-on "two CPU cores"
 
 The weights stay as they are; name, metrics and model card are made from the checkpoint and from
-`results.json` beside this file, which must be of these very weights. `legs.json` has the runs whose
-weights this one started from (`train --init`).
+`results.json` beside this file, which must be of these very weights.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -19,11 +19,9 @@ from perceiver_music.model.checkpoint_catalog import DEFAULT_NAME
 from perceiver_music.model.registry import name_of
 
 RESULTS = Path(__file__).resolve().with_name("results.json")
-LEGS = RESULTS.with_name("legs.json")
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 KEPT = ("recipe", "licence", "version")
 DATA = "maestro-v3.0.0"
-LEG = ("step", "loss_tokens", "train_seconds")
 
 CARD = """# {name}
 
@@ -37,9 +35,8 @@ what it makes as a pianist's.
   velocities; the pedal as longer notes.
 - **Data** MAESTRO v3.0.0, official split `train` ({train_events:,} events). Store sha256
   `{data_sha256}`.
-- **Training** {legs_text}{loss_tokens:,} scored events ({passes:.2f} passes over the data),
-  {hours:.1f} hours on two CPU cores. The last leg's recipe is in `checkpoint.json`, the others' in
-  `benchmarks/likelihood/legs.json`; recipe `{recipe}` is the same in one.
+- **Training** {steps:,} steps, {loss_tokens:,} scored events ({passes:.1f} passes over the data),
+  {minutes:.1f} minutes on {trained_on}. Recipe `{recipe}`, whole in `checkpoint.json`.
 - **Licence** {licence}, after the data; the code is Apache-2.0.
 
 ## Likelihood
@@ -59,7 +56,7 @@ like beside pianists', and what it copies.
 """
 
 
-def publish(source: Path) -> Path:
+def publish(source: Path, trained_on: str) -> Path:
     """Write `checkpoints/<default name>` and return it."""
     loaded = load_checkpoint(source)
     fields = loaded.description.fields
@@ -72,9 +69,7 @@ def publish(source: Path) -> Path:
     metrics: dict[str, Any] = dict(fields["metrics"])
     for split, entry in scores.items():
         metrics |= {f"{split}_{key}": entry[key] for key in entry if key.startswith("nats_")}
-    legs = [*json.loads(LEGS.read_text()), {key: metrics[key] for key in LEG}]
-    steps, loss_tokens, seconds = (sum(leg[key] for leg in legs) for key in LEG)
-    metrics["all_legs"] = dict(zip(LEG, (steps, loss_tokens, seconds), strict=True))
+    metrics["trained_on"] = trained_on
     card = CARD.format(
         name=DEFAULT_NAME,
         architecture=name_of(loaded.model),
@@ -88,10 +83,11 @@ def publish(source: Path) -> Path:
         train_events=fields["data"]["events"]["train"],
         data_sha256=fields["data"]["sha256"],
         recipe=fields["recipe"]["name"],
-        legs_text=f"{len(legs)} legs, {steps:,} steps, ",
-        loss_tokens=loss_tokens,
-        passes=loss_tokens / fields["data"]["events"]["train"],
-        hours=seconds / 3600,
+        steps=metrics["step"],
+        loss_tokens=metrics["loss_tokens"],
+        passes=metrics["loss_tokens"] / fields["data"]["events"]["train"],
+        minutes=metrics["train_seconds"] / 60,
+        trained_on=trained_on,
         licence=fields["licence"],
         split_rows="\n".join(_row(name, entry) for name, entry in sorted(scores.items())),
         tables="".join(_table(name, e["rows"]) for name, e in results.items() if "rows" in e),
@@ -151,4 +147,8 @@ def _scores(entry: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    publish(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--trained-on", required=True, help="which machine, in words")
+    arguments = parser.parse_args()
+    publish(arguments.checkpoint, arguments.trained_on)

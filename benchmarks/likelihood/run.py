@@ -30,6 +30,7 @@ KEPT = (
     "context",
     "latents",
     "stride",
+    "device",
     "threads",
 )
 
