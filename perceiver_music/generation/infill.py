@@ -30,7 +30,7 @@ _DENSER = 1.5
 _LARGEST_MIDDLE = 0.75
 _SHARE_AFTER, _LARGEST_SHARE_AFTER = 0.3, 0.5
 """Of the room around the middle."""
-MOST_AFTER: Final = 128
+MOST_AFTER: Final = 96
 """More of what comes after helps a bundled checkpoint no further (docs/lab-book.md)."""
 
 

@@ -23,10 +23,9 @@ SOURCES = {
     "checkpoint": ROOT / "checkpoints" / "maestro" / "checkpoint.json",
 }
 SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Fast")
-NAMES = ("MAESTRO v3", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
+NAMES = ("MAESTRO v3", "H200", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
 NUMBER = r"\d[\d,]*(?:\.\d+)*"
 CLAIM = re.compile(rf"{NUMBER}(?= (?:times|nats|events a second|events/s|steps/s|million param))")
-PIECES = "validation, first 8 pieces"
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,18 @@ class Quote:
 
 def ours(words: str, way: str, figure: str = "events_per_second") -> Quote:
     return Quote(words, "rivals", f"contestants/{way}/{figure}")
+
+
+def likelihood(split: str) -> list[Quote]:
+    """The row of a split in the table."""
+    figures = ("context", "stride", "pieces", "nats_per_event", "nats_per_note", "nats_per_second")
+    row = f"{split}, context @, stride @ | @ | @ | @ | @ |"
+    quotes = []
+    for i, figure in enumerate(figures):
+        numbers = iter(["#"] * i + ["{}"] + ["#"] * (len(figures) - i - 1))
+        words = re.sub("@", lambda _, rest=numbers: next(rest), row)
+        quotes.append(Quote(words, "likelihood", f"{split}/{figure}"))
+    return quotes
 
 
 QUOTES = (
@@ -92,18 +103,14 @@ QUOTES = (
     Quote(
         "(some {} notes)",
         "likelihood",
-        f"{PIECES}/context",
-        over=f"{PIECES}/nats_per_note / {PIECES}/nats_per_event",
+        "validation/context",
+        over="validation/nats_per_note / validation/nats_per_event",
         nearest=1000,
     ),
-    Quote("for {} hours on two CPU cores", "checkpoint", "metrics/train_seconds", unit=3600),
-    Quote("validation, first {} pieces,", "likelihood", f"{PIECES}/pieces"),
-    Quote("pieces, context {},", "likelihood", f"{PIECES}/context"),
-    Quote(", stride {} |", "likelihood", f"{PIECES}/stride"),
-    Quote(", stride # | {} |", "likelihood", f"{PIECES}/pieces"),
-    Quote(", stride # | # | {} |", "likelihood", f"{PIECES}/nats_per_event"),
-    Quote(", stride # | # | # | {} |", "likelihood", f"{PIECES}/nats_per_note"),
-    Quote(", stride # | # | # | # | {} |", "likelihood", f"{PIECES}/nats_per_second"),
+    Quote("for {} minutes on one NVIDIA", "checkpoint", "metrics/train_seconds", unit=60),
+    Quote("on {} passes over", "checkpoint", "metrics/loss_tokens", over="data/events/train"),
+    *likelihood("test"),
+    *likelihood("validation"),
 )
 QUOTE_NAMES = [quote.words for quote in QUOTES]
 

@@ -22,6 +22,7 @@ def test_every_recipe_of_the_package_loads_under_its_own_name() -> None:
         "gpu",
         "laptop",
         "maestro",
+        "maestro-gpu",
         "paper",
         "pedal",
         "smoke",
