@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from benchmarks.openings import spread
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import Piece, TokenStore
-from perceiver_music.generation.infill import share_room
+from perceiver_music.generation.infill import gap_latents, share_room
 from perceiver_music.model.checkpoint import LoadedCheckpoint, load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.model.device import choose_device
@@ -76,7 +76,9 @@ def windows(found: PieceGap, other: PieceGap, context: int) -> dict[str, Ids]:
 def nats(loaded: LoadedCheckpoint, sequence: Ids, num_scored: int) -> float:
     """Nats per event of the last so many tokens, scored in one pass."""
     tokens = torch.as_tensor(sequence, dtype=torch.int64, device=loaded.model.device)
-    num_latents = min(max(loaded.latents, num_scored), len(sequence) - 1)
+    # As many as a decode has at the end of the middle, which starts with half of all it may have.
+    most = gap_latents(loaded.latents)
+    num_latents = min(max(num_scored, min(most, most // 2 + num_scored - 1)), len(sequence) - 1)
     logits = loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
     return float(F.cross_entropy(logits[-num_scored:], tokens[-num_scored:]))
 

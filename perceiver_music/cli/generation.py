@@ -173,6 +173,7 @@ def _open_session(call: GenerationCall) -> Session:
         policy=call.policy,
         context=call.context,
         latents=call.latents,
+        fills_gaps="between_seconds" in call.window,
     )
 
 

@@ -30,7 +30,7 @@ _DENSER = 1.5
 _LARGEST_MIDDLE = 0.75
 _SHARE_AFTER, _LARGEST_SHARE_AFTER = 0.3, 0.5
 """Of the room around the middle."""
-MOST_AFTER: Final = 96
+MOST_AFTER: Final = 192
 """More of what comes after helps a bundled checkpoint no further (docs/lab-book.md)."""
 
 
@@ -45,6 +45,16 @@ class GapOpening:
 
     opening: Opening
     num_steps: int
+
+
+def gap_latents(latents: int) -> int:
+    """How many latents fill a gap, of a checkpoint that was trained with so many.
+
+    What comes after the gap stands between the middle and what came before it. Half as many again
+    reach back over it, so that the middle still goes on from music that the stack has worked on
+    (docs/lab-book.md).
+    """
+    return latents + latents // 2
 
 
 def choose_gap(performance: Performance, from_seconds: float, to_seconds: float) -> Window:

@@ -222,6 +222,7 @@ def open_session(
     policy: str = "exact",
     context: int | None = None,
     latents: int | None = None,
+    fills_gaps: bool = False,
 ) -> Session:
     """Load a checkpoint to make music with.
 
@@ -232,12 +233,14 @@ def open_session(
         policy: the same.
         context: the most events a prediction sees; None for the checkpoint's own.
         latents: how many go through the stack; None for the checkpoint's own.
+        fills_gaps: what is made will fill gaps, which takes some more unless `latents` says.
 
     Raises:
         UsageError: context and latents do not fit together, or there is no such policy.
         InvalidInputError: there is no such checkpoint, or it is damaged.
         UnavailableError: no such device, no such decoder here, or no bundled checkpoint.
     """
+    from perceiver_music.generation.infill import gap_latents
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
     from perceiver_music.model.decoding import load_decoder
 
@@ -245,7 +248,9 @@ def open_session(
         resolve_checkpoint(checkpoint), device=device, decoder=decoder, policy=policy
     )
     context = loaded.context if context is None else context
-    latents = min(loaded.latents, context) if latents is None else latents
+    if latents is None:
+        latents = gap_latents(loaded.latents) if fills_gaps else loaded.latents
+        latents = min(latents, context)
     if not 2 <= latents <= context:
         raise UsageError(
             f"{latents} latents in a context of {context}",

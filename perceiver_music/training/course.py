@@ -13,8 +13,9 @@ from typing import Final, NoReturn
 import torch
 
 from perceiver_music.errors import NonFiniteError, StoppedBySignalError
-from perceiver_music.training.loop import TrainingLoop, ValidationStopped
+from perceiver_music.training.loop import TrainingLoop
 from perceiver_music.training.metrics import MetricsWriter, TrainingReport
+from perceiver_music.training.validation import ValidationStopped
 
 ReportCallback = Callable[[TrainingReport], None]
 StepCallback = Callable[[int], None]

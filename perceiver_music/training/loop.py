@@ -12,17 +12,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.dataset.windows import NOT_SCORED, WindowBatch, with_bos_eos
+from perceiver_music.dataset.windows import NOT_SCORED, WindowBatch
 from perceiver_music.errors import NonFiniteError
-from perceiver_music.evaluation.likelihood import ScoringOptions, score_piece
+from perceiver_music.evaluation.likelihood import ScoringOptions
 from perceiver_music.model.attention import CausalBlock
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.training.config import TrainingConfig
@@ -30,6 +28,11 @@ from perceiver_music.training.distributed import Ranks
 from perceiver_music.training.feed import window_batches
 from perceiver_music.training.optimizer import Optimizers
 from perceiver_music.training.run_state import RunCounts, SavedState, save_state
+from perceiver_music.training.validation import (
+    ValidationStopped,
+    score_pieces,
+    validation_pieces,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +53,6 @@ class LoopSetting:
     max_minutes: float | None = None
 
 
-class ValidationStopped(Exception):
-    """Validation was left before its end, because somebody wished to."""
-
-
 class TrainingLoop:
     """One run between two of its saved states; `course.follow` decides when what is done."""
 
@@ -67,7 +66,7 @@ class TrainingLoop:
     ) -> None:
         self.model, self.config, self._setting = model, config, setting
         self._ranks = setting.ranks
-        self._validation = _validation_pieces(store, config.run.validation_events)
+        self._validation = validation_pieces(store, config.run.validation_events)
         self._optimizers = Optimizers(model, config.optimizer, self._ranks)
         self._averaged: dict[str, Tensor] = {}
         self.unreported_nats: list[Tensor] = []
@@ -211,10 +210,6 @@ class TrainingLoop:
         if not self._validation:
             return None
 
-        def check() -> None:
-            if should_stop():
-                raise ValidationStopped
-
         own = self.model.state_dict()
         if self._averaged:
             own = {name: tensor.clone() for name, tensor in own.items()}
@@ -223,21 +218,15 @@ class TrainingLoop:
         latents = self.config.windows.latents
         context = self.config.windows.context_at(self.counts.step)
         options = ScoringOptions(context=context, latents=latents, stride=latents)
-        nats = num_events = stopped = 0.0
-        try:
-            for piece in self._validation[self._ranks.rank :: self._ranks.world_size]:
-                # Validation's windows come in many shapes, each of which would be compiled.
-                with self.autocast(), torch.compiler.set_stance("force_eager"):
-                    scores = score_piece(self.model, piece, options, check)
-                nats, num_events = nats + float(scores.sum()), num_events + len(scores)
-        except ValidationStopped:
-            stopped = 1.0
+        pieces = self._validation[self._ranks.rank :: self._ranks.world_size]
+        with self.autocast():
+            totals = score_pieces(self.model, pieces, options, should_stop)
         if self._averaged:
             self.model.load_state_dict(own)
-        totals = self._ranks.sum(nats, num_events, stopped, device=self._setting.device)
-        if totals[2]:
+        nats, num_events, stopped = self._ranks.sum(*totals, device=self._setting.device)
+        if stopped:
             raise ValidationStopped
-        return totals[0] / totals[1]
+        return nats / num_events
 
     def save(self, seconds: float, *, is_step_open: bool = False) -> None:
         """Save the state of this step, on the first rank.
@@ -291,18 +280,6 @@ def _compile_blocks(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, CausalBlock):
             module.compile()
-
-
-def _validation_pieces(store: TokenStore, num_events: int) -> list[npt.NDArray[np.int64]]:
-    """Whole pieces from the start of the validation split, up to `num_events`, one at least."""
-    pieces: list[npt.NDArray[np.int64]] = []
-    total = 0
-    for piece in store.split("validation"):
-        if pieces and total + piece.num_tokens + 1 > num_events:
-            break
-        pieces.append(with_bos_eos(store.ids(piece), store.tokenizer.vocabulary))
-        total += piece.num_tokens + 1
-    return pieces
 
 
 def _split(batch: WindowBatch, size: int) -> Iterator[WindowBatch]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import mido
@@ -216,16 +217,17 @@ def test_the_model_may_end_the_piece_only_when_asked(
 ) -> None:
     session = open_session(checkpoint, decoder="torch")
     model = session._loaded.model
-    advance = model.advance
+    advance = model.advance_many
 
-    def advance_wanting_to_end(state: DecodeState, token: int) -> None:
-        advance(state, token)
-        if len(state.tokens) > 10:
-            state.logits = state.logits.clone()
-            state.logits[v.NOTE_OFF : v.TIME_SHIFT] += 20.0
-            state.logits[v.EOS] = 40.0
+    def advance_wanting_to_end(states: Sequence[DecodeState], tokens: Sequence[int]) -> None:
+        advance(states, tokens)
+        for state in states:
+            if len(state.tokens) > 10:
+                state.logits = state.logits.clone()
+                state.logits[v.NOTE_OFF : v.TIME_SHIFT] += 20.0
+                state.logits[v.EOS] = 40.0
 
-    monkeypatch.setattr(model, "advance", advance_wanting_to_end)
+    monkeypatch.setattr(model, "advance_many", advance_wanting_to_end)
     ended = make(session, length=length(500), ending=True)
     assert ended.ended == "ending"
     assert ended.events < 500

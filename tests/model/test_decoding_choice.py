@@ -30,7 +30,7 @@ def test_int8_and_fp32_predict_what_torch_predicts(checkpoint: Path) -> None:
     expected = load_decoder(checkpoint, device="cpu", decoder="torch")
     logits = expected.model.begin(tokens).logits.numpy()
     assert expected.computed_with["torch"]
-    for precision, most in (("fp32", 1e-3), ("int8", 0.3)):
+    for precision, most in (("fp32", 1e-3), ("int8", 0.5)):
         loaded = load_decoder(checkpoint, device="cpu", decoder=precision)
         np.testing.assert_allclose(loaded.model.begin(tokens).logits, logits, atol=most, rtol=0)
         assert loaded.computed_with == {
@@ -81,7 +81,9 @@ def test_impossible_choices_are_refused(checkpoint: Path, tmp_path: Path) -> Non
         (damaged / file.name).write_bytes(file.read_bytes())
     with (damaged / "model.safetensors").open("r+b") as stream:
         stream.seek(100_000)
-        stream.write(b"\0\0\0\0")
+        byte = stream.read(1)[0]
+        stream.seek(100_000)
+        stream.write(bytes([byte ^ 1]))
     for decoder in ("auto", "int8", "fp32", "torch"):
         with pytest.raises(InvalidInputError):
             load_decoder(damaged, device="cpu", decoder=decoder)

@@ -47,6 +47,16 @@ def test_its_object(run: Run, write_midi: WriteMidi) -> None:
         assert name in fields
 
 
+@pytest.mark.parametrize(("words", "times_as_many"), [((), 1.5), (("--latents", "32"), 1.0)])
+def test_latents_reach_back_over_what_follows(
+    run: Run, write_midi: WriteMidi, words: tuple[str, ...], times_as_many: float
+) -> None:
+    write_midi("t.mid", num_notes=20)
+    found = run("infill", "t.mid", *GAP, "-o", "o.mid", "--json", *words).succeeded()
+    plain = run("continue", "t.mid", "--length", "8", "-o", "c.mid", "--json").succeeded()
+    assert found.object["latents"] == times_as_many * plain.object["latents"] == times_as_many * 32
+
+
 def test_many_files_and_variations(run: Run, write_midi: WriteMidi) -> None:
     for name in ("a", "b"):
         write_midi(f"f/{name}.mid", seed=ord(name), num_notes=20)
