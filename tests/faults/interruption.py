@@ -74,7 +74,7 @@ def _judge(code: int | None, expected: int, run: Path, diary: list[dict[str, Any
 
 def plant(place: str, when: int, number: int, is_twice: bool, diary: str) -> None:
     """In the process of the command: send the signal at the `when`-th coming to a place."""
-    from perceiver_music.training import loop, run_state
+    from perceiver_music.training import loop, run_state, validation
 
     counts = {"step": 0, "evaluation": 0, "save": 0, "sent": 0}
 
@@ -101,5 +101,5 @@ def plant(place: str, when: int, number: int, is_twice: bool, diary: str) -> Non
         return run
 
     loop.TrainingLoop.train_step = struck("step", loop.TrainingLoop.train_step)  # type: ignore[method-assign]
-    loop.score_piece = struck("evaluation", loop.score_piece)
+    validation.score_piece = struck("evaluation", validation.score_piece)
     run_state.write_tensors = struck("save", run_state.write_tensors)
