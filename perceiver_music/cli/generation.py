@@ -20,6 +20,7 @@ from perceiver_music.cli.outputs import (
     OutputNames,
     check_stdout,
     refuse_collisions,
+    without_own_outputs,
 )
 from perceiver_music.cli.streaming import streaming
 from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
@@ -106,7 +107,9 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     names = OutputNames(wanted=call.output, default=call.default_name, numbered=call.variations > 1)
     _check_names(call, names, as_json=console.as_json)
     seed = secrets.randbelow(LARGEST_SEED + 1) if call.seed is None else call.seed
-    variations = list(_variations(call, names, seed))
+    variations, num_left_out = without_own_outputs(list(_variations(call, names, seed)))
+    if num_left_out:
+        console.info(f"left out, as outputs of this command: {num_left_out}")
     refuse_collisions(
         [item.outputs for item in variations], inputs=[item.source.path for item in variations]
     )
@@ -134,6 +137,7 @@ def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> 
         check_stdout(
             num_items=len(call.inputs) * call.variations,
             as_json=as_json,
+            streams=call.stream,
             also_writes="--render" if call.render else None,
         )
     elif not names.template.lower().endswith(MIDI_SUFFIXES):

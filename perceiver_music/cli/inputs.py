@@ -38,12 +38,14 @@ class InputFile:
         path: where it lies; None for standard input.
         data: the bytes that came by standard input, else None.
         failure: why there is nothing to read; then the two above are None.
+        is_found: whether a folder or a glob led to it, and not its own name.
     """
 
     name: str
     path: Path | None = None
     data: bytes | None = None
     failure: PerceiverMusicError | None = None
+    is_found: bool = False
 
     @classmethod
     def nothing(cls, stem: str) -> InputFile:
@@ -140,7 +142,7 @@ def _from_word(word: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
             if os.path.isdir(match):  # noqa: PTH112
                 yield from _from_folder(match, suffixes)
             else:
-                yield InputFile(name=match, path=Path(match))
+                yield InputFile(name=match, path=Path(match), is_found=True)
     elif not word or "\0" in word:
         yield _failed(word, StorageError, "an empty name is no file", "Give a path.")
     else:
@@ -161,7 +163,7 @@ def _from_folder(folder: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
         endings = ", ".join(sorted(suffixes))
         yield _failed(folder, InvalidInputError, f"no file in it ends in {endings}")
     for path in sorted(paths, key=os.fsencode):
-        yield InputFile(name=path, path=Path(path))
+        yield InputFile(name=path, path=Path(path), is_found=True)
 
 
 def _from_stdin(suffixes: frozenset[str]) -> Iterator[InputFile]:

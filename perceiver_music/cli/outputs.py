@@ -13,8 +13,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from perceiver_music.cli.console import stream_is_terminal
+from perceiver_music.cli.inputs import InputFile
 from perceiver_music.errors import OutputExistsError, UsageError
 
 STDOUT = "-"
@@ -165,16 +167,56 @@ def refuse_collisions(
             )
 
 
+class Reads(Protocol):
+    """An item of a batch: what it reads, and what it writes."""
+
+    @property
+    def source(self) -> InputFile:
+        """What it reads."""
+
+    @property
+    def outputs(self) -> list[Path]:
+        """What it writes."""
+
+
+_Item = TypeVar("_Item", bound=Reads)
+
+
+def without_own_outputs(items: Sequence[_Item]) -> tuple[list[_Item], int]:
+    """Without the items whose input a folder or a glob led to, and another of the batch writes.
+
+    So a command over a folder can be run again: what it made there is not its input.
+
+    Returns:
+        the others, and how many inputs were left out.
+    """
+    writers: dict[str, set[Path | None]] = {}
+    for item in items:
+        for path in item.outputs:
+            writers.setdefault(_identity(path), set()).add(item.source.path)
+    kept, left_out = [], set()
+    for item in items:
+        source = item.source.path
+        if source and item.source.is_found and writers.get(_identity(source), set()) - {source}:
+            left_out.add(source)
+        else:
+            kept.append(item)
+    return kept, len(left_out)
+
+
 def _identity(path: Path) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
-def check_stdout(*, num_items: int, as_json: bool, also_writes: str | None = None) -> None:
+def check_stdout(
+    *, num_items: int, as_json: bool, streams: bool = False, also_writes: str | None = None
+) -> None:
     """Refuses `-o -` where it cannot work.
 
     Args:
         num_items: how many files there would be.
         as_json: whether the JSON object needs standard output for itself.
+        streams: whether it does because events do.
         also_writes: an option that makes a second file, when it is given.
 
     Raises:
@@ -185,7 +227,8 @@ def check_stdout(*, num_items: int, as_json: bool, also_writes: str | None = Non
             "-o - can carry one file only", hint="Give one input and one variation, or -o FOLDER/."
         )
     if as_json:
-        raise UsageError("-o - and --json both need standard output", hint="Write to a file.")
+        option = "--stream" if streams else "--json"
+        raise UsageError(f"-o - and {option} both need standard output", hint="Write to a file.")
     if also_writes is not None:
         raise UsageError(f"-o - can carry one file only, not what {also_writes} makes too")
     if stream_is_terminal(sys.stdout):

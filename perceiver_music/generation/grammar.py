@@ -3,8 +3,8 @@
 The rules are those of our own encoder's output: a key is struck only when it is silent and
 released only when it sounds, at least one step later; a VELOCITY comes before the first NOTE_ON,
 changes something, and a NOTE_ON follows it; after a TIME_SHIFT of less than the longest comes no
-other. Two rules are our own: a key is released by its deadline, and time does not run on for long
-without an event.
+other. Three rules are our own: a key is released by its deadline, time does not run on for long
+without an event, and just before the end nothing is struck, for it could not be heard.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ MAX_REST_STEPS: Final = 4 * 100
 """The longest time without an event while nothing sounds."""
 MAX_PAUSE_STEPS: Final = 6 * 100
 """The longest time without an event while something sounds."""
+_LAST_ONSET_STEPS = 8
+"""So near the end of new music no key is struck: it would be a blip, cut short by the end."""
 
 _LONGEST_SHIFT = v.MAX_SHIFT_STEPS
 _NUM_PITCHES = 128
@@ -56,6 +58,9 @@ class Grammar:
         self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
         self._deadline: dict[int, int] = dict(sounding or {})
         self._end_step = end_step
+        self._last_onset = (
+            None if end_step is None else end_step - min(_LAST_ONSET_STEPS, end_step // 4)
+        )
         self._is_ending_allowed = is_ending_allowed
         self._velocity_bin = velocity_bin
         self._locked = frozenset(locked)
@@ -80,18 +85,24 @@ class Grammar:
             mask[v.NOTE_ON + pitch] = False
         if self._needs_note:
             return mask
-        for pitch, onset in self.onset_step.items():
-            mask[v.NOTE_OFF + pitch] = onset < self.step and pitch not in self._locked
-        mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         has_free_key = len(self.onset_step) < _NUM_PITCHES
         mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = has_free_key
         if self._velocity_bin is not None:
             mask[v.VELOCITY + self._velocity_bin] = False
+        if self._is_too_late_to_strike:
+            mask[:] = False
+        for pitch, onset in self.onset_step.items():
+            mask[v.NOTE_OFF + pitch] = onset < self.step and pitch not in self._locked
+        mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         mask[v.EOS] = self._is_ending_allowed and self.is_silent
         return mask
 
+    @property
+    def _is_too_late_to_strike(self) -> bool:
+        return self._last_onset is not None and self._last_onset <= self.step
+
     def _longest_shift(self) -> int:
-        if self._is_shift_over:
+        if self._is_shift_over and not self._is_too_late_to_strike:
             return 0
         limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
         most = min(_LONGEST_SHIFT, limit - self._steps_since_event)

@@ -67,7 +67,8 @@ def choose_gap(performance: Performance, from_seconds: float, to_seconds: float)
     between = f"--between {from_seconds:g} {to_seconds:g}"
     if gap.to_us - gap.from_us < SHORTEST_US:
         raise UsageError(
-            f"{between}: there is no room for music", hint="The second moment is the later one."
+            f"{between}: there is no room for music",
+            hint=f"The second moment is at least {SHORTEST_US / MICROSECONDS:g} s after the first.",
         )
     if gap.to_us - gap.from_us > LONGEST_US:
         raise UsageError(

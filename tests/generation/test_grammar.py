@@ -137,3 +137,18 @@ def test_a_walk_from_silence_is_what_the_encoder_would_write(seed: int) -> None:
         drawn.pop()
     again = encode(decode(np.array(drawn, dtype=np.uint16))).tolist()
     assert sorted(again) == sorted(drawn)
+
+
+def test_no_key_is_struck_just_before_the_end() -> None:
+    grammar = Grammar(end_step=200, velocity_bin=10)
+    grammar.take(v.TIME_SHIFT + 99)
+    grammar.take(v.TIME_SHIFT + 90)
+    assert grammar.allowed()[v.NOTE_ON : v.NOTE_ON + 128].any()
+    grammar = Grammar(end_step=200, velocity_bin=10)
+    grammar.take(v.TIME_SHIFT + 99)
+    grammar.take(v.TIME_SHIFT + 92)
+    allowed = grammar.allowed()
+    assert not allowed[v.NOTE_ON : v.NOTE_ON + 128].any()
+    assert not allowed[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS].any()
+    # Only time is left, as much as there is: the shift before was not the longest, and yet.
+    assert np.flatnonzero(allowed).tolist() == list(range(v.TIME_SHIFT, v.TIME_SHIFT + 7))

@@ -253,3 +253,24 @@ def test_a_signal_leaves_nothing_half_done(start, number: int, code: int) -> Non
         assert hint.startswith(b"hint: ")
         assert process.stdout.read() == b""
     assert list(Path().iterdir()) == []
+
+
+def test_a_command_over_a_folder_can_be_run_again(run: Run, write_midi: WriteMidi) -> None:
+    for name in ("a", "b"):
+        write_midi(f"{name}.mid", seed=ord(name), num_notes=4)
+    command = ("continue", ".", *SHORT, "--seed", "4", "-o", "out/{stem}_{seed}.mid")
+    made = run(*command, "--skip-existing").succeeded()
+    assert made.lines == ["out/a_4.mid", "out/b_4.mid"]
+    again = run(*command, "--skip-existing").succeeded()
+    assert again.lines == []
+    assert "left out, as outputs of this command: 2" in again.error_lines
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a_4.mid", "b_4.mid"]
+    # Named outright, an output is an input that would be lost.
+    outcome = run(*command, "out/a_4.mid", "--force").failed(2)
+    assert any("overwritten before it is read" in line for line in outcome.error_lines)
+
+
+def test_events_and_the_file_do_not_share_standard_output(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid", num_notes=4)
+    outcome = run("continue", "a.mid", *SHORT, "--stream", "-o", "-").failed(2)
+    assert "-o - and --stream" in outcome.error_lines[0]
