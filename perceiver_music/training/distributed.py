@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -104,6 +106,13 @@ _left: list[object] = []
 Such a thread may need the interpreter's lock to drop a tensor. Python's handle waits without that
 lock; DistributedDataParallel, which outlives the group here, waits with it, sometimes for ever.
 """
+
+
+@atexit.register
+def _let_go_of_groups() -> None:
+    """While a thread can still get the lock: one that asks for it later is killed, and aborts."""
+    gc.collect()  # what else holds a group comes first
+    _left.clear()
 
 
 @contextmanager
