@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -115,9 +116,18 @@ _add(data_group, "verify", data.verify, data.VERIFY_EXAMPLES)
 _add(data_group, "download", data.download, data.DOWNLOAD_EXAMPLES)
 
 
+_INTERRUPTED: Final = 130
+
+
 def main() -> None:
     """The entry of the console script."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == _INTERRUPTED:
+        # Where Ctrl-C met Python while it made a dataclass, `sys.exit` would end in a second SIGINT
+        # (an interrupt that leaves an `exec` counts as unhandled, whoever handles it later).
+        atexit._run_exitfuncs()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
