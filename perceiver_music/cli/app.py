@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from perceiver_music.cli import failures, help_text, settings
+from perceiver_music.cli import failures, help_text, settings, wrong_words
 from perceiver_music.cli.commands import (
     bench,
     check,
@@ -163,7 +163,7 @@ def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
     except typer.TyperException as error:
         context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
         where["command"] = command_words(context) or where["command"]
-        failure = failures.usage_error(error)
+        failure = wrong_words.usage_error(error, program=tree, arguments=arguments)
         if context is None or parameter is None:
             raise failure from error
         raise settings.blame(

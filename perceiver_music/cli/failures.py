@@ -1,7 +1,7 @@
 """From an exception to two lines and an exit code.
 
-Whatever ends a command ends here: our own failures, the operating system's, a wrong word on the
-command line, a signal, a reader that went away, and bugs.
+Whatever ends a command ends here: our own failures, the operating system's, a signal, a reader
+that went away, and bugs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from types import FrameType
 
 import typer
-from typer import TyperException
 
 from perceiver_music.cli.console import Console, ReaderGone
 from perceiver_music.errors import (
@@ -21,7 +20,6 @@ from perceiver_music.errors import (
     StoppedBySignalError,
     StorageError,
     UnavailableError,
-    UsageError,
 )
 from perceiver_music.files import storage_error
 
@@ -74,15 +72,6 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
         return storage_error(error, name or "standard output")
     return Bug(f"this is a bug of ours: {type(error).__name__}: {error}")
-
-
-def usage_error(error: TyperException) -> UsageError:
-    """A wrong word on the command line, in our two lines."""
-    message = " ".join(error.format_message().split()).removesuffix(".")
-    message = message.replace("Value error, ", "")
-    context = getattr(error, "ctx", None)
-    command = "perceiver-music" if context is None else context.command_path
-    return UsageError(message[:1].lower() + message[1:], hint=f"See '{command} --help'.")
 
 
 def report(error: BaseException, console: Console) -> PerceiverMusicError:

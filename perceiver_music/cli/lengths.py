@@ -70,7 +70,7 @@ def _amount_and_unit(word: str, text: str) -> Length:
     if not math.isfinite(amount):
         raise ValueError(f"'{text}' is too large a number")
     if unit != "seconds" and not amount.is_integer():
-        raise ValueError(f"'{text}' must be a whole number of {unit}")
+        raise ValueError(f"'{text}' is not a whole number of {unit}; try {_LENGTH_FORMS}")
     return Length(amount=amount, unit=unit)
 
 
