@@ -1,4 +1,4 @@
-"""Files that are either old or new, never half: atomic writing, checksums, locks.
+"""Files that are either old or new, never half: atomic writing and checksums.
 
 A writer gets a temporary name in the target's own folder, because only there is a rename atomic.
 What it wrote is synced, then published by `replace`, or by `link` where overwriting is forbidden:
@@ -11,23 +11,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from perceiver_music.errors import (
-    BusyError,
-    InvalidInputError,
-    OutputExistsError,
-    StorageError,
-)
+from perceiver_music.errors import InvalidInputError, OutputExistsError, StorageError
 
 PathLike = str | os.PathLike[str]
 
 _LONGEST_KEPT_SUFFIX = 16
-_LONGEST_LOCKED_NAME = 249
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES}
 
@@ -117,31 +112,44 @@ def write_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
             then as it was and no temporary file is left.
     """
     target = Path(path)
-    with reporting_storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
-        temporary, mode = _create_temporary(target)
+    made: list[Path] = []
     try:
         with reporting_storage_errors(target):
-            yield temporary
-            _sync_file(temporary, mode)
-            if overwrite:
-                temporary.replace(target)
-            else:
-                _publish_new(temporary, target)
-            _sync_folder(target.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            made += _make_folder(target.parent)
+            _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
+            temporary, mode = _create_temporary(target)
+        try:
+            with reporting_storage_errors(target):
+                yield temporary
+                _sync_file(temporary, mode)
+                if overwrite:
+                    temporary.replace(target)
+                else:
+                    _publish_new(temporary, target)
+                _sync_folder(target.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # of one that is not empty, others have made use
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def probe_output(path: PathLike, *, overwrite: bool) -> None:
-    """Fail as `write_atomically` would for folder or name, before work is done for it."""
+    """Fail as `write_atomically` would for folder or name, before work is done for it.
+
+    Folders that are missing are not made yet: the work may fail.
+    """
     target = Path(path)
     with reporting_storage_errors(target):
         _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary, _ = _create_temporary(target)
+        missing = _missing_folders(target.parent)
+        there = missing[-1].parent if missing else target.parent
+        for name in (each.name for each in (*missing, target)):
+            (there / name).exists()  # asked because it fails for a name that is too long
+        temporary, _ = _create_temporary(there / target.name)
         temporary.unlink()
 
 
@@ -181,11 +189,36 @@ def _refuse_what_cannot_be_replaced(target: Path, *, overwrite: bool) -> None:
         raise output_exists(target)
 
 
+def _missing_folders(folder: Path) -> list[Path]:
+    """What of a folder and those that it lies in is not there, the innermost first."""
+    return list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those that it lies in; gives the new ones, the innermost first."""
+    missing = _missing_folders(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise _unwritable(missing[-1].parent if missing else folder) from error
+    return missing
+
+
+def _unwritable(folder: Path) -> StorageError:
+    """The failure of a folder that is there and takes no file, as /proc."""
+    return StorageError(
+        "nothing can be written in this folder", path=folder, hint="Choose another one."
+    )
+
+
 def _create_temporary(target: Path) -> tuple[Path, int]:
     """An empty file of our own in the target's folder, and its mode after the umask."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _LONGEST_KEPT_SUFFIX else ""
     temporary = target.parent / f".{secrets.token_hex(8)}.tmp{suffix}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileNotFoundError as error:
+        raise _unwritable(target.parent) from error
     try:
         try:
             mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -240,60 +273,3 @@ def _sync_folder(folder: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_FOLDER_SYNC:
             raise
-
-
-# Locks
-
-
-@contextlib.contextmanager
-def exclusive_lock(path: PathLike) -> Iterator[None]:
-    """Hold the right to write `path` until the block ends; the system frees it if we die.
-
-    The lock is a file `.<name>.lock` beside it, removed at the end.
-
-    Raises:
-        BusyError: another process holds it.
-        StorageError: the lock file cannot be made.
-    """
-    target = Path(path)
-    name = os.fsencode(target.name)
-    is_long = len(name) > _LONGEST_LOCKED_NAME
-    lock = target.parent / f".{sha256_of_bytes(name) if is_long else target.name}.lock"
-    with reporting_storage_errors(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _acquire(lock, target)
-    try:
-        yield
-    finally:
-        # Removed while still held: whoever opened the old file sees below that it is gone.
-        with contextlib.suppress(OSError):
-            lock.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _acquire(lock: Path, target: Path) -> int:
-    import fcntl  # POSIX only, and needed by nothing else here
-
-    while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_still_at(descriptor, lock):
-                return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            raise BusyError(
-                "another process is writing it", path=target, hint="Wait until it has finished."
-            ) from None
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_still_at(descriptor: int, lock: Path) -> bool:
-    try:
-        at_path = lock.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(descriptor), at_path)

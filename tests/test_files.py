@@ -1,4 +1,4 @@
-"""Files that are either old or new, checksums and locks."""
+"""Files that are either old or new, and checksums."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ from pathlib import Path
 import pytest
 
 from perceiver_music import files
-from perceiver_music.errors import (
-    BusyError,
-    InvalidInputError,
-    OutputExistsError,
-    StorageError,
-)
+from perceiver_music.errors import InvalidInputError, OutputExistsError, StorageError
 
 OLD, NEW = b"old and whole", b"new and whole"
 
@@ -240,55 +235,40 @@ def test_checksums(target: Path) -> None:
     assert files.sha256_of_file(target) == files.sha256_of_bytes(data) == expected
 
 
-# Locks
-
-HOLDER = """
-import sys
-from perceiver_music.files import exclusive_lock
-with exclusive_lock(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+# Folders on the way
 
 
-def test_a_lock_is_held_once(target: Path) -> None:
-    with files.exclusive_lock(target):
-        with pytest.raises(BusyError) as failure, files.exclusive_lock(target):
-            pass
-        assert failure.value.exit_code == 75
-        with files.exclusive_lock(target.with_name("another")):
-            pass
-    with files.exclusive_lock(target):
-        pass
-    assert names(target.parent) == []
+def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
+    files.probe_output(tmp_path / "new" / "folders" / "file.bin", overwrite=False)
+    assert names(tmp_path) == []
 
 
-def test_a_lock_ends_with_a_failure(target: Path) -> None:
-    with pytest.raises(ValueError, match="ours"), files.exclusive_lock(target):
-        raise ValueError("ours")
-    with files.exclusive_lock(target):
-        pass
-
-
-def test_a_holder_that_is_killed_leaves_no_lock(target: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, target],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(BusyError), files.exclusive_lock(target):
-            pass
-        holder.kill()
-    with files.exclusive_lock(target):
-        pass
-    assert names(target.parent) == []
-
-
-def test_a_lock_that_cannot_be_made(target: Path) -> None:
+@pytest.mark.parametrize("name", ["x" * 300, "new/" + "x" * 300, "y" * 300 + "/x", "file.bin/x"])
+def test_a_probe_fails_as_writing_would(target: Path, name: str) -> None:
     target.write_bytes(OLD)
-    with pytest.raises(StorageError), files.exclusive_lock(target / "below"):
-        pass
+    for attempt in (
+        lambda: files.probe_output(target.parent / name, overwrite=False),
+        lambda: files.write_bytes_atomically(target.parent / name, NEW, overwrite=False),
+    ):
+        with pytest.raises(StorageError):
+            attempt()
+    assert names(target.parent) == [target.name]
+
+
+def test_a_failure_leaves_no_empty_folder(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folders" / "file.bin"
+    with pytest.raises(KeyboardInterrupt), files.write_atomically(target, overwrite=False):
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+@pytest.mark.parametrize("name", ["x.mid", "new/x.mid"])
+def test_a_folder_that_takes_no_files(name: str) -> None:
+    for attempt in (
+        lambda: files.probe_output(Path("/proc", name), overwrite=False),
+        lambda: files.write_bytes_atomically(Path("/proc", name), NEW, overwrite=False),
+    ):
+        with pytest.raises(StorageError, match=r"^/proc: nothing can be written") as failure:
+            attempt()
+        assert failure.value.hint == "Choose another one."

@@ -22,7 +22,6 @@ from perceiver_music.errors import (
     StorageError,
 )
 from perceiver_music.files import (
-    exclusive_lock,
     output_exists,
     read_bytes,
     reporting_storage_errors,
@@ -30,6 +29,7 @@ from perceiver_music.files import (
 )
 from perceiver_music.folders import write_folder_atomically
 from perceiver_music.jobs.progress import Progress, ProgressCallback, no_progress
+from perceiver_music.locks import exclusive_lock
 from perceiver_music.music.midi_file import parse_midi
 
 DATA_FOLDER = Path("data")

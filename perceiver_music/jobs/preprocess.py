@@ -19,7 +19,6 @@ from perceiver_music.dataset.source import Reading, Rejection, Source, read_sour
 from perceiver_music.dataset.store_index import SPLITS
 from perceiver_music.dataset.token_store import EncodedPiece, TokenStore, write_token_store
 from perceiver_music.errors import InvalidInputError, StorageError, UnavailableError, UsageError
-from perceiver_music.files import exclusive_lock
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -27,6 +26,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.locks import exclusive_lock
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
 STORE_FOLDER = Path("data")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music.errors import UsageError
-from perceiver_music.files import exclusive_lock
 from perceiver_music.folders import remove_leavings
 from perceiver_music.jobs.progress import (
     Progress,
@@ -25,6 +24,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.locks import exclusive_lock
 from perceiver_music.training.run_file import (
     RUN_FILE,
     check_run_folder,

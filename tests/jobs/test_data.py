@@ -23,9 +23,10 @@ from perceiver_music.errors import (
     StorageError,
     UnavailableError,
 )
-from perceiver_music.files import exclusive_lock, sha256_of_bytes
+from perceiver_music.files import sha256_of_bytes
 from perceiver_music.jobs import data as job
 from perceiver_music.jobs.progress import Progress
+from perceiver_music.locks import exclusive_lock
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import Performance, note_array
 

@@ -19,9 +19,10 @@ from perceiver_music.errors import (
     UnavailableError,
     UsageError,
 )
-from perceiver_music.files import exclusive_lock, sha256_of_bytes, sha256_of_file
+from perceiver_music.files import sha256_of_bytes, sha256_of_file
 from perceiver_music.jobs.preprocess import PreprocessRequest, PreprocessResult, run
 from perceiver_music.jobs.progress import Progress
+from perceiver_music.locks import exclusive_lock
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
 from perceiver_music.tokenizer import vocabulary

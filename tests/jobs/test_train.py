@@ -19,9 +19,9 @@ from perceiver_music.errors import (
     OutputExistsError,
     UsageError,
 )
-from perceiver_music.files import exclusive_lock
 from perceiver_music.jobs import train
 from perceiver_music.jobs.train import TrainRequest
+from perceiver_music.locks import exclusive_lock
 from perceiver_music.model.checkpoint import load_checkpoint
 
 SMALL = (
