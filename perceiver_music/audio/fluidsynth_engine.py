@@ -198,7 +198,7 @@ def _choose_piano(bindings: Any, synth: int, soundfont: SoundFont) -> None:
             raise InvalidInputError(
                 "FluidSynth cannot load the SoundFont",
                 path=soundfont.path,
-                hint="The file may be damaged; give another with --soundfont.",
+                hint="The file may be damaged; give another: `render --soundfont FILE.sf2`.",
             )
         offset = round((channel - (NUM_REGISTERS - 1) / 2) * PAN_STEP)
         bindings.fluid_synth_cc(synth, channel, PAN_CONTROL, PAN_CENTRE + offset)

@@ -92,7 +92,7 @@ def find_soundfont(chosen: str | os.PathLike[str] | None = None) -> SoundFont:
             continue
     raise UnavailableError(
         "no SoundFont was found",
-        hint="Name one with --soundfont FILE.sf2, or `pip install pretty_midi`, "
+        hint="Name one, `render --soundfont FILE.sf2`, or `pip install pretty_midi`, "
         "which brings a small one.",
     )
 

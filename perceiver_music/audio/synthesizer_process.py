@@ -131,7 +131,7 @@ def _broken_down(soundfont: SoundFont, how: str) -> InvalidInputError:
     return InvalidInputError(
         f"FluidSynth breaks down over this SoundFont ({how[:_MOST_SAID]})",
         path=soundfont.path,
-        hint="The file may be damaged; give another with --soundfont.",
+        hint="The file may be damaged; give another: `render --soundfont FILE.sf2`.",
     )
 
 

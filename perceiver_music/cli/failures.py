@@ -31,7 +31,7 @@ _HINTS = {
     3: "The lines above say what was wrong with each.",
     65: "Give a file of the right kind, or leave this one out.",
     69: "Install what is missing or make it reachable, then run the command again.",
-    73: "Use --force to overwrite it, --skip-existing to leave it, or -o to write elsewhere.",
+    73: "Use --force to overwrite it, or -o to write elsewhere.",
     74: "Check that the path exists, that you may use it and that the disk has room.",
     75: "Wait until the other process has finished, then run the command again.",
     76: "Lower the learning rate and resume from the last checkpoint.",

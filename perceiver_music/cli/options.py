@@ -30,7 +30,7 @@ SkipExisting = Annotated[
     bool,
     typer.Option(
         "--skip-existing",
-        help="Leave outputs that exist, and count them as done.",
+        help="Leave outputs that exist, and count them as done; only --json names them.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]

@@ -136,7 +136,12 @@ class ExistingOutputs:
         if self.force or not os.path.lexists(path):
             return False
         if not self.skip:
-            raise OutputExistsError("exists already", path=path)
+            raise OutputExistsError(
+                "exists already",
+                path=path,
+                hint="Use --force to overwrite it, --skip-existing to leave it, or -o to write "
+                "elsewhere.",
+            )
         return True
 
 

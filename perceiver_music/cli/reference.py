@@ -67,7 +67,9 @@ def _exit_codes_section() -> str:
         if kind is errors.PerceiverMusicError:
             meaning = "A bug of ours; `--debug` shows its traceback."
         lines.append(f"| {kind.exit_code} | {meaning} |")
-    lines.append(f"| {READER_GONE_EXIT_CODE} | The reader of our pipe went away. |")
+    lines.append(
+        f"| {READER_GONE_EXIT_CODE} | The reader of our pipe went away before all was written. |"
+    )
     return "\n".join(lines) + "\n"
 
 

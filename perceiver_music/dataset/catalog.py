@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from perceiver_music.errors import InvalidInputError
+from perceiver_music.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,10 @@ def get_data_set(name: str) -> DataSet:
     """The data set of that name.
 
     Raises:
-        InvalidInputError: there is none.
+        UsageError: there is none.
     """
     for data_set in DATA_SETS:
         if data_set.name == name:
             return data_set
     names = ", ".join(data_set.name for data_set in DATA_SETS)
-    raise InvalidInputError(f"there is no data set {name!r}", hint=f"There are: {names}.")
+    raise UsageError(f"there is no data set {name!r}", hint=f"There are: {names}.")

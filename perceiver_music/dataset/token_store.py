@@ -154,6 +154,8 @@ class TokenStore:
                 truncated or damaged.
         """
         path = Path(path)
+        if path.is_dir():
+            raise _no_store(path)
         with reporting_storage_errors(path), path.open("rb") as stream:
             index_offset, index_size, sha256 = _verify(stream, path)
             stream.seek(index_offset)
@@ -220,15 +222,19 @@ def _damaged(path: Path, what: str) -> InvalidInputError:
     )
 
 
+def _no_store(path: Path) -> InvalidInputError:
+    return InvalidInputError(
+        "is not a token store",
+        path=path,
+        hint="Make one from MIDI files with `perceiver-music preprocess`.",
+    )
+
+
 def _verify(stream: BinaryIO, path: Path) -> tuple[int, int, str]:
     """Offset and size of the index, and the checksum, of a file that is what it claims to be."""
     head = stream.read(_HEAD.size)
     if head[: len(MAGIC)] != MAGIC:
-        raise InvalidInputError(
-            "is not a token store",
-            path=path,
-            hint="Make one from MIDI files with `perceiver-music preprocess`.",
-        )
+        raise _no_store(path)
     if len(head) == _HEAD.size and (version := _HEAD.unpack(head)[1]) != VERSION:
         raise InvalidInputError(
             f"is a token store of version {version}; this program reads version {VERSION}",

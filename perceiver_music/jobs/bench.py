@@ -87,7 +87,8 @@ def run(
         on_progress: told which part is measured.
 
     Raises:
-        InvalidInputError: there is no such checkpoint, or it is damaged.
+        StorageError: there is no such checkpoint.
+        InvalidInputError: it is none, or damaged.
         StorageError: it cannot be read.
         UnavailableError: there is no bundled checkpoint.
     """

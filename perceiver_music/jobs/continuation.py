@@ -237,7 +237,8 @@ def open_session(
 
     Raises:
         UsageError: context and latents do not fit together, or there is no such policy.
-        InvalidInputError: there is no such checkpoint, or it is damaged.
+        StorageError: there is no such checkpoint.
+        InvalidInputError: it is none, or damaged.
         UnavailableError: no such device, no such decoder here, or no bundled checkpoint.
     """
     from perceiver_music.generation.infill import gap_latents

@@ -163,7 +163,7 @@ def info(name: str) -> DataSetResult:
     """What the table says of a data set.
 
     Raises:
-        InvalidInputError: there is no such data set.
+        UsageError: there is no such data set.
     """
     return DataSetResult(data_set=get_data_set(name), folder=folder_of(name))
 
@@ -172,7 +172,8 @@ def fetch(request: DownloadRequest, on_progress: ProgressCallback = no_progress)
     """Download, verify and unpack a data set; its folder appears when it is whole.
 
     Raises:
-        InvalidInputError: there is no such data set, or what came is not it.
+        UsageError: there is no such data set.
+        InvalidInputError: what came is not it.
         UnavailableError: the network is forbidden or fails; the next call goes on from there.
         OutputExistsError: the folder exists and is not to be replaced, or holds other things.
         BusyError: another process is fetching the same.

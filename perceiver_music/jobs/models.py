@@ -94,7 +94,8 @@ def info(name_or_path: str | None = None) -> ModelInfoResult:
     """What a checkpoint says of itself; None is the bundled one.
 
     Raises:
-        InvalidInputError: there is no such checkpoint, or it is damaged.
+        StorageError: there is no such checkpoint.
+        InvalidInputError: it is none, or damaged.
         UnavailableError: none was named and none is bundled.
     """
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
@@ -108,7 +109,8 @@ def verify(name_or_path: str | None = None) -> ModelInfoResult:
     """Check every file of a checkpoint against its checksum, and load it.
 
     Raises:
-        InvalidInputError: there is no such checkpoint, or it is damaged.
+        StorageError: there is no such checkpoint.
+        InvalidInputError: it is none, or damaged.
         UnavailableError: none was named and none is bundled.
     """
     from perceiver_music.model.checkpoint import load_checkpoint

@@ -194,7 +194,7 @@ def _primer(embedded: Embedded, stored: StoredSettings, request: ReplayRequest) 
     data = None if request.primer else embedded.primer(name=request.input_name)
     if data is None:
         path = request.primer or Path(stored.primer or "")
-        if not path.is_file():
+        if request.primer is None and not path.is_file():
             raise UnavailableError(
                 f"needs its primer '{stored.primer}', which is not here",
                 path=request.input_name,
@@ -230,6 +230,10 @@ def _session(stored: StoredSettings, request: ReplayRequest) -> Session:
             f"stores settings that cannot be: {error.message}",
             path=request.input_name,
             hint="The file has been changed since it was made.",
+        ) from None
+    except UnavailableError as error:  # nor can the user choose another device for it
+        raise UnavailableError(
+            error.message, path=request.input_name, hint="Replay it where it was made."
         ) from None
 
 

@@ -184,7 +184,7 @@ def _title(midi: MidiFile, new: NewPart | None, stem: str) -> str:
 
 
 def _facts(midi: MidiFile, new: NewPart | None) -> tuple[str, ...]:
-    from perceiver_music.view.roll import clock
+    from perceiver_music.music.moments import clock
 
     performance = midi.performance
     facts = [f"{performance.num_notes:,} notes", clock(performance.seconds)]

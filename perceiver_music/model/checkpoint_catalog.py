@@ -10,7 +10,7 @@ from typing import Final
 import platformdirs
 
 from perceiver_music.bundled import bundled_checkpoints
-from perceiver_music.errors import InvalidInputError, UnavailableError
+from perceiver_music.errors import InvalidInputError, StorageError, UnavailableError
 from perceiver_music.files import PathLike
 
 DEFAULT_NAME: Final = "maestro"
@@ -49,7 +49,8 @@ def resolve_checkpoint(name_or_path: PathLike | None = None) -> Path:
         name_or_path: a folder, a run folder, a name in the list, or None for the bundled default.
 
     Raises:
-        InvalidInputError: there is none of that name.
+        StorageError: there is none of that name, and nothing at that path.
+        InvalidInputError: what lies there is no checkpoint.
         UnavailableError: no name was given and none is bundled.
     """
     if name_or_path is None:
@@ -62,11 +63,10 @@ def resolve_checkpoint(name_or_path: PathLike | None = None) -> Path:
         if place.name == os.fspath(name_or_path):
             return place.path
     names = ", ".join(place.name for place in places) or "none"
-    raise InvalidInputError(
-        "there is no such checkpoint",
-        path=name_or_path,
-        hint=f"Give the folder of one, or a name; at hand: {names}.",
-    )
+    hint = f"Give the folder of one, or a name; at hand: {names}."
+    if os.path.lexists(name_or_path):
+        raise InvalidInputError("is not a checkpoint", path=name_or_path, hint=hint)
+    raise StorageError("there is no such checkpoint", path=name_or_path, hint=hint)
 
 
 def _default() -> Path:
@@ -75,7 +75,7 @@ def _default() -> Path:
         return folder
     raise UnavailableError(
         "this installation has no bundled checkpoint",
-        hint="Name one with --checkpoint, or train one with `perceiver-music train`.",
+        hint="Name another one, or train one with `perceiver-music train`.",
     )
 
 

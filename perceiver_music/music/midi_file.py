@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.errors import InvalidInputError, StorageError
+from perceiver_music.errors import InvalidInputError
+from perceiver_music.files import reporting_storage_errors
 from perceiver_music.music.midi_bytes import MetaEvent, MidiEvents, read_events
 from perceiver_music.music.midi_chunks import MAX_FILE_BYTES
 from perceiver_music.music.note_pairing import pair_notes
@@ -70,13 +71,8 @@ def read_midi(path: str | os.PathLike[str]) -> MidiFile:
         StorageError: the file cannot be read.
         InvalidInputError: it is no MIDI file, is damaged, or holds more than six hours.
     """
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise StorageError(
-            f"cannot be read: {error.strerror}", path=path, hint="Check the path."
-        ) from error
+    with reporting_storage_errors(path), Path(path).open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
     return parse_midi(data, name=os.fspath(path))
 
 

@@ -19,8 +19,10 @@ from typing import Any, Literal, TypeVar
 
 from perceiver_music.dataset.windows import WindowConfig
 from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.files import read_bytes
 
 Config = TypeVar("Config")
+_LARGEST_RECIPE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,15 +175,16 @@ def load_recipe(name_or_path: str, settings: typing.Sequence[str] = ()) -> Train
 
     Raises:
         UsageError: no such recipe, a setting that is not `section.key=value`, or a wrong one.
+        StorageError: the file cannot be read.
         InvalidInputError: the file is not TOML, or has a key or value that we do not know.
     """
     path = Path(name_or_path)
     if path.suffix == ".toml":
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_bytes(path, limit=_LARGEST_RECIPE_BYTES).decode()
+        except UnicodeDecodeError:
             raise InvalidInputError(
-                f"cannot read the recipe: {error}", path=path, hint="Give a TOML file."
+                "is not a TOML file", path=path, hint="Give a recipe, as those in recipes/."
             ) from None
     elif name_or_path in recipe_names():
         source = resources.files("perceiver_music") / "recipes" / f"{name_or_path}.toml"

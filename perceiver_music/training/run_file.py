@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music import __version__
-from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
+from perceiver_music.errors import InvalidInputError, OutputExistsError, StorageError, UsageError
 from perceiver_music.files import read_bytes, reporting_storage_errors, write_bytes_atomically
 from perceiver_music.sealed_json import sealed, unsealed
 
@@ -79,7 +79,8 @@ def check_run_folder(folder: Path, *, resume: bool) -> None:
 
     Raises:
         OutputExistsError: a run was begun in the folder, or has left steps there.
-        InvalidInputError: there is nothing to resume.
+        StorageError: there is no such folder to resume.
+        InvalidInputError: it holds nothing to resume.
     """
     steps = (path.name.removeprefix("step-") for path in folder.glob("steps/step-*"))
     # A run that was killed before its description was written has step 0 alone: nothing to lose.
@@ -87,6 +88,10 @@ def check_run_folder(folder: Path, *, resume: bool) -> None:
     if has_run and not resume:
         raise OutputExistsError(
             "holds a run already", path=folder, hint="Go on with it (--resume), or name another."
+        )
+    if resume and not folder.exists():
+        raise StorageError(
+            "there is no such run", path=folder, hint="Name the folder that train wrote."
         )
     if resume and not has_run:
         raise InvalidInputError(

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from perceiver_music import __version__
+from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import DARK, LIGHT, STEPS, Palette, oklch, shade_number
-from perceiver_music.view.roll import Roll, clock
+from perceiver_music.view.roll import Roll
 
 _FOLDER = Path(__file__).parent
 _OVERVIEW_UNITS = 4000

@@ -22,7 +22,10 @@ notes.reduce((latest, note, i) => (latestEnd[i] = Math.max(latest, note.end)), 0
 
 const view = { perSecond: 96, left: 0, width: 0, height: 0, keys: 46, ruler: 26, pedal: 0, boxes: 0 };
 const isBlack = (pitch) => [1, 3, 6, 8, 10].includes(pitch % 12);
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+const clock = (seconds) => {
+  const whole = Math.round(seconds); // as in the other pictures
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+};
 
 let colours = {};
 function readColours() {

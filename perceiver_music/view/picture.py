@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import LIGHT, Palette
-from perceiver_music.view.roll import Roll, clock, is_black, pitch_name
+from perceiver_music.view.roll import Roll, is_black, pitch_name
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
 
 WIDTH = 1600.0

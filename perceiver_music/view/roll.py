@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.moments import clock
 from perceiver_music.music.performance import MICROSECONDS, Performance
 
 LOWEST_PIANO_KEY, HIGHEST_PIANO_KEY = 21, 108
@@ -134,12 +135,6 @@ class Roll:
         if self.new[1] < self.seconds - 0.01:
             where += f" and ends at {clock(self.new[1])}"
         return f"Piano roll of {self.title}: {text}. {where}."
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, `1:05`."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def pitch_name(pitch: int) -> str:

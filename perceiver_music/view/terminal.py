@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import STEPS, oklch, shade_number
-from perceiver_music.view.roll import Roll, clock, pitch_name
+from perceiver_music.view.roll import Roll, pitch_name
 
 LABEL_COLUMNS = 5
 NARROWEST = 24

@@ -261,9 +261,10 @@ def test_pieces_that_were_exchanged(path: Path) -> None:
 
 
 def test_a_missing_store(tmp_path: Path) -> None:
-    for missing in (tmp_path / "missing.store", tmp_path):
-        with pytest.raises(StorageError):
-            TokenStore.open(missing)
+    with pytest.raises(StorageError):
+        TokenStore.open(tmp_path / "missing.store")
+    with pytest.raises(InvalidInputError, match="is not a token store"):
+        TokenStore.open(tmp_path)
 
 
 def test_a_store_that_changes_while_it_is_open(path: Path) -> None:

@@ -22,6 +22,7 @@ from perceiver_music.errors import (
     OutputExistsError,
     StorageError,
     UnavailableError,
+    UsageError,
 )
 from perceiver_music.files import sha256_of_bytes
 from perceiver_music.jobs import data as job
@@ -297,7 +298,7 @@ def test_the_table() -> None:
         row = job.info(data_set.name).as_json()
         assert row["licence"]
         assert row in job.list_data_sets().as_json()["data_sets"]
-    with pytest.raises(InvalidInputError, match="no data set"):
+    with pytest.raises(UsageError, match="no data set"):
         job.info("nope")
 
 

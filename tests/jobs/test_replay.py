@@ -12,6 +12,7 @@ import torch
 from perceiver_music.errors import (
     InvalidInputError,
     OutputExistsError,
+    StorageError,
     UnavailableError,
 )
 from perceiver_music.generation.options import LengthOption, SamplingOptions
@@ -134,7 +135,7 @@ def test_a_checkpoint_is_found_by_its_checksum_or_refused_by_name(
     for place in (None, str(other)):
         with pytest.raises(InvalidInputError, match="'fills' here is another"):
             again(data, place)
-    with pytest.raises(InvalidInputError, match="no such checkpoint"):
+    with pytest.raises(StorageError, match="no such checkpoint"):
         again(data, "nowhere")
 
 

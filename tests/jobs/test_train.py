@@ -17,6 +17,7 @@ from perceiver_music.errors import (
     BusyError,
     InvalidInputError,
     OutputExistsError,
+    StorageError,
     UsageError,
 )
 from perceiver_music.jobs import train
@@ -181,6 +182,9 @@ def test_a_run_is_not_begun_over_another(tiny_store: TokenStore, tmp_path: Path)
     train.run(request_for(tiny_store, tmp_path / "run", max_steps=1))
     with pytest.raises(OutputExistsError):
         train.run(request_for(tiny_store, tmp_path / "run"))
+    with pytest.raises(StorageError, match="no such run"):
+        train.run(TrainRequest(output=tmp_path / "other", resume=True))
+    (tmp_path / "other").mkdir()
     with pytest.raises(InvalidInputError, match="no run"):
         train.run(TrainRequest(output=tmp_path / "other", resume=True))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.errors import InvalidInputError, StorageError, UsageError
 from perceiver_music.training.config import (
     OptimizerConfig,
     RunConfig,
@@ -76,7 +76,10 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
     path.write_text("= = =")
     with pytest.raises(InvalidInputError, match="TOML"):
         load_recipe(str(path))
-    with pytest.raises(InvalidInputError, match="cannot read"):
+    path.write_bytes(b"\xff")
+    with pytest.raises(InvalidInputError, match="TOML"):
+        load_recipe(str(path))
+    with pytest.raises(StorageError, match="no such file"):
         load_recipe(str(tmp_path / "absent.toml"))
 
 

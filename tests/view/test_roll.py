@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perceiver_music.music.performance import Performance, note_array
-from perceiver_music.view.roll import Roll, clock, is_black, pitch_name
+from perceiver_music.view.roll import Roll, is_black, pitch_name
 
 SECOND = 1_000_000
 
@@ -40,5 +40,4 @@ def test_little_music_has_room_too() -> None:
 
 def test_names() -> None:
     assert [pitch_name(p) for p in (21, 60, 61, 108)] == ["A0", "C4", "C♯4", "C8"]
-    assert [clock(s) for s in (0, 59.99, 60, 3601)] == ["0:00", "0:59", "1:00", "60:01"]
     assert np.flatnonzero([is_black(p) for p in range(12)]).tolist() == [1, 3, 6, 8, 10]

@@ -13,6 +13,7 @@ from perceiver_music.cli.inputs import InputFile, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import Checkpoint
 from perceiver_music.errors import UsageError
+from perceiver_music.music.moments import clock
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -162,7 +163,7 @@ def _check_one(
 
 
 def _print(console: Console, result: CheckResult) -> None:
-    begin, end = (_clock(seconds) for seconds in result.part_seconds)
+    begin, end = (clock(seconds) for seconds in result.part_seconds)
     part = "all of it" if result.part == "all" else f"the new part, {begin} to {end}"
     console.line(f"{result.input}: {part}")
     for line in _passage_lines(result):
@@ -190,8 +191,8 @@ def _passage_lines(result: CheckResult) -> list[str]:
     name = ", ".join(part for part in (piece["composer"], piece["title"]) if part)
     lines = [
         f"longest passage that the training set has too: {passage.num_notes} notes in "
-        f"{length:.1f} s, at {_clock(begin)}",
-        f"in {name}, at {_clock(piece['at_seconds'])}, "
+        f"{length:.1f} s, at {clock(begin)}",
+        f"in {name}, at {clock(piece['at_seconds'])}, "
         f"{key if shift else 'in the same key'}; the rhythm is {passage.same_rhythm:.0%} the same",
     ]
     if result.expected is not None:
@@ -224,8 +225,3 @@ def _pitch_class_rows(result: CheckResult) -> list[tuple[str, ...]]:
 
 def _mark(is_unusual: bool) -> str:
     return "unusual" if is_unusual else ""
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

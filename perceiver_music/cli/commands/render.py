@@ -90,6 +90,7 @@ def render(
         )
     existing = ExistingOutputs(force=force, skip=skip_existing)
     names = OutputNames(wanted=output, default=f"{{stem}}.{audio_format or 'wav'}")
+    _refuse_contradiction(names, audio_format)
     inputs = resolve_inputs(midi)
     if names.to_stdout:
         check_stdout(num_items=len(inputs), as_json=invocation.console.as_json)
@@ -118,6 +119,15 @@ def render(
         for item, target in zip(inputs, targets, strict=True)
     )
     return run_batch(invocation, work, num_inputs=len(inputs))
+
+
+def _refuse_contradiction(names: OutputNames, audio_format: str | None) -> None:
+    ending = Path(names.template).suffix.lower().removeprefix(".")
+    if audio_format is not None and ending in AUDIO_FORMATS and ending != audio_format:
+        raise UsageError(
+            f"--format {audio_format} and -o {names.wanted} contradict each other",
+            hint=f"Leave out --format, or end the name in .{audio_format}.",
+        )
 
 
 def _render_one(

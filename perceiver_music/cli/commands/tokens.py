@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from perceiver_music.cli.batch import Item, run_batch
+from perceiver_music.cli.console import printable
 from perceiver_music.cli.inputs import STDIN, InputFile, read_stdin, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import (
@@ -64,7 +65,7 @@ def tokens(
 ) -> int:
     """Show the events of a file, one a line: time id NAME value; or turn ids back into MIDI.
 
-    --json gives the ids.
+    Of several files each begins with a line '# FILE'. --json gives the ids.
     """
     existing = ExistingOutputs(force=force, skip=skip_existing)
     if bool(midi) == (decode is not None):
@@ -77,13 +78,18 @@ def tokens(
         raise UsageError("-o goes with --decode", hint="Send the events to a file with '>'.")
     inputs = resolve_inputs(midi or ())
     items = (
-        Item(inputs=[item.name], work=partial(_show, invocation, item, tokenizer))
+        Item(
+            inputs=[item.name],
+            work=partial(_show, invocation, item, tokenizer, is_named=len(inputs) > 1),
+        )
         for item in inputs
     )
     return run_batch(invocation, items, num_inputs=len(inputs))
 
 
-def _show(invocation: Invocation, item: InputFile, tokenizer: str, started: float) -> bool:
+def _show(
+    invocation: Invocation, item: InputFile, tokenizer: str, started: float, *, is_named: bool
+) -> bool:
     from perceiver_music.jobs import tokens as job
 
     console = invocation.console
@@ -92,7 +98,8 @@ def _show(invocation: Invocation, item: InputFile, tokenizer: str, started: floa
     if console.as_json:
         invocation.emit(result.as_json(), inputs=[item.name], since=started)
     else:
-        console.lines(result.lines())
+        heading = [f"# {printable(item.name)}"] if is_named else []
+        console.lines([*heading, *result.lines()])
     return True
 
 

@@ -203,7 +203,7 @@ def test_bars_need_a_meter(run: Run, write_midi: WriteMidi) -> None:
 def test_a_wrong_checkpoint_is_said_once(run: Run, write_midi: WriteMidi) -> None:
     write_midi("a.mid")
     write_midi("b.mid")
-    outcome = run("continue", "a.mid", "b.mid", *SHORT, "--checkpoint", "nope").failed(65)
+    outcome = run("continue", "a.mid", "b.mid", *SHORT, "--checkpoint", "nope").failed(74)
     assert len(outcome.error_lines) == 2
 
 

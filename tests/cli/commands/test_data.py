@@ -26,7 +26,7 @@ def test_list_and_info(run: Run) -> None:
     assert fields["schema"] == "data info/1"
     assert len(fields["sha256"]) == 64
     assert any(fields["sha256"] in line for line in run("data", "info", "maestro-v3").lines)
-    run("data", "info", "nope").failed(65)
+    run("data", "info", "nope").failed(2)
 
 
 def test_verify_what_is_not_here(run: Run) -> None:
@@ -46,7 +46,7 @@ def test_what_is_there_is_left_alone(run: Run) -> None:
     Path("m").mkdir()
     run("data", "download", "maestro-v3", "-o", "m").failed(73)
     run("data", "download", "maestro-v3", "-o", "m", "--skip-existing").succeeded()
-    run("data", "download", "nope", "-o", "m", "--skip-existing").failed(65)
+    run("data", "download", "nope", "-o", "m", "--skip-existing").failed(2)
 
 
 def _maestro(write_midi: WriteMidi) -> None:

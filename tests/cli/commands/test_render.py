@@ -94,3 +94,15 @@ def test_compose_and_its_sound(run: Run, checkpoint: Path, monkeypatch: pytest.M
     assert fields["outputs"] == ["composed_4.mid", "composed_4.wav"]
     assert soundfile.info(fields["audio"]["output"]).frames > 0
     assert "audio" not in run(*arguments, "--skip-existing", "--json").succeeded().object
+
+
+def test_format_and_name_must_not_contradict_each_other(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("x.mid", num_notes=3)
+    outcome = run("render", "x.mid", "--format", "ogg", "-o", "x.wav").failed(2)
+    assert outcome.error_lines == [
+        "error: --format ogg and -o x.wav contradict each other",
+        "hint: Leave out --format, or end the name in .ogg.",
+    ]
+    run("render", "x.mid", "--format", "ogg", "-o", "x.oga").succeeded()
+    run("render", "x.mid", "--format", "wav", "-o", "x.WAV").succeeded()
+    assert sorted(path.name for path in Path().iterdir()) == ["x.WAV", "x.mid", "x.oga"]

@@ -56,3 +56,11 @@ def test_words_that_do_not_fit_together(run: Run, write_midi: WriteMidi) -> None
     run("tokens", "a.mid", "--tokenizer", "remi").failed(2)
     Path("ids.json").write_text("[400]")
     run("tokens", "--decode", "ids.json").failed(65)
+
+
+def test_of_several_files_each_says_which_it_is(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("f/a.mid")
+    write_midi("f/b.mid", seed=1)
+    alone = [run("tokens", f"f/{name}.mid").succeeded().lines for name in "ab"]
+    both = run("tokens", "f").succeeded().lines
+    assert both == ["# f/a.mid", *alone[0], "# f/b.mid", *alone[1]]

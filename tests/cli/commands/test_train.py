@@ -112,7 +112,7 @@ def test_wrong_evaluations(run: Run, write_midi: Callable[..., Path], checkpoint
     write_midi("a.mid")
     run("evaluate", "a.mid", "--data", "x.store", "--checkpoint", checkpoint).failed(2)
     run("evaluate", "missing.mid", "--checkpoint", checkpoint).failed(74)
-    run("evaluate", "a.mid", "--checkpoint", "nope").failed(65)
+    run("evaluate", "a.mid", "--checkpoint", "nope").failed(74)
     run("evaluate", "a.mid", "--checkpoint", checkpoint, "--split", "tset").failed(2)
     run("evaluate", "a.mid", "--checkpoint", checkpoint, "--context", "0").failed(2)
     Path("bad.mid").write_bytes(b"junk")
@@ -132,7 +132,7 @@ def test_models(run: Run, checkpoint: Path) -> None:
         assert shown["checkpoint_sha256"] == row["sha256"]
     assert any("CC0-1.0" in line for line in run("models", "info", "tiny").lines)
     assert "whole" in run("models", "verify", "tiny").succeeded().lines[0]
-    run("models", "info", "nope").failed(65)
+    run("models", "info", "nope").failed(74)
 
 
 def test_a_damaged_model_is_found(run: Run, checkpoint: Path) -> None:
