@@ -48,7 +48,8 @@ class CheckResult:
 
     Attributes:
         part: `all`, or `new` for the new part of a file that this program made.
-        part_seconds: where that part begins and ends.
+        part_seconds: where that part begins and ends, as the other commands say it: the last key
+            rises then.
         passage: the longest shared one.
         shared_with: title, composer and path of the piece that has it, and when; None if none.
         expected: `median`, `p95` and `longest` of what unseen real music of about that length
@@ -123,17 +124,18 @@ class Checker:
         from perceiver_music.evaluation.figures import figures_of, has_presses, unusual_figures
 
         data, midi = _read(request, warn)
-        notes, part, begin_us, end_us = _chosen(data, midi, request)
+        part = _chosen(data, midi, request)
+        notes, end_us = part.notes, part.heard_until_us
         pedal = midi.performance.pedal
         # New music of a model that was taught the pedal as longer notes has none of its own.
-        is_known = part == "all" or has_presses(pedal, begin_us, end_us)
+        is_known = part.name == "all" or has_presses(pedal, part.begin_us, end_us)
         figures = figures_of(notes, pedal[pedal["time_us"] < end_us] if is_known else None)
         passage = self._index.longest_shared(notes)
         ranges = dict(self._training.ranges)
         return CheckResult(
             input=request.input_name,
-            part=part,
-            part_seconds=(begin_us / _MICROSECONDS, end_us / _MICROSECONDS),
+            part=part.name,
+            part_seconds=(part.begin_us / _MICROSECONDS, part.end_us / _MICROSECONDS),
             passage=passage,
             shared_with=self._piece(passage),
             expected=passages.expected_shared(self._training.unseen, len(notes)),
@@ -191,23 +193,40 @@ def _read(request: CheckRequest, warn: WarningCallback) -> tuple[bytes, MidiFile
     return data, midi
 
 
-def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> tuple[NoteArray, str, int, int]:
-    """The notes to check as they sound, what part they are, and from when to when it goes."""
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What of a file is checked: its notes as they sound, and from when to when it goes.
+
+    With the pedal its last notes are heard until `heard_until_us`, after the last key has risen.
+    """
+
+    notes: NoteArray
+    name: str
+    begin_us: int
+    end_us: int
+
+    @property
+    def heard_until_us(self) -> int:
+        return int(self.notes["end_us"].max())
+
+
+def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
     from perceiver_music.music.sustain import apply_sustain
 
-    heard = apply_sustain(midi.performance)
-    notes, part, begin_us = heard.notes, "all", 0
+    notes = apply_sustain(midi.performance).notes
+    name, begin_us, end_us = "all", 0, midi.performance.end_us
     new = None if request.is_whole else new_part_of(data, name=request.input_name)
     if new is not None:
-        part, begin_us = "new", new.from_us
+        name, begin_us = "new", new.from_us
         is_new = notes["start_us"] >= begin_us
         if new.to_us is not None:
-            is_new &= notes["start_us"] < new.to_us
+            end_us = new.to_us
+            is_new &= notes["start_us"] < end_us
         notes = notes[is_new]
     if not len(notes):
         raise InvalidInputError(
-            "has no piano notes to check" if part == "all" else "has no new notes to check",
+            "has no piano notes to check" if name == "all" else "has no new notes to check",
             path=request.input_name,
-            hint=None if part == "all" else "Check all of it with --whole.",
+            hint=None if name == "all" else "Check all of it with --whole.",
         )
-    return notes, part, begin_us, int(notes["end_us"].max())
+    return _Part(notes=notes, name=name, begin_us=begin_us, end_us=end_us)

@@ -1,6 +1,7 @@
 """Pictures: a box a note, systems that hold everything, files that others can read."""
 
 import io
+import unicodedata
 from xml.etree import ElementTree as xml
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from perceiver_music.music.performance import Performance, note_array
 from perceiver_music.view.picture import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout, piano_roll
-from perceiver_music.view.png import SCALE, _drawable, as_png
+from perceiver_music.view.png import SCALE, _drawable, _font_for, as_png
 from perceiver_music.view.roll import Roll
 from perceiver_music.view.shapes import Box, Drawing, Label
 from perceiver_music.view.svg import as_svg
@@ -105,3 +106,17 @@ def test_a_png_spells_what_its_font_lacks() -> None:
     spelled |= {"J. S. Bach, no. 1": "J. S. Bach, no. 1", "夜": "?"}
     for title, expected in spelled.items():
         assert _drawable(title, font) == expected
+
+
+def test_a_png_keeps_accents_and_alphabets() -> None:
+    for title in ("Gymnopédie", "Dvořák", "Gymnope\u0301die", "Чайковский", "Łódź, œuvre \u2013 1"):
+        font = _font_for(title, 20)
+        assert "?" not in _drawable(title, font)
+        assert _drawable(title, font) == unicodedata.normalize("NFC", title)
+    assert _drawable("Étude in F♯", _font_for("Étude in F♯", 20)) == "Étude in F#"
+    assert _font_for("no. 1 in F♯", 20).getname() != _font_for("Étude", 20).getname()
+
+
+def test_without_the_wider_font_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert _drawable("Étude", _font_for("Étude", 20)) == "Etude"

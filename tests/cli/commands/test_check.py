@@ -87,6 +87,9 @@ def test_only_what_is_new_counts(
     whole = run("check", made, "--data", store, "--whole", "--json").succeeded().object
     assert whole["part"] == "all"
     assert whole["statistics"]["notes"] == fields["statistics"]["notes"] + 12
+    shown = run("view", made, "--json").succeeded().object
+    assert fields["part_seconds"] == shown["new_seconds"]
+    assert whole["part_seconds"] == [0, shown["seconds"]]
 
 
 def test_a_batch_with_a_bad_file(
