@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.errors import StorageError, UsageError
 from perceiver_music.jobs import evaluate, models, train
 from perceiver_music.jobs.evaluate import EvaluateRequest
 from perceiver_music.jobs.train import TrainRequest
@@ -87,5 +87,5 @@ def test_models_are_described_and_verified(
     assert rows["link"].problem is None
     assert rows["link"].origin == "local"
     assert rows["link"].validation_nats_per_event is not None
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(StorageError):
         models.info("nobody")
