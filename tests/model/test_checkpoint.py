@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from perceiver_music.errors import InvalidInputError, OutputExistsError, PerceiverMusicError
+from perceiver_music.errors import (
+    InvalidInputError,
+    OutputExistsError,
+    PerceiverMusicError,
+    StorageError,
+)
 from perceiver_music.model import checkpoint_catalog
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.checkpoint import (
@@ -167,6 +172,9 @@ def test_checkpoints_are_found_by_name_path_and_run(
     assert resolve(tmp_path / "checkpoints" / "mine").is_dir()
     assert resolve("runs/r").name == "checkpoint"
     assert "mine" in {place.name for place in checkpoint_catalog.list_checkpoints()}
-    with pytest.raises(InvalidInputError) as caught:
+    with pytest.raises(StorageError, match="no such checkpoint") as missing:
         resolve("nobody")
-    assert "mine" in (caught.value.hint or "")
+    assert "mine" in (missing.value.hint or "")
+    (tmp_path / "notes.txt").write_text("no checkpoint")
+    with pytest.raises(InvalidInputError, match="not a checkpoint"):
+        resolve("notes.txt")
