@@ -105,11 +105,13 @@ class Console:
         quiet: bool = False,
         verbose: bool = False,
         debug: bool = False,
+        command: str = "",
     ) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose or debug
         self.debug = debug
+        self.command = command
         self._rich: RichConsole | None = None
 
     # Standard output: results.

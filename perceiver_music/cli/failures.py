@@ -20,6 +20,7 @@ from perceiver_music.errors import (
     StoppedBySignalError,
     StorageError,
     UnavailableError,
+    UsageError,
 )
 from perceiver_music.files import storage_error
 
@@ -27,7 +28,6 @@ READER_GONE_EXIT_CODE = 141
 
 _HINTS = {
     1: "Run it again with --debug and report what it prints.",
-    2: "See 'perceiver-music --help'.",
     3: "The lines above say what was wrong with each.",
     65: "Give a file of the right kind, or leave this one out.",
     69: "Install what is missing or make it reachable, then run the command again.",
@@ -50,8 +50,10 @@ class Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-def hint_of(failure: PerceiverMusicError) -> str:
+def hint_of(failure: PerceiverMusicError, command: str = "") -> str:
     """What to do about a failure: its own hint, or the usual advice for its code."""
+    if failure.exit_code == UsageError.exit_code and not failure.hint:
+        return f"See '{' '.join(filter(None, ('perceiver-music', command)))} --help'."
     return failure.hint or _HINTS.get(failure.exit_code, _HINTS[1])
 
 
@@ -79,13 +81,13 @@ def report(error: BaseException, console: Console) -> PerceiverMusicError:
     failure = as_failure(error)
     if isinstance(failure, Bug):
         console.traceback("".join(traceback.format_exception(error)))
-    console.error(failure, hint=hint_of(failure))
+    console.error(failure, hint=hint_of(failure, console.command))
     return failure
 
 
-def failure_fields(failure: PerceiverMusicError) -> dict[str, object]:
+def failure_fields(failure: PerceiverMusicError, command: str) -> dict[str, object]:
     """The `error` object of `--json`."""
-    return {**failure.as_dict(), "hint": hint_of(failure)}
+    return {**failure.as_dict(), "hint": hint_of(failure, command)}
 
 
 def guarded(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from perceiver_music.cli.batch import Item, run_batch
+from perceiver_music.cli.failures import Terminated, as_failure, report
+from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.inputs import InputFile
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.lengths import Length
 from perceiver_music.cli.outputs import (
     ExistingOutputs,
     NameParts,
@@ -24,7 +26,7 @@ from perceiver_music.cli.outputs import (
 )
 from perceiver_music.cli.streaming import streaming
 from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
-from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
+from perceiver_music.generation.options import LARGEST_SEED
 from perceiver_music.generation.options import LengthOption as LengthOfMusic
 
 if TYPE_CHECKING:
@@ -32,46 +34,6 @@ if TYPE_CHECKING:
 
 AUDIO_SUFFIX = ".wav"
 MIDI_SUFFIXES = (".mid", ".midi")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationCall:
-    """What the user asked of `continue` or `compose`, before any file is opened.
-
-    Attributes:
-        inputs: the primers; of `compose`, one input that is no file.
-        default_name: template of the outputs when `-o` gives none.
-        length, ending, sampling: how much new music, and of which kind.
-        window: fields of the job's request that say which part of a primer is used.
-        checkpoint, device, decoder, policy, context, latents: what makes it.
-        seed: None draws one.
-        variations: items per input.
-        output: the word after `-o`.
-        render: whether each MIDI file is made audible too.
-        existing: what to do with outputs that are there.
-        stream: whether each event is printed as soon as it is made.
-        port: the MIDI port that it is played on meanwhile.
-    """
-
-    inputs: Sequence[InputFile]
-    default_name: str
-    length: Length
-    ending: bool
-    sampling: SamplingOptions
-    checkpoint: str | None
-    device: str
-    decoder: str
-    policy: str
-    context: int | None
-    latents: int | None
-    seed: int | None
-    variations: int
-    output: str | None
-    render: bool
-    existing: ExistingOutputs
-    stream: bool = False
-    port: str | None = None
-    window: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +80,8 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         session = _open_session(call)
         console.info(f"device: {session.device}")
         console.detail(f"decoder: {session.decoder}")
+        if session.doubt is not None:
+            console.warning(session.doubt)
         if not call.stream and call.port is None:
             _announce(call, session, variations)
     console.info(f"seed: {seed}")
@@ -129,7 +93,38 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         )
         for item in variations
     )
-    return run_batch(invocation, items, num_inputs=len(call.inputs))
+    try:
+        return run_batch(invocation, items, num_inputs=len(call.inputs))
+    except (KeyboardInterrupt, Terminated) as stop:
+        if session is not None:
+            _keep_finished(invocation, call, session, variations)
+        if session is None or not session.num_written:
+            raise
+        raise _stopped(stop, session.num_written, len(variations), seed) from None
+
+
+def _keep_finished(
+    invocation: Invocation,
+    call: GenerationCall,
+    session: Session,
+    variations: Sequence[_Variation],
+) -> None:
+    """Writes what is finished of the pieces that were being made together, without its sound."""
+    for item in variations:
+        if item.source.failure is None and session.is_made(_request(call, item)):
+            try:
+                _make(invocation, call, session, replace(item, audio=None), time.perf_counter())
+            except PerceiverMusicError as error:
+                report(error, invocation.console)
+
+
+def _stopped(
+    stop: BaseException, num_written: int, num_wanted: int, seed: int
+) -> PerceiverMusicError:
+    failure = as_failure(stop)
+    failure.message += f"; {num_written} of {num_wanted} are finished, and kept"
+    failure.hint = f"For the rest run it again with --seed {seed} --skip-existing."
+    return failure
 
 
 def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> None:

@@ -142,7 +142,7 @@ class Invocation:
         **fields: object,
     ) -> None:
         """Prints the JSON object of a failure, if JSON was asked for."""
-        error = failures.failure_fields(failure)
+        error = failures.failure_fields(failure, self.command)
         self.emit({**fields, "error": error}, inputs=inputs, since=since)
 
 
@@ -188,6 +188,7 @@ def _begin(ctx: typer.Context, values: Mapping[str, Any]) -> Invocation:
             quiet=bool(quiet) and verbose != "flag",
             verbose=bool(verbose) and quiet != "flag",
             debug=bool(flags["debug"]),
+            command=command_words(ctx),
         ),
     )
 

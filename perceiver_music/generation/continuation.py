@@ -56,6 +56,7 @@ class Growth:
         limits: where it ends.
         sampling: how events are drawn.
         rng: its own random numbers.
+        starts_at_once: leave out the silence before the first note, as recordings have it.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Growth:
         limits: Limits,
         sampling: SamplingOptions,
         rng: np.random.Generator,
+        starts_at_once: bool = False,
     ) -> None:
         self.music = Continuation()
         self._opening, self._limits, self._sampling, self._rng = opening, limits, sampling, rng
@@ -74,6 +76,7 @@ class Growth:
         self._pace = PaceKeeper(opening.before)
         can_end = limits.is_ending_allowed and bool(limits.totals())
         self._ending = Ending(limits, opening.vocabulary) if can_end else None
+        self._starts_at_once = starts_at_once
 
     def draw(self, logits: Any) -> int | None:
         """The next event, taken into the music; None when the model ends the piece here.
@@ -87,6 +90,9 @@ class Growth:
         if token == self._opening.vocabulary.eos:
             music.ended = "ending"
             return None
+        if self._is_silence(token):
+            grammar.skip(token)
+            return token
         grammar.take(token)
         if token < v.VELOCITY:
             self._guard.take(token)
@@ -99,6 +105,14 @@ class Growth:
             self._still_held.remove(pitch)
             music.released[pitch] = grammar.step
         return token
+
+    def _is_silence(self, token: int) -> bool:
+        """Whether this is time before the first note, which is left out.
+
+        The grammar sees to it that silence ends, left out or not.
+        """
+        is_time = v.TIME_SHIFT <= token < v.VELOCITY
+        return self._starts_at_once and is_time and not self.music.num_notes
 
     def _adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """The prediction as the primer's pace, the guard and the wish to end would have it."""
@@ -151,14 +165,19 @@ def continue_events(
     rng: np.random.Generator,
     context: int | None = None,
     latents: int | None = None,
+    starts_at_once: bool = False,
 ) -> Iterator[Continuation]:
     """Draw event after event; the same growing object is given after each, and once at the end.
+
+    See `Growth` for the arguments.
 
     Raises:
         NonFiniteError: the model's prediction is not finite.
         ValueError: `context` and `latents` do not fit together.
     """
-    growth = Growth(opening, limits=limits, sampling=sampling, rng=rng)
+    growth = Growth(
+        opening, limits=limits, sampling=sampling, rng=rng, starts_at_once=starts_at_once
+    )
     state = model.begin(opening.tokens, context=context, latents=latents)
     while not growth.is_long_enough:
         token = growth.draw(state.logits)

@@ -112,6 +112,12 @@ class Grammar:
             most = min(most, self._end_step - self.step)
         return max(0, most)
 
+    def skip(self, token: int) -> None:
+        """Go on by an allowed TIME_SHIFT whose time is not part of the music."""
+        step = self.step
+        self.take(token)
+        self.step = step
+
     def take(self, token: int) -> None:
         """Go on by one allowed event."""
         kind, value = v.describe(token)

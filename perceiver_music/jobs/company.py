@@ -51,6 +51,10 @@ class Company:
         """Say what will be asked for soon, in this order."""
         self._announced += requests
 
+    def has(self, request: ContinueRequest) -> bool:
+        """Whether that music is made, and was not taken yet."""
+        return request in self._made
+
     def take(self, request: ContinueRequest) -> Made | None:
         """The music of a request that was made with one before it."""
         return self._made.pop(request, None)
@@ -82,6 +86,8 @@ class Company:
     ) -> Made:
         """Decode them together, keep all but the first, and give that one back.
 
+        Interrupted, it keeps what is finished.
+
         Raises:
             NonFiniteError: the model's prediction is not a number.
         """
@@ -90,16 +96,18 @@ class Company:
         growths = [_growth(planned.plan) for planned in together]
         openings = list(_by_opening([planned.plan for planned in together], growths))
         started = time.perf_counter()
-        for growth in continue_together(decoder, openings, context=context, latents=latents):
-            if growth is growths[0]:
-                on_music(growth.music)
-        seconds = (time.perf_counter() - started) / len(together)
-        made = [
-            Made(planned=planned, music=growth.music, seconds=seconds)
-            for planned, growth in zip(together, growths, strict=True)
-        ]
-        self._made |= {each.planned.plan.request: each for each in made[1:]}
-        return made[0]
+        try:
+            for growth in continue_together(decoder, openings, context=context, latents=latents):
+                if growth is growths[0]:
+                    on_music(growth.music)
+        finally:
+            seconds = (time.perf_counter() - started) / len(together)
+            self._made |= {
+                planned.plan.request: Made(planned=planned, music=growth.music, seconds=seconds)
+                for planned, growth in zip(together, growths, strict=True)
+                if growth.music.ended
+            }
+        return self._made.pop(together[0].plan.request)
 
 
 def _growth(plan: Plan) -> Growth:
@@ -112,6 +120,7 @@ def _growth(plan: Plan) -> Growth:
         limits=plan.limits,
         sampling=request.sampling,
         rng=variation_rng(request.seed, request.index),
+        starts_at_once=plan.starts_at_once,
     )
 
 

@@ -14,6 +14,7 @@ from perceiver_music import __version__
 from perceiver_music.errors import UsageError
 from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
 from perceiver_music.jobs.company import Company, Made, Planned
+from perceiver_music.jobs.context_choice import doubt_about_context
 from perceiver_music.jobs.continuation_plan import Plan, performance_of, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
@@ -23,6 +24,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.jobs.repetition import circles_from_seconds, warn_of_circles
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 
@@ -37,13 +39,23 @@ _EVENTS_BETWEEN_REPORTS: Final = 8
 
 
 class Session:
-    """A loaded checkpoint and the compute that every item gets."""
+    """A loaded checkpoint and the compute that every item gets.
 
-    def __init__(self, loaded: LoadedDecoder, *, context: int, latents: int) -> None:
+    Attributes:
+        context, latents: what each prediction sees.
+        doubt: what the user should know about them; None if nothing.
+        num_written: files written so far.
+    """
+
+    def __init__(
+        self, loaded: LoadedDecoder, *, context: int, latents: int, doubt: str | None = None
+    ) -> None:
         self._loaded = loaded
         self.context = context
         self.latents = latents
         self._company = Company()
+        self.doubt = doubt
+        self.num_written = 0
 
     @property
     def loaded(self) -> LoadedDecoder:
@@ -82,6 +94,10 @@ class Session:
         """
         self._company.announce(requests)
 
+    def is_made(self, request: ContinueRequest) -> bool:
+        """Whether `run` has the music of what was announced and needs only to write it."""
+        return self._company.has(request)
+
     def run(
         self,
         request: ContinueRequest,
@@ -113,7 +129,9 @@ class Session:
             probe_output(request.output, overwrite=request.overwrite)
         if made is None:
             made = self._decode(planned, on_progress, stream)
-        return self._keep(made)
+        result = self._keep(made)
+        warn_of_circles(result, warn)
+        return result
 
     def _plan(self, request: ContinueRequest) -> Planned:
         warnings: list[str] = []
@@ -129,6 +147,8 @@ class Session:
         data = self._with_settings(planned, planned.as_midi(music))
         if request.output is not None:
             write_bytes_atomically(request.output, data, overwrite=request.overwrite)
+            self.num_written += 1
+        performance = performance_of(music, planned.opening)
         return ContinueResult(
             primer=request.primer_name if planned.midi is not None else None,
             output=request.output,
@@ -137,7 +157,7 @@ class Session:
             primer_events=planned.opening.num_events,
             events=len(music.ids),
             notes=music.num_notes,
-            seconds=performance_of(music, planned.opening).seconds,
+            seconds=performance.seconds,
             ended=music.ended,
             checkpoint=self._loaded.name,
             checkpoint_sha256=self._loaded.sha256,
@@ -147,6 +167,7 @@ class Session:
             events_per_second=len(music.ids) / max(made.seconds, 1e-9),
             midi=data,
             between_seconds=request.between_seconds,
+            circles_from_seconds=circles_from_seconds(planned, performance),
         )
 
     def _decode(
@@ -186,6 +207,7 @@ class Session:
             rng=variation_rng(request.seed, request.index),
             context=self.context,
             latents=self.latents,
+            starts_at_once=own.starts_at_once,
         )
         started = time.perf_counter()
         for music in streamed(growing, own.opening, stream):
@@ -248,6 +270,7 @@ def open_session(
     loaded = load_decoder(
         resolve_checkpoint(checkpoint), device=device, decoder=decoder, policy=policy
     )
+    doubt = doubt_about_context(context, loaded.description)
     context = loaded.context if context is None else context
     if latents is None:
         latents = gap_latents(loaded.latents) if fills_gaps else loaded.latents
@@ -257,7 +280,7 @@ def open_session(
             f"{latents} latents in a context of {context}",
             hint="Latents go from 2 to the context.",
         )
-    return Session(loaded, context=context, latents=latents)
+    return Session(loaded, context=context, latents=latents, doubt=doubt)
 
 
 def _progress(music: Continuation, limits: Limits) -> Progress:

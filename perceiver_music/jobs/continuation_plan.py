@@ -38,6 +38,11 @@ class Plan:
     opening: Opening
     limits: Limits
 
+    @property
+    def starts_at_once(self) -> bool:
+        """Whether silence before the first note is left out: there is nothing that it follows."""
+        return self.request.starts_at_once and self.midi is None
+
     def as_midi(self, music: Continuation) -> bytes:
         """The file with the new music in it."""
         from perceiver_music.music.midi_gap import FilledGap, filled_midi

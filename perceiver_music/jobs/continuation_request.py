@@ -33,6 +33,8 @@ class ContinueRequest:
         between_seconds: the gap to fill; then nothing counts that says where to go on, and how
             long.
         sampling: how events are drawn.
+        starts_at_once: whether a composed piece begins with its first note; a model begins as
+            recordings do, with a second of silence.
     """
 
     primer: Path | bytes | None = None
@@ -49,6 +51,7 @@ class ContinueRequest:
     ending: bool = False
     between_seconds: tuple[float, float] | None = None
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    starts_at_once: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= LARGEST_SEED:
@@ -90,6 +93,8 @@ class ContinueResult:
         events_per_second: how fast it was decoded, reading the primer included.
         midi: the whole MIDI file.
         between_seconds: the gap that was filled, if one was.
+        circles_from_seconds: when in the file the new music begins to repeat itself to its end;
+            None if it does not.
     """
 
     primer: str | None
@@ -109,6 +114,7 @@ class ContinueResult:
     events_per_second: float
     midi: bytes = field(repr=False)
     between_seconds: tuple[float, float] | None = None
+    circles_from_seconds: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `continue --json`, `compose --json` and `infill --json`."""
@@ -124,6 +130,7 @@ class ContinueResult:
             "notes": self.notes,
             "seconds": self.seconds,
             "ended": self.ended,
+            "circles_from": self.circles_from_seconds,
             "checkpoint": self.checkpoint,
             "checkpoint_sha256": self.checkpoint_sha256,
             "sampling": self.sampling.as_json(),

@@ -158,6 +158,8 @@ def run(request: DuetRequest, callbacks: DuetCallbacks | None = None) -> DuetRes
     with ExitStack() as stack:
         source, output = _open(request, clock, callbacks.warn, stack)
         machine = _Machine(request)
+        if machine.doubt is not None:
+            callbacks.warn(machine.doubt)
         machine.warm_up()
         callbacks.on_ready(machine.loaded.device, machine.seed)
         duet = Duet(source, output, options, now=clock.now(), on_turn=callbacks.on_turn)
@@ -258,6 +260,7 @@ class _Machine:
         )
         self.loaded: LoadedDecoder = session.loaded
         self.seed = secrets.randbelow(LARGEST_SEED + 1) if request.seed is None else request.seed
+        self.doubt = session.doubt
         self._context, self._latents = session.context, session.latents
         self._request = request
         self._tokenizer = get_tokenizer(self.loaded.description.tokenizer_name)

@@ -22,7 +22,10 @@ _REQUEST_FIELDS: Final = (
     "last_seconds",
     "include_primer",
     "ending",
+    "starts_at_once",
 )
+_LATER_FIELDS: Final = {"policy": "exact", "starts_at_once": False}
+"""What was added after the first files were made, and how those were made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +118,14 @@ class StoredSettings:
                     path=name,
                     hint="Use the version of perceiver-music that made it.",
                 )
-            known = {"policy": "exact", **parts}  # it came later than the rest
+            known = {**_LATER_FIELDS, **parts}
             compute = {each.name: known[each.name] for each in fields(ComputeSettings)}
             own = {
                 each.name: parts[each.name]
                 for each in fields(cls)
                 if each.name not in ("compute", "request")
             }
-            request = {key: parts[key] for key in (*_REQUEST_FIELDS, "length", "sampling")}
+            request = {key: known[key] for key in (*_REQUEST_FIELDS, "length", "sampling")}
             request["between_seconds"] = parts["between_seconds"]
             stored = cls(**own, compute=ComputeSettings(**compute), request=request)
             if stored.command not in _COMMANDS or not isinstance(parts["index"], int):

@@ -54,7 +54,7 @@ def test_a_failure_is_two_lines_and_its_code(raising, failure) -> None:
     outcome = raising(failure).failed(failure.exit_code)
     assert outcome.error_lines == [
         "error: song.mid: what is wrong",
-        f"hint: {hint_of(failure)}",
+        f"hint: {hint_of(failure, 'models list')}",
     ]
     assert outcome.stdout == b""
 
@@ -67,7 +67,7 @@ def test_a_failure_is_an_object_too(raising, failure) -> None:
         "code": failure.exit_code,
         "path": "song.mid",
         "message": "what is wrong",
-        "hint": hint_of(failure),
+        "hint": hint_of(failure, "models list"),
     }
     assert said["schema"] == "models list/1"
     assert said["version"] == __version__

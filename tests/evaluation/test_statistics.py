@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from perceiver_music.evaluation.statistics import (
+    CIRCLING_SECONDS,
+    circles_from,
     estimated_key,
     inter_onset_seconds,
     key_fits,
@@ -110,3 +112,23 @@ def test_chance_has_the_most_entropy() -> None:
     assert music_statistics(melody(np.arange(48, 72))).pitch_class_entropy == pytest.approx(
         math.log2(12)
     )
+
+
+def test_circles_begin_with_the_third_round_and_do_not_end() -> None:
+    rng = np.random.default_rng(1)
+    intro, phrase = rng.integers(40, 80, 40), rng.integers(40, 80, 24)
+    found = circles_from(melody(np.concatenate([intro, *[phrase] * 6])))
+    assert found == pytest.approx(0.5 * (40 + 2 * 24 + 7))
+    twice = melody(np.concatenate([intro, phrase, phrase]))
+    led_on = melody(np.concatenate([intro, *[phrase] * 6, rng.integers(40, 80, 200)]))
+    short = melody(np.concatenate([intro, *[phrase] * 6]), step=CIRCLING_SECONDS / 100 / 2)
+    for music in (twice, led_on, short, melody(intro), melody(intro[:3])):
+        assert circles_from(music) is None
+
+
+def test_a_slip_now_and_then_does_not_hide_a_circle() -> None:
+    rng = np.random.default_rng(2)
+    phrase = rng.integers(40, 80, 40)
+    rounds = np.concatenate([phrase] * 12)
+    rounds[rng.integers(0, len(rounds), 12)] += 1
+    assert circles_from(melody(rounds)) is not None

@@ -1,5 +1,7 @@
 """New events after openings of exactly so many events, around the sizes that decoding turns on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,12 @@ import torch
 from perceiver_music.generation.continuation import Continuation, continue_events
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
-from perceiver_music.generation.primer import EMPTY_OPENING, Opening
+from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInForce
 from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.pedal_events import PEDAL
 from perceiver_music.tokenizer.performance_events import decode, encode
 
 CONTEXT, LATENTS = 64, 16
@@ -77,3 +80,60 @@ def test_an_opening_of_any_size_goes_on(model: SequenceModel, num_events: int) -
     assert performance.num_notes == music.num_notes > 0
     again = decode(encode(performance))
     assert np.array_equal(again.notes, performance.notes)
+
+
+class Scripted:
+    """A decoder that plays what it is told to, over and over, whatever it has heard."""
+
+    def __init__(self, tokens: list[int]) -> None:
+        self._tokens = tokens
+
+    def begin(self, *_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(place=0, logits=self._logits(0))
+
+    def advance(self, state: SimpleNamespace, token: int) -> None:
+        state.place += 1
+        state.logits = self._logits(state.place)
+
+    def _logits(self, place: int) -> np.ndarray:
+        logits = np.zeros(v.PEDAL.size)
+        logits[self._tokens[place % len(self._tokens)]] = 50.0
+        return logits
+
+
+def scripted(tokens: list[int], opening: Opening, *, starts_at_once: bool) -> Continuation:
+    *_, music = continue_events(
+        Scripted(tokens),  # type: ignore[arg-type]
+        opening,
+        limits=Limits(end_step=300),
+        sampling=SamplingOptions(),
+        rng=variation_rng(1, 1),
+        starts_at_once=starts_at_once,
+    )
+    return music
+
+
+PEDAL_OPENING = Opening(
+    tokens=(v.PEDAL.bos,),
+    sounding={},
+    velocity_bin=None,
+    pedal=PedalInForce(value=0, lift_step=None),
+)
+
+
+def test_silence_before_the_first_note_is_left_out() -> None:
+    rest = [v.TIME_SHIFT + 99, v.TIME_SHIFT + 49]
+    note = [v.VELOCITY + 16, v.NOTE_ON + 60, v.TIME_SHIFT + 49, v.NOTE_OFF + 60]
+    again = [v.TIME_SHIFT + 99, v.TIME_SHIFT + 99, v.TIME_SHIFT + 49]  # a rest after it is music
+    played = [*rest, *note, *again]
+    music = scripted(played, PEDAL_OPENING, starts_at_once=True)
+    assert (music.ids, music.step, music.num_notes) == ([*note, *again], 300, 1)
+    music = scripted(played, PEDAL_OPENING, starts_at_once=False)
+    assert (music.ids, music.step, music.num_notes) == ([*rest, *note, again[0]], 300, 1)
+
+
+def test_silence_ends_though_it_is_left_out() -> None:
+    shift = v.TIME_SHIFT + 99
+    music = scripted([PEDAL + 127, shift, PEDAL, shift], PEDAL_OPENING, starts_at_once=True)
+    assert music.num_notes > 0
+    assert music.step == 300

@@ -119,3 +119,30 @@ def test_a_primer_that_changes_meanwhile_is_the_one_that_was_read(
     session.run(wanted[0])
     primers[1].write_bytes(scale_midi(8))
     assert session.run(wanted[1]).midi == expected[1]
+
+
+def test_what_is_finished_survives_an_interruption(
+    checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [
+        ContinueRequest(seed=3, index=index, length=LengthOption(amount=amount, unit="events"))
+        for index, amount in ((1, 40), (2, 8), (3, 40), (4, 8))
+    ]
+    alone = made(open_session(checkpoint, device="cpu"), wanted)
+    session = open_session(checkpoint, device="cpu")
+    session.announce(wanted)
+    advance_many = session.loaded.model.advance_many
+    rounds = iter(range(20))
+
+    def interrupted(states: object, tokens: object) -> None:
+        if next(rounds, None) is None:
+            raise KeyboardInterrupt
+        advance_many(states, tokens)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.loaded.model, "advance_many", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.run(wanted[0])
+    assert [session.is_made(request) for request in wanted] == [False, True, False, True]
+    assert made(session, wanted) == alone
+    assert not any(session.is_made(request) for request in wanted)

@@ -61,6 +61,7 @@ def resettled(data: bytes, **changes: object) -> bytes:
         {"last_seconds": 4.0, "sampling": SamplingOptions(temperature=0.8, top_k=20)},
         {"ending": True, "length": LengthOption(amount=5.0)},
         {"primer": None, "primer_name": "", "seed": 9},
+        {"primer": None, "primer_name": "", "seed": 9, "starts_at_once": False},
         {"between_seconds": (6.0, 8.25), "index": 2},
     ],
     ids=str,
@@ -96,6 +97,18 @@ def test_a_file_that_was_changed_comes_back_as_it_was(
     result = again(path.read_bytes(), checkpoint)
     assert result.midi == data
     assert not result.same
+
+
+def test_a_composed_file_of_before_keeps_its_silence(session: Session, checkpoint: str) -> None:
+    data = made(session, primer=None, primer_name="", seed=1, starts_at_once=False)
+    found = find_embedded(data, name="x")
+    assert found is not None
+    settings = json.loads(found.settings)
+    del settings["starts_at_once"]
+    old = with_embedded(
+        without_embedded(data), replace(found, settings=json.dumps(settings, sort_keys=True))
+    )
+    assert again(old, checkpoint).midi == old
 
 
 def test_threads_are_set_as_they_were_and_back(checkpoint: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from perceiver_music.cli.generation import GenerationCall, run_generation
+from perceiver_music.cli.generation import run_generation
+from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,

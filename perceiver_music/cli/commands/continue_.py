@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from perceiver_music.cli.generation import GenerationCall, run_generation
+from perceiver_music.cli.generation import run_generation
+from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,

@@ -73,6 +73,8 @@ def evaluate(
     Nats per event, per note and per second of music; lower is better. Every event is scored once.
     """
     from perceiver_music.jobs import evaluate as job
+    from perceiver_music.jobs.context_choice import doubt_about_context
+    from perceiver_music.jobs.models import info
 
     console = invocation.console
     inputs = resolve_inputs(midi or ())
@@ -92,6 +94,10 @@ def evaluate(
         device=device,
     )
     announce_device(console, device)
+    if context is not None:
+        doubt = doubt_about_context(context, info(checkpoint).description)
+        if doubt is not None:
+            console.warning(doubt)
     with console.progress("evaluate") as on_progress:
         result = job.run(request, on_progress, console.warning)
     if console.as_json:

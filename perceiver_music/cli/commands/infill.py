@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from perceiver_music.cli.generation import GenerationCall, run_generation
+from perceiver_music.cli.generation import run_generation
+from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
@@ -76,7 +77,9 @@ def infill(
     """Make new music between two moments, and leave all else as it is.
 
     Writes take3_infilled_<seed>.mid into the current folder and prints its path. Notes that begin
-    in the gap are replaced; the checkpoint must have learned to fill gaps.
+    in the gap are replaced, also those that sound beyond it. A key held into the gap may be let go
+    at another moment of it, and the pedal's moves in the gap are left out: the new notes are as
+    long as they should sound.
     """
     call = GenerationCall(
         inputs=resolve_inputs(midi),

@@ -7,7 +7,7 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mido
 import pytest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WriteMidi = Callable[..., Path]
 SHORT = ("--length", "24")
+CONTEXT = 128  # of the checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -274,3 +275,72 @@ def test_events_and_the_file_do_not_share_standard_output(run: Run, write_midi: 
     write_midi("a.mid", num_notes=4)
     outcome = run("continue", "a.mid", *SHORT, "--stream", "-o", "-").failed(2)
     assert "-o - and --stream" in outcome.error_lines[0]
+
+
+def test_interrupted_it_keeps_what_is_finished(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from perceiver_music.generation import continuation
+
+    words = ("compose", "--length", "1s", "-n", "3", "--seed", "5", "-o", "new/takes/")
+    together = continuation.continue_together
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        for growth in together(*arguments, **options):
+            yield growth
+            if growth.music.ended:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(continuation, "continue_together", interrupted)
+        outcome = run(*words).failed(130)
+    [kept] = outcome.lines
+    assert outcome.error_lines[-2:] == [
+        "error: interrupted; 1 of 3 are finished, and kept",
+        "hint: For the rest run it again with --seed 5 --skip-existing.",
+    ]
+    data = Path(kept).read_bytes()
+    rest = run(*words, "--skip-existing").succeeded().lines
+    assert len(rest) == 2
+    assert Path(kept).read_bytes() == data
+    run(*words[:-1], "whole/").succeeded()
+    for path in Path("whole").iterdir():
+        assert Path("new/takes", path.name).read_bytes() == path.read_bytes()
+
+
+def test_interrupted_before_anything_is_finished_it_leaves_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perceiver_music.generation import continuation
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(continuation, "continue_together", interrupted)
+    outcome = run("compose", "-n", "3", "-o", "new/takes/").failed(130)
+    assert outcome.error_lines[-2] == "error: interrupted"
+    assert list(Path().iterdir()) == []
+
+
+def test_context_that_the_checkpoint_was_not_trained_for(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("x.mid")
+
+    def warnings(context: int) -> list[str]:
+        words = ("compose", *SHORT, "--seed", "1", "--force", "-o", "o.mid")
+        lines = run(*words, "--context", str(context)).succeeded().error_lines
+        return [line for line in lines if line.startswith("warning: ")]
+
+    assert warnings(CONTEXT) == []
+    [much] = warnings(2 * CONTEXT)
+    assert much.startswith(f"warning: --context {2 * CONTEXT} is more than the {CONTEXT} events")
+    [little] = warnings(3)
+    assert little.startswith("warning: --context 3 is short: ")
+    for words in (("compose", *SHORT), ("duet", "--midi-file", "x.mid"), ("evaluate", "x.mid")):
+        outcome = run(*words, "--context", "1000000000").failed(2)
+        assert "--context 1000000000 is far more than" in outcome.error_lines[-2]
+        assert outcome.error_lines[-1] == f"hint: Use {CONTEXT} or less."
+
+
+def test_a_composed_file_begins_with_its_first_note(run: Run) -> None:
+    for seed in ("1", "2", "3"):
+        run("compose", *SHORT, "--seed", seed, "-o", f"{seed}.mid").succeeded()
+        notes = [m for m in mido.MidiFile(f"{seed}.mid") if m.type == "note_on"]
+        assert notes[0].time == 0

@@ -1,0 +1,47 @@
+"""Whether new music goes round in circles, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.jobs.continuation_request import ContinueResult
+from perceiver_music.jobs.progress import WarningCallback
+from perceiver_music.music.moments import clock
+
+if TYPE_CHECKING:
+    from perceiver_music.jobs.continuation_plan import Plan
+    from perceiver_music.music.performance import Performance
+
+_SAFE_TEMPERATURE: Final = 0.9
+"""From there on the benchmarks found nothing that was stuck (`benchmarks/loops`)."""
+
+
+def circles_from_seconds(plan: Plan, new_music: Performance) -> float | None:
+    """When the new music begins to repeat itself to its end, in the file; None if it does not."""
+    from perceiver_music.evaluation.statistics import circles_from
+    from perceiver_music.music.performance import MICROSECONDS
+
+    found = circles_from(new_music.notes)
+    if found is None or plan.midi is None:
+        return found
+    if plan.request.between_seconds is not None:
+        return plan.window.from_us / MICROSECONDS + found
+    seam_us = plan.window.to_us - plan.window.from_us if plan.request.include_primer else 0
+    return seam_us / MICROSECONDS + found
+
+
+def warn_of_circles(result: ContinueResult, warn: WarningCallback) -> None:
+    """Tell the user of new music that repeats itself."""
+    if result.circles_from_seconds is not None:
+        name = result.output or result.primer or "the new music"
+        begin = clock(result.circles_from_seconds)
+        warn(f"{name}: repeats itself from {begin} on; {_advice(result.sampling)}")
+
+
+def _advice(sampling: SamplingOptions) -> str:
+    """How to draw more freely."""
+    if sampling.temperature < _SAFE_TEMPERATURE:
+        return "raise --temperature"
+    is_narrow = sampling.top_k is not None or sampling.min_p is not None
+    return "leave out --top-k and --min-p" if is_narrow else "try another --seed"
