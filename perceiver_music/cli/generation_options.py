@@ -28,10 +28,10 @@ LengthOption = Annotated[
 ]
 Variations = Annotated[
     int,
-    typer.Option("--variations", "-n", metavar="N", min=1, help="So many different ones."),
+    typer.Option("--variations", "-n", metavar="N", min=1, help="How many different ones to make."),
 ]
 Ending = Annotated[
-    bool, typer.Option("--ending", help="Bring the piece to an end of its own inside the length.")
+    bool, typer.Option("--ending", help="Bring the piece to an end of its own within the length.")
 ]
 Temperature = Annotated[
     float,
@@ -98,8 +98,8 @@ Policy = Annotated[
     typer.Option(
         "--policy",
         metavar="exact|slide",
-        help="slide forgets the oldest event for each new one, without computing the rest anew: "
-        "faster, at a small cost to every prediction.",
+        help="Once the music is longer than the context: slide forgets the oldest event for each "
+        "new one instead of computing the rest anew; faster, at a small cost to every prediction.",
         autocompletion=complete_policy,
     ),
 ]

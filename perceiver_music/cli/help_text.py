@@ -5,6 +5,7 @@ Rich's panels would cost each `--help` a tenth of a second and do not fit narrow
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import Any
 
@@ -50,6 +51,12 @@ def _first_sentence(command: Any) -> str:
     return " ".join(paragraph.split())
 
 
+def _plain_default(text: str) -> str:
+    """`[default: (the first); x>=1]`, as the parser has it, in words: `[default: the first]`."""
+    text = re.sub(r"\[default: \((.*?)\)(?=[;\]])", r"[default: \1", text, flags=re.DOTALL)
+    return re.sub(r"; (?:\d+<=)?x(?:<=|>=)\d+\]", "]", text)
+
+
 def _write_panels(command: Any, ctx: Any, formatter: Any) -> None:
     panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], _OPTIONS: []}
     for parameter in command.get_params(ctx):
@@ -59,6 +66,7 @@ def _write_panels(command: Any, ctx: Any, formatter: Any) -> None:
         is_option = parameter.param_type_name == "option"
         if not is_option:
             record = (record[0].split()[0], record[1])  # without its Python type
+        record = (record[0], _plain_default(record[1]))
         own = getattr(parameter, "rich_help_panel", None)
         panels.setdefault(own or (_OPTIONS if is_option else "Arguments"), []).append(record)
     for name, records in panels.items():

@@ -30,7 +30,7 @@ SkipExisting = Annotated[
     bool,
     typer.Option(
         "--skip-existing",
-        help="Leave outputs that exist, and count them as done; only --json names them.",
+        help="Leave outputs that exist, and count them as done; --json names them on stdout.",
         rich_help_panel=OUTPUT_PANEL,
     ),
 ]
@@ -58,7 +58,7 @@ Context = Annotated[
     typer.Option(
         "--context",
         metavar="N",
-        help="The most events that a prediction sees.",
+        help="How far back it hears, in events: some 40 a second of music.",
         show_default="the checkpoint's",
     ),
 ]

@@ -23,7 +23,7 @@ Soundfont = Annotated[
 SampleRate = Annotated[
     int,
     typer.Option(
-        "--sample-rate", metavar="HZ", help="Frames a second.", rich_help_panel=SOUND_PANEL
+        "--sample-rate", metavar="HZ", help="Samples a second.", rich_help_panel=SOUND_PANEL
     ),
 ]
 Gain = Annotated[

@@ -66,10 +66,10 @@ def continue_(
     invocation: Invocation,
     primer: MidiFiles,
     from_: Annotated[
-        float | None, _moment("--from", "Begin at this moment: 12.5, 12.5s or 1:30.")
+        float | None, _moment("--from", "Leave out what comes before: 12.5, 12.5s or 1:30.")
     ] = None,
-    to: Annotated[float | None, _moment("--to", "Go on from this moment.")] = None,
-    last: Annotated[float | None, _moment("--last", "Use only so much of its end.")] = None,
+    to: Annotated[float | None, _moment("--to", "Go on from here.")] = None,
+    last: Annotated[float | None, _moment("--last", "Use only so much of its end: 30s.")] = None,
     no_primer: Annotated[
         bool,
         typer.Option(

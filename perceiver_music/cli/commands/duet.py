@@ -73,7 +73,7 @@ def duet(
         typer.Option(
             "--midi-file",
             metavar="MIDI",
-            help="Plays in the place of a keyboard; without --out at no time.",
+            help="A file that plays in the place of a keyboard; without --out it takes no time.",
             show_default=False,
             rich_help_panel=PORTS_PANEL,
         ),

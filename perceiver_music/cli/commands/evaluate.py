@@ -64,7 +64,7 @@ def evaluate(
         typer.Option("--max-pieces", metavar="N", help="Only the first N.", show_default="all"),
     ] = None,
     per_event: Annotated[
-        bool, typer.Option("--per-event", help="With --json: one number an event, too.")
+        bool, typer.Option("--per-event", help="With --json: the nats of each event, too.")
     ] = False,
     device: Device = "auto",
 ) -> int:

@@ -57,7 +57,7 @@ def render(
         typer.Option(
             "--format",
             metavar="wav|flac|ogg|mp3",
-            help="Of the audio.",
+            help="The kind of audio file.",
             show_default="what the name of the output ends in, else wav",
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -67,7 +67,7 @@ def render(
         typer.Option(
             "--bit-depth",
             metavar="16|24|float",
-            help="Of wav; of flac, 16 and 24.",
+            help="Bits of each sample: of wav all three, of flac 16 and 24.",
             rich_help_panel=SOUND_PANEL,
         ),
     ] = "16",

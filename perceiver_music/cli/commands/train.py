@@ -47,7 +47,8 @@ def train(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE.toml",
-            help="A complete run: smoke, laptop, gpu, paper or a file.",
+            help="A complete run: smoke, laptop, maestro, maestro-gpu, gpu, paper, pedal, "
+            "finetune, or a file.",
             show_default="laptop or gpu, after the device",
             autocompletion=complete_recipe,
         ),
@@ -93,7 +94,7 @@ def train(
         typer.Option(
             "--precision",
             metavar="auto|fp32|bf16",
-            help="Of the arithmetic.",
+            help="Of the arithmetic; bf16 is the faster one where the device has it.",
             show_default="the recipe's",
         ),
     ] = None,

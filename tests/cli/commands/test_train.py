@@ -145,3 +145,10 @@ def test_a_damaged_model_is_found(run: Run, checkpoint: Path) -> None:
     weights.write_bytes(data)
     outcome = run("models", "verify", "damaged", "--json").failed(65)
     assert outcome.object["error"]["path"] == "damaged"
+
+
+def test_the_help_names_every_recipe(run: Run) -> None:
+    from perceiver_music.training.config import recipe_names
+
+    words = run("train", "--help").succeeded().stdout.decode().replace(",", " ").split()
+    assert set(recipe_names()) <= set(words)
