@@ -20,12 +20,13 @@ from perceiver_music.cli.outputs import (
     ExistingOutputs,
     NameParts,
     OutputNames,
+    check_midi_name,
     check_stdout,
     refuse_collisions,
     without_own_outputs,
 )
 from perceiver_music.cli.streaming import streaming
-from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
+from perceiver_music.errors import OutputExistsError, PerceiverMusicError
 from perceiver_music.generation.options import LARGEST_SEED
 from perceiver_music.generation.options import LengthOption as LengthOfMusic
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from perceiver_music.jobs.continuation import ContinueRequest, Session
 
 AUDIO_SUFFIX = ".wav"
-MIDI_SUFFIXES = (".mid", ".midi")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +135,9 @@ def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> 
             streams=call.stream,
             also_writes="--render" if call.render else None,
         )
-    elif not names.template.lower().endswith(MIDI_SUFFIXES):
-        raise UsageError(
-            f"-o {call.output} does not name a MIDI file",
+    else:
+        check_midi_name(
+            names.template,
             hint="End it in .mid (or in / for a folder); --render makes the sound beside it.",
         )
 

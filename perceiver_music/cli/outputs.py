@@ -8,6 +8,7 @@ publishes, and only that counts.
 from __future__ import annotations
 
 import os
+import re
 import string
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,10 @@ from perceiver_music.cli.inputs import InputFile
 from perceiver_music.errors import OutputExistsError, UsageError
 
 STDOUT = "-"
+MIDI_ENDINGS = (".mid", ".midi")
 FIELDS = ("stem", "index", "seed", "checkpoint")
+_SPECIFICATION = re.compile(r"[<>=^]?0?\d{0,2}[ds]?")
+"""The forms that a field may take: wide enough for any number, and never a memory bomb."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +98,13 @@ class OutputNames:
             raise UsageError(f"the template '{template}' is wrong: {error}") from error
 
 
+def _parsed(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    """Pieces of text, each with the field after it, its form and its conversion."""
+    return list(string.Formatter().parse(template))
+
+
 def _fields(template: str) -> list[str]:
-    return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    return [name for _, name, _, _ in _parsed(template) if name is not None]
 
 
 def _check_template(template: str) -> None:
@@ -106,12 +115,27 @@ def _check_template(template: str) -> None:
             f"the template '{template}' is wrong: {error}",
             hint="Write '{{' and '}}' for braces that are part of the name.",
         ) from error
+    if any(not _SPECIFICATION.fullmatch(each or "") for _, _, each, _ in _parsed(template)):
+        raise UsageError(
+            f"the template '{template}' is wrong: a field is too wide, or of no such form",
+            hint="Write {index} or, for three digits, {index:03d}.",
+        )
     for name in fields:
         if name not in FIELDS:
             raise UsageError(
                 f"'{{{name}}}' in -o is not known",
                 hint=f"Use {', '.join(f'{{{known}}}' for known in FIELDS)}.",
             )
+
+
+def check_midi_name(name: str, *, hint: str = "End it in .mid.") -> None:
+    """Refuses to write MIDI under the name of something else.
+
+    Raises:
+        UsageError: the name does not end as that of a MIDI file.
+    """
+    if not name.lower().endswith(MIDI_ENDINGS):
+        raise UsageError(f"-o {name} does not name a MIDI file", hint=hint)
 
 
 @dataclass(frozen=True, kw_only=True)

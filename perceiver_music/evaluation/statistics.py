@@ -82,7 +82,7 @@ def music_statistics(notes: NoteArray) -> MusicStatistics:
         polyphony=float(durations.sum() / sounding) if sounding else 0.0,
         lowest=int(notes["pitch"].min()),
         highest=int(notes["pitch"].max()),
-        pitch_class_entropy=float(-(present * np.log2(present)).sum()),
+        pitch_class_entropy=float((present * np.log2(1 / present)).sum()),
         key=estimated_key(classes),
         velocity_mean=float(notes["velocity"].mean()),
         velocity_spread=float(notes["velocity"].std()),

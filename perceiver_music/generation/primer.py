@@ -102,7 +102,8 @@ def choose_window(
         from_us = max(0, to_us - round(last_seconds * MICROSECONDS))
     if performance.num_notes and from_us >= to_us:
         raise UsageError(
-            f"nothing lies between {from_us / MICROSECONDS:g} s and {to_us / MICROSECONDS:g} s",
+            f"no music lies between {from_us / MICROSECONDS:.1f} s and "
+            f"{to_us / MICROSECONDS:.1f} s",
             hint=f"The music is {heard_end / MICROSECONDS:.1f} s long.",
         )
     return Window(from_us=from_us, to_us=to_us)

@@ -169,6 +169,12 @@ def _plan_of_gap(
     assert request.between_seconds is not None
     first, last = request.between_seconds
     gap = choose_gap(midi.performance, first, last)
+    end_seconds = midi.performance.seconds
+    if last > end_seconds + 0.001:
+        warn(
+            f"{request.primer_name}: ends at {end_seconds:.1f} s, before the {last:g} s of "
+            "--between"
+        )
     if not shortest <= last - first <= longest:
         warn(
             f"{request.primer_name}: a gap of {last - first:g} s; the checkpoint was trained to "

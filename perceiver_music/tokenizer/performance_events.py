@@ -174,7 +174,7 @@ def checked_ids(ids: npt.ArrayLike, vocabulary: v.Vocabulary = v.MAESTRO) -> Ind
     Raises:
         InvalidInputError: they are not whole numbers, or one is outside the vocabulary.
     """
-    hint = f"ids are whole numbers from 0 to {vocabulary.size - 1} in one list"
+    hint = f"Ids are whole numbers from 0 to {vocabulary.size - 1}, in one list."
     try:
         array = np.asarray(ids)
     except ValueError:

@@ -37,7 +37,13 @@ def test_names(wanted: str | None, numbered: bool, path: str) -> None:
     assert names.path(PARTS) == Path(path)
 
 
-@pytest.mark.parametrize("wanted", ["", "{nope}.mid", "{stem", "{0}.mid", "{}.mid", "{stem.x}.mid"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("", "{nope}.mid", "{stem", "{0}.mid", "{}.mid", "{stem.x}.mid"),
+        *("{seed:>99999999999}.mid", "{seed:{stem}}.mid"),  # the first would fill the memory
+    ],
+)
 def test_wrong_templates(wanted: str) -> None:
     with pytest.raises(UsageError):
         OutputNames(wanted=wanted, default=DEFAULT)

@@ -27,6 +27,7 @@ from perceiver_music.cli.options import (
     Force,
     Latents,
 )
+from perceiver_music.cli.outputs import check_midi_name
 from perceiver_music.errors import OutputExistsError, UsageError
 from perceiver_music.generation.options import SamplingOptions
 
@@ -147,6 +148,8 @@ def duet(
         return _list_ports(invocation)
     if length.unit != "seconds":
         raise UsageError("an answer's --length is in seconds", hint="For example --length 20s.")
+    if output is not None:
+        check_midi_name(str(output))
     if output is not None and output.exists() and not force:
         raise OutputExistsError("exists already", path=output)
     from perceiver_music.jobs import duet as job

@@ -17,6 +17,7 @@ from perceiver_music.cli.outputs import (
     ExistingOutputs,
     NameParts,
     OutputNames,
+    check_midi_name,
     check_stdout,
     refuse_collisions,
 )
@@ -80,6 +81,7 @@ def replay(
         raise UsageError("--check writes nothing, so -o has no use", hint="Leave one of them out.")
     inputs = resolve_inputs(midi)
     names = OutputNames(wanted=output, default=_DEFAULT_NAME)
+    check_midi_name(names.template)
     if names.to_stdout:
         check_stdout(num_items=len(inputs), as_json=invocation.console.as_json)
     outputs = [

@@ -19,7 +19,13 @@ from perceiver_music.cli.options import (
     SkipExisting,
     TokenizerName,
 )
-from perceiver_music.cli.outputs import ExistingOutputs, NameParts, OutputNames, check_stdout
+from perceiver_music.cli.outputs import (
+    ExistingOutputs,
+    NameParts,
+    OutputNames,
+    check_midi_name,
+    check_stdout,
+)
 from perceiver_music.errors import UsageError
 
 EXAMPLES = (
@@ -115,6 +121,8 @@ def _decode(
     names = OutputNames(wanted=output, default="{stem}.mid")
     stem = "stdin" if word == STDIN else Path(word).stem
     target = None if names.to_stdout else names.path(NameParts(stem=stem))
+    if target is not None:
+        check_midi_name(str(target))
     if target is None:
         check_stdout(num_items=1, as_json=invocation.console.as_json)
     elif existing.should_skip(target):

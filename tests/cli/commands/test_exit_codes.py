@@ -201,3 +201,18 @@ def test_141_when_the_reader_leaves_before_all_is_written(
         assert process.stdout is not None
         process.stdout.close()
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "compose -o x.wav",
+        "replay x.mid -o x.wav",
+        "tokens --decode x.json -o x.json",
+        "duet --midi-file x.mid -o x.wav",
+    ],
+)
+def test_midi_is_not_written_under_another_name(run: Run, words: str) -> None:
+    outcome = run(*words.split()).failed(2)
+    assert "does not name a MIDI file" in outcome.error_lines[0]
+    assert list(Path().iterdir()) == []

@@ -106,3 +106,12 @@ def test_wrong_words(run: Run, write_midi: WriteMidi, words: tuple[str, ...]) ->
     write_midi("t.mid", num_notes=20)
     run("infill", "t.mid", *words).failed(2)
     assert [path.name for path in Path().iterdir()] == ["t.mid"]
+
+
+def test_a_gap_beyond_the_end_is_told_of(
+    run: Run, write_midi: WriteMidi, filling_checkpoint: Path
+) -> None:
+    write_midi("x.mid")
+    words = ("--between", "1", "100", "--checkpoint", filling_checkpoint, "--device", "cpu")
+    lines = run("infill", "x.mid", *words, "-o", "o.mid").succeeded().error_lines
+    assert any(line.endswith("before the 100 s of --between") for line in lines)
