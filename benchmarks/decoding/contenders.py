@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from perceiver_music.model.base import Anchor, SequenceModel
 from perceiver_music.model.checkpoint import load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.model.native.decoder import NativeDecoder
+from perceiver_music.model.packed_linear import pack_linears
 from perceiver_music.model.registry import build_from_preset, config_as_dict
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -50,6 +52,13 @@ def build(size: str, *, context: int = 4096, latents: int = 512) -> SequenceMode
         if not parameter.any():  # a fresh model's branches are zeros
             torch.nn.init.normal_(parameter, std=0.02)
     return model.to(torch.bfloat16).to(torch.float32).eval().requires_grad_(False)
+
+
+def packed(model: SequenceModel) -> SequenceModel:
+    """The same network as `load_decoder` has it decode in torch on the processor."""
+    model = copy.deepcopy(model)
+    pack_linears(model)
+    return model
 
 
 def native(model: SequenceModel, precision: Any) -> NativeDecoder:

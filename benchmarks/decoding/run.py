@@ -20,6 +20,7 @@ from benchmarks.decoding.contenders import (
     build,
     cached,
     native,
+    packed,
     primer,
     uncached,
 )
@@ -89,7 +90,7 @@ def compare(size: str, rounds: int) -> dict[str, Any]:
     contenders: dict[str, Contender] = {
         name: partial(cached, decoder, tokens, NEW_EVENTS) for name, decoder in decoders.items()
     }
-    contenders["torch, cached"] = partial(cached, model, tokens, TORCH_EVENTS)
+    contenders["torch, cached"] = partial(cached, packed(model), tokens, TORCH_EVENTS)
     contenders["torch, uncached"] = partial(uncached, model, tokens, UNCACHED_EVENTS)
     for batch in BATCHES:
         name = f"native int8, batch {batch}"

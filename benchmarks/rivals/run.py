@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.decoding.contenders import Voices, build, native, primer
+from benchmarks.decoding.contenders import Voices, build, native, packed, primer
 from benchmarks.provenance import torch_made_with
 from benchmarks.rivals.environments import python_of
 
@@ -120,7 +120,7 @@ def contestants(folder: Path) -> list[Contestant]:
     return [
         Ours("native int8", int8, steps=1024),
         Ours("native fp32", fp32, steps=1024),
-        Ours("torch fp32", model, steps=256),
+        Ours("torch fp32", packed(model), steps=256),
         Ours("native int8, batch 8", int8, steps=256, batch=8),
         Rival("perceiver-io", python_of(folder, "perceiver-io"), steps=64),
         Rival("llama", transformers, steps=48),

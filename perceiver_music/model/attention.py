@@ -137,11 +137,19 @@ def causal_attention(
 
 
 class Attention(nn.Module):
-    """Projections of one multi-head attention; keys and values are made apart from queries."""
+    """Projections of one multi-head attention.
 
-    def __init__(self, config: BlockConfig) -> None:
+    Args:
+        config: of its block.
+        is_of_itself: whether queries, keys and values are all of the same positions.
+    """
+
+    def __init__(self, config: BlockConfig, *, is_of_itself: bool = True) -> None:
         super().__init__()
         self.config = config
+        self.is_of_itself = is_of_itself
+        self.joint: nn.Module | None = None
+        """Instead of `query`, `key` and `value`: see `packed_linear`."""
         width = config.width
         self.query = make_linear(width, width, bias=config.bias)
         self.key = make_linear(width, width, bias=config.bias)
@@ -167,27 +175,33 @@ class Attention(nn.Module):
         """
         return self.rotary.rotate(self.split_heads(x), angles, normalize=self.config.qk_norm)
 
-    def keys(
-        self, x: Float[Tensor, "*batch length width"], angles: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Rotated keys `[*batch, heads, length, head_width]`."""
-        return self.rotate_heads(self.key(x), angles)
+    def project(
+        self, x: Float[Tensor, "batch length width"], angles: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries, rotated keys, and values: `[batch, heads, length, head_width]`."""
+        if self.joint is None:
+            key = self.rotate_heads(self.key(x), angles)
+            value = self.split_heads(self.value(x))
+            return self.rotate_heads(self.query(x), angles), key, value
+        heads = self.joint(x).unflatten(-1, (3, self.config.num_heads, -1))
+        heads = heads.permute(2, 0, 3, 1, 4)
+        query, key = self.rotary.rotate(heads[:2], angles, normalize=self.config.qk_norm).unbind()
+        return query, key, heads[2]
 
-    def values(self, x: Float[Tensor, "*batch length width"]) -> Tensor:
-        """Values `[*batch, heads, length, head_width]`."""
-        return self.split_heads(self.value(x))
-
-    def attend(
+    def mix(
         self,
-        x: Float[Tensor, "batch queries width"],
+        query: Float[Tensor, "batch heads queries head_width"],
         key: Float[Tensor, "batch heads keys head_width"],
         value: Float[Tensor, "batch heads keys head_width"],
-        angles: tuple[Tensor, Tensor],
         mask: Tensor | None,
     ) -> Float[Tensor, "batch queries width"]:
-        """Attend from `x`, at positions with `angles`, to rotated keys."""
-        query = self.rotate_heads(self.query(x), angles)
-        mixed = causal_attention(query, key, value.to(query.dtype), mask)
+        """What rotated queries find."""
+        return self.merge_heads(causal_attention(query, key, value.to(query.dtype), mask))
+
+    def merge_heads(
+        self, mixed: Float[Tensor, "batch heads queries head_width"]
+    ) -> Float[Tensor, "batch queries width"]:
+        """The output projection of what the heads found."""
         return self.output(mixed.transpose(1, 2).flatten(-2))
 
 
@@ -235,12 +249,11 @@ class CausalBlock(nn.Module):
         cache: CacheRows | KeyValueCache | SegmentMemory | None = None,
     ) -> Float[Tensor, "batch length width"]:
         normed = self.attention_norm(x)
-        key = self.attention.keys(normed, angles)
-        value = self.attention.values(normed)
+        query, key, value = self.attention.project(normed, angles)
         if self.value_table is not None:
             extra = self.attention.split_heads(self.value_table(tokens))
             value = value + extra.to(value.dtype)
         if cache is not None:
             key, value = cache.append(key, value)
-        x = x + self.dropout(self.attention.attend(normed, key, value, angles, mask))
+        x = x + self.dropout(self.attention.mix(query, key, value, mask))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))

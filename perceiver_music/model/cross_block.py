@@ -38,7 +38,7 @@ class CrossBlock(nn.Module):
         super().__init__()
         self.query_norm = make_norm(config)
         self.context_norm = make_norm(config)
-        self.attention = Attention(config)
+        self.attention = Attention(config, is_of_itself=False)
         self.neighbours = neighbours
         self.mlp_norm = make_norm(config)
         self.mlp = MLP(config)
@@ -52,15 +52,14 @@ class CrossBlock(nn.Module):
             keys = torch.cat((keys.float(), self.neighbours.weight))
         return ContextTable(keys, values)
 
-    def lookup(
+    def keys(
         self,
         table: ContextTable,
         ids: Int[Tensor, "batch length"],
         angles: tuple[Tensor, Tensor],
         neighbours: Int[Tensor, "batch length 3"] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Rotated keys, and values, of `ids`: each `[batch, heads, length, head_width]`."""
-        attention = self.attention
+    ) -> Float[Tensor, "batch heads length head_width"]:
+        """Rotated keys of `ids`."""
         if self.neighbours is None:
             key = F.embedding(ids, table.keys)
         else:
@@ -68,8 +67,13 @@ class CrossBlock(nn.Module):
             rows = self.neighbours.rows(neighbours) + len(table.values)
             bags = torch.cat((ids[None], rows.movedim(-1, 0))).movedim(0, -1).flatten(0, 1)
             key = F.embedding_bag(bags, table.keys, mode="sum").unflatten(0, ids.shape)
-        key = attention.rotate_heads(key.to(table.values.dtype), angles)
-        return key, attention.split_heads(F.embedding(ids, table.values))
+        return self.attention.rotate_heads(key.to(table.values.dtype), angles)
+
+    def values(
+        self, table: ContextTable, ids: Int[Tensor, "batch length"]
+    ) -> Float[Tensor, "batch heads length head_width"]:
+        """Values of `ids`."""
+        return self.attention.split_heads(F.embedding(ids, table.values))
 
     def forward(
         self,
@@ -80,6 +84,35 @@ class CrossBlock(nn.Module):
         mask: Tensor | None,
     ) -> Float[Tensor, "batch latents width"]:
         """The latents, changed."""
-        mixed = self.attention.attend(self.query_norm(x), key, value, angles, mask)
+        return self._changed(x, self.attention.mix(self._queries(x, angles), key, value, mask))
+
+    def forward_by_id(
+        self,
+        x: Float[Tensor, "1 latents width"],
+        key: Float[Tensor, "1 heads context head_width"],
+        ids: Int[Tensor, "1 context"],
+        table: ContextTable,
+        angles: tuple[Tensor, Tensor],
+    ) -> Float[Tensor, "1 latents width"]:
+        """`forward` of the values of `ids`.
+
+        A single latent weighs every id once, not every position: of its values there are fewer.
+        (On the processor: elsewhere the order of such a sum is left to chance.)
+        """
+        if x.shape[1] > 1 or not x.is_cpu:
+            return self(x, key, self.values(table, ids), angles, None)
+        query = self._queries(x, angles)[0]
+        scores = torch.bmm(query, key[0].transpose(1, 2)).mul_(query.shape[-1] ** -0.5)
+        weights = scores.softmax(-1)[:, 0]
+        values = self.attention.split_heads(table.values)
+        by_id = weights.new_zeros(len(values), values.shape[1])
+        by_id.scatter_add_(1, ids.expand(len(values), -1), weights)
+        mixed = torch.bmm(by_id[:, None], values)
+        return self._changed(x, self.attention.merge_heads(mixed[None]))
+
+    def _queries(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        return self.attention.rotate_heads(self.attention.query(self.query_norm(x)), angles)
+
+    def _changed(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.dropout(mixed)
         return x + self.dropout(self.mlp(self.mlp_norm(x)))

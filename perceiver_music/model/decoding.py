@@ -209,6 +209,7 @@ def _torch(path: PathLike, device: str, policy: str) -> LoadedDecoder:
 
     from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.device import choose_device
+    from perceiver_music.model.packed_linear import pack_linears
 
     loaded = load_checkpoint(path, choose_device(device))
     loaded.model.policy = policy
@@ -217,6 +218,7 @@ def _torch(path: PathLike, device: str, policy: str) -> LoadedDecoder:
         # The products of one event are too small to share: threads that wait for one another gain
         # nothing on an idle machine and cost everything on a busy one (docs/lab-book.md).
         torch.set_num_threads(1)
+        pack_linears(loaded.model)
     kernel = torch.backends.cpu.get_cpu_capability()
     if place.type == "cuda":
         kernel = torch.cuda.get_device_name(place)

@@ -15,21 +15,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perceiver_music.model.event_layout import EventLayout
+from perceiver_music.model.key_terms import NUM_HELD_TERMS, NUM_TERMS, key_terms
 from perceiver_music.model.neighbours import NUM_ONSETS, last_onsets, neighbours
 
 _STEPS_PER_SECOND = 100.0
-_LOG_SECONDS = 0.05
-_HELD_SECONDS = (0.1, 0.4, 1.6, 6.4)
-_STRUCK_SECONDS = (0.15, 0.6, 2.5, 10.0)
 _NO_EVENT = -1
 _STEPS_PER_EVENT = 2.5
 """Of the gaps between what is around them: MAESTRO has 39 events a second."""
 _FEW = 3 + NUM_ONSETS + (1 + NUM_ONSETS)
 """Numbers of a state that are not of a pitch."""
-
-NUM_HELD_TERMS = 2 + len(_HELD_SECONDS)
-NUM_STRUCK_TERMS = 1 + len(_STRUCK_SECONDS)
-NUM_TERMS = NUM_HELD_TERMS + NUM_STRUCK_TERMS
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,7 @@ def event_state(
     age = (time[:, first:, None] - onset_time) / _STEPS_PER_SECOND
     velocity = _last_value(tokens - layout.velocity + 1, layout.num_velocities)[:, first:]
     return EventState(
-        keys=_terms(age, onset > release, onset > 0),
+        keys=key_terms(age, onset > release, onset > 0),
         velocity=velocity,
         onsets=last_onsets(tokens, layout)[:, first:],
         number=number,
@@ -151,18 +145,6 @@ def _last_value(values: Tensor, size: int) -> Tensor:
     return torch.where(is_there, values, 0).gather(1, last)
 
 
-def _terms(age: Tensor, is_held: Tensor, is_struck: Tensor) -> Tensor:
-    """`[..., NUM_TERMS]` of keys struck `age` seconds ago."""
-    one = torch.ones_like(age)
-    held = [one, torch.log1p(age / _LOG_SECONDS) / 4.0]
-    held += [torch.exp(age / -seconds) for seconds in _HELD_SECONDS]
-    struck = [one] + [torch.exp(age / -seconds) for seconds in _STRUCK_SECONDS]
-    is_held, is_struck = is_held[..., None], is_struck[..., None]
-    return torch.cat(
-        (torch.stack(held, dim=-1) * is_held, torch.stack(struck, dim=-1) * is_struck), dim=-1
-    )
-
-
 class EventTracker:
     """The same state for one sequence, kept up to date event by event in a decode.
 
@@ -178,12 +160,14 @@ class EventTracker:
         self._onsets = state.onsets[0, -1].tolist()
         self._neighbours = state.neighbours[0, -1].tolist()
         self._token = int(tokens[0, -1])
-        self._is_held = state.keys[0, 0, :, 0] > 0
-        self._is_struck = state.keys[0, 0, :, NUM_HELD_TERMS] > 0
+        is_held = state.keys[0, 0, :, 0] > 0
+        is_struck = state.keys[0, 0, :, NUM_HELD_TERMS] > 0
         prompt = _PromptCount(tokens, layout)
         counted = torch.where(prompt.is_prompt, _NO_EVENT, tokens)
         place = _last_place(counted - layout.note_on, layout.num_pitches, tokens.shape[1] - 1)
-        self._onset_time = state.time[0, (place[0, 0] - 1).clamp_min(0)]
+        onset_time = state.time[0, (place[0, 0] - 1).clamp_min(0)]
+        self._by_pitch = torch.stack((onset_time, is_held, is_struck))
+        self._onset_time, self._is_held, self._is_struck = self._by_pitch
 
     def advance(self, token: int) -> None:
         """Take one token.
@@ -198,11 +182,11 @@ class EventTracker:
         self._number += 1
         if 0 <= token - layout.note_on < layout.num_pitches:
             pitch = token - layout.note_on
-            self._is_held[pitch] = self._is_struck[pitch] = True
+            self._is_held[pitch] = self._is_struck[pitch] = 1
             self._onset_time[pitch] = self._time
             self._onsets = [pitch + 1, self._onsets[0]]
         elif 0 <= token - layout.note_off < layout.num_pitches:
-            self._is_held[token - layout.note_off] = False
+            self._is_held[token - layout.note_off] = 0
         elif 0 <= token - layout.time_shift < layout.num_shifts:
             self._time += token - layout.time_shift + 1
         elif 0 <= token - layout.velocity < layout.num_velocities:
@@ -220,7 +204,7 @@ class EventTracker:
     def state(self) -> EventState:
         """The state after the last event, as of a window of one position."""
         size = count_numbers(self._layout)
-        numbers = torch.empty(size, dtype=torch.int64, device=self._onset_time.device)
+        numbers = torch.empty(size, dtype=torch.int64, device=self._by_pitch.device)
         self.write(numbers)
         return state_of_numbers(numbers[None])
 
@@ -228,11 +212,7 @@ class EventTracker:
         """Put what `state_of_numbers` makes the state of into a row of memory."""
         few = [self._number, self._time, self._velocity, *self._onsets, *self._neighbours]
         numbers[:_FEW] = torch.tensor(few, device=numbers.device)
-        by_pitch = numbers[_FEW:].view(3, -1)
-        for row, values in zip(
-            by_pitch, (self._onset_time, self._is_held, self._is_struck), strict=True
-        ):
-            row.copy_(values)
+        numbers[_FEW:].view(3, -1).copy_(self._by_pitch)
 
 
 def count_numbers(layout: EventLayout) -> int:
@@ -245,8 +225,9 @@ def state_of_numbers(numbers: Int[Tensor, "batch numbers"]) -> EventState:
     by_pitch = numbers[:, None, _FEW:].unflatten(-1, (3, -1))
     onset_time, is_held, is_struck = by_pitch.unbind(-2)
     number, time, velocity = numbers[:, :3].split(1, dim=-1)
+    age = (time[..., None] - onset_time) / _STEPS_PER_SECOND
     return EventState(
-        keys=_terms((time[..., None] - onset_time) / _STEPS_PER_SECOND, is_held > 0, is_struck > 0),
+        keys=key_terms(age, is_held > 0, is_struck > 0),
         velocity=velocity,
         onsets=numbers[:, None, 3 : 3 + NUM_ONSETS],
         number=number,
@@ -277,7 +258,7 @@ class EventReader(nn.Module):
 
     def inputs(self, state: EventState) -> Float[Tensor, "batch latents width"]:
         """What is added to the latents."""
-        keys = state.keys.flatten(-2).to(self.keys.weight.dtype)
+        keys = state.keys.flatten(-2).to(self.velocity.weight.dtype)
         found = self.keys(keys) + self.velocity(state.velocity)
         for table, onset in zip(self.onsets, state.onsets.unbind(-1), strict=True):
             found = found + table(onset)

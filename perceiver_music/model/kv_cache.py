@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 Held = Float[Tensor, "1 heads length head_width"]
@@ -28,6 +28,18 @@ class KeyValueCache:
         self._value = torch.empty_like(self._key)
         self.position = 0
         """How many positions were ever added."""
+        self.holds_ids = False
+        """Whether it holds, instead of values, which row of a table each is."""
+
+    @classmethod
+    def of_ids(
+        cls, num_heads: int, capacity: int, head_width: int, *, like: Tensor
+    ) -> KeyValueCache:
+        """One that holds ids instead of values: `[1, 1, length, 1]`."""
+        cache = cls(num_heads, capacity, head_width, like=like)
+        cache._value = torch.empty((1, 1, capacity, 1), dtype=torch.int64, device=like.device)
+        cache.holds_ids = True
+        return cache
 
     @classmethod
     def over(cls, key: Held, value: Held) -> KeyValueCache:
@@ -50,18 +62,20 @@ class KeyValueCache:
     def append(
         self,
         key: Float[Tensor, "1 heads new head_width"],
-        value: Float[Tensor, "1 heads new head_width"],
+        value: Shaped[Tensor, "1 value_heads new value_width"],
     ) -> tuple[
-        Float[Tensor, "1 heads length head_width"], Float[Tensor, "1 heads length head_width"]
+        Float[Tensor, "1 heads length head_width"],
+        Shaped[Tensor, "1 value_heads length value_width"],
     ]:
         """Add new positions; returns views of all keys and values held."""
         new, capacity = key.shape[2], self._key.shape[2]
         assert new == 1 or self.position + new <= capacity, "only one forgets another"
         start = self.position % capacity
-        self._key[:, :, start : start + new] = key
-        self._value[:, :, start : start + new] = value
+        self._key.narrow(2, start, new).copy_(key)
+        self._value.narrow(2, start, new).copy_(value)
         self.position += new
-        return self._key[:, :, : self.length], self._value[:, :, : self.length]
+        length = self.length
+        return self._key.narrow(2, 0, length), self._value.narrow(2, 0, length)
 
 
 class CacheRows:

@@ -99,7 +99,9 @@ class PerceiverAR(SequenceModel):
             stack_mask = cross_mask[..., first_latent:].contiguous()
         events = self._count(tokens, num_latents, visible)
         angles = self._angles(0, tokens.shape[1], events)
-        key, value = self._context(self._context_table(), tokens, angles, events)
+        table = self._context_table()
+        key, ids = self._context(table, tokens, angles, events)
+        value = self.cross.values(table, ids)
         latent_angles = _last(angles, num_latents)
         x = self._latent_inputs(tokens, num_latents, visible, events)
         x = self.cross(x, key, value, latent_angles, cross_mask)
@@ -121,10 +123,11 @@ class PerceiverAR(SequenceModel):
         angles: tuple[Tensor, Tensor],
         events: EventState | None,
     ) -> tuple[Tensor, Tensor]:
+        """Rotated keys, and which rows of the table are the values: `[batch, length]`."""
         neighbours = None if events is None else events.neighbours
         if self.after_gap is not None and events is not None:
             tokens = tokens + self.vocabulary_size * events.is_after_gap
-        return self.cross.lookup(table, tokens, angles, neighbours)
+        return self.cross.keys(table, tokens, angles, neighbours), tokens
 
     def _count(
         self, tokens: Tensor, num_latents: int, visible: Tensor | None = None
@@ -148,7 +151,9 @@ class PerceiverAR(SequenceModel):
         events: EventState | None,
     ) -> Tensor:
         x = self.embedding_norm(self.embedding(tokens[:, -num_latents:]))
-        if self.previous is not None:
+        if self.previous is not None and visible is None and tokens.shape[1] > num_latents:
+            x = x + self.previous(tokens[:, -num_latents - 1 : -1])
+        elif self.previous is not None:
             before = F.pad(tokens, (1, 0))[:, -num_latents - 1 : -1]
             seen = torch.ones_like(tokens, dtype=torch.bool) if visible is None else visible
             seen = F.pad(seen, (1, 0), value=False)[:, -num_latents - 1 : -1]
@@ -168,17 +173,16 @@ class PerceiverAR(SequenceModel):
     def _new_caches(self, state: DecodeState, num_context: int) -> None:
         block = self.config.block
         table = self._context_table()
-        if self.output.weight.is_cuda if self._is_static is None else self._is_static:
+        if self.embedding.weight.is_cuda if self._is_static is None else self._is_static:
             rows = (block, len(self.layers), self.config.events)
-            self._pool.restart(state, table, *rows, like=self.output.weight)
+            self._pool.restart(state, table, *rows, like=self.embedding.weight)
             return
         room = state.latents - state.num_latents
         most_context = state.context if state.slides else num_context + room
-        sizes = [most_context] + [state.latents] * len(self.layers)
-        state.caches = [
-            KeyValueCache(block.num_heads, size, block.head_width, like=self.output.weight)
-            for size in sizes
-        ]
+        like = self.embedding.weight
+        shape = block.num_heads, state.latents, block.head_width
+        state.caches = [KeyValueCache.of_ids(block.num_heads, most_context, shape[2], like=like)]
+        state.caches += [KeyValueCache(*shape, like=like) for _ in self.layers]
         state.table = table
 
     def _build(self, state: DecodeState) -> None:
@@ -202,7 +206,7 @@ class PerceiverAR(SequenceModel):
         self, state: DecodeState, new: Sequence[int], events: EventState | None, num_latents: int
     ) -> None:
         """Add `new` tokens to the context and the last `num_latents` of them to the stack."""
-        device = self.output.weight.device
+        device = self.embedding.weight.device
         tokens = torch.tensor([new], device=device)
         start = state.caches[0].position
         angles = self._angles(start, start + len(new), events)
@@ -224,10 +228,16 @@ class PerceiverAR(SequenceModel):
         masks: tuple[Tensor | None, Tensor | None] = (None, None),
     ) -> Tensor:
         """Latents `x`, the last of the new `tokens`, after all blocks; caches take what is new."""
-        key, value = caches[0].append(*self._context(table, tokens, angles, events))
+        key, ids = self._context(table, tokens, angles, events)
         num_latents = x.shape[1]
         angles = _last(angles, num_latents)
-        x = self.cross(x, key, value, angles, masks[0])
+        context = caches[0]
+        if isinstance(context, KeyValueCache) and context.holds_ids:
+            key, held = context.append(key, ids[:, None, :, None])
+            x = self.cross.forward_by_id(x, key, held[:, 0, :, 0], table, angles)
+        else:
+            key, value = context.append(key, self.cross.values(table, ids))
+            x = self.cross(x, key, value, angles, masks[0])
         for layer, cache in zip(self.layers, caches[1:], strict=True):
             x = layer(x, tokens[:, -num_latents:], angles, mask=masks[1], cache=cache)
         return x

@@ -104,7 +104,7 @@ class Transformer(SequenceModel):
         capacity = len(window) + state.latents - state.num_latents
         capacity = state.context if state.slides else capacity
         state.caches = [
-            KeyValueCache(block.num_heads, capacity, block.head_width, like=self.output.weight)
+            KeyValueCache(block.num_heads, capacity, block.head_width, like=self.embedding.weight)
             for _ in self.layers
         ]
         self._extend(state, window)
@@ -114,7 +114,7 @@ class Transformer(SequenceModel):
 
     def _extend(self, state: DecodeState, new: list[int]) -> None:
         start = state.caches[0].position
-        tokens = torch.tensor([new], device=self.output.weight.device)
+        tokens = torch.tensor([new], device=self.embedding.weight.device)
         angles = self._angles(start, start + len(new))
         x = self.embedding_norm(self.embedding(tokens))
         for layer, cache in zip(self.layers, state.caches, strict=True):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from perceiver_music.model.event_layout import EventLayout
-from perceiver_music.model.event_state import NUM_HELD_TERMS, EventTracker, event_state
+from perceiver_music.model.event_state import EventTracker, event_state
+from perceiver_music.model.key_terms import NUM_HELD_TERMS
 from perceiver_music.tokenizer.infilling import prompt_ids
 from perceiver_music.tokenizer.registry import get_tokenizer
 

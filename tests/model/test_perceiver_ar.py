@@ -32,12 +32,13 @@ def test_the_vocabulary_table_equals_projecting_every_position(preset: str) -> N
     model = tiny(preset)
     tokens = torch.randint(VOCABULARY, (1, 12))
     angles = model._angles(0, 12, None)
-    key, value = model.cross.lookup(model._context_table(), tokens, angles)
+    table = model._context_table()
+    key, value = model.cross.keys(table, tokens, angles), model.cross.values(table, tokens)
     context = model.cross.context_norm(model.embedding_norm(model.embedding(tokens)))
     attention = model.cross.attention
-    expected = attention.keys(context, angles)
+    expected = attention.rotate_heads(attention.key(context), angles)
     torch.testing.assert_close(key, expected)
-    torch.testing.assert_close(value, attention.values(context))
+    torch.testing.assert_close(value, attention.split_heads(attention.value(context)))
 
 
 def test_prefix_dropout_hides_tokens_from_the_latents() -> None:

@@ -60,10 +60,13 @@ def through_bands(model: SequenceModel, state: DecodeState, first_latent: int) -
     latents = length - first_latent
     events = model._count(tokens, latents)
     angles = model._angles(0, length, events)
-    key, value = model._context(model._context_table(), tokens, angles, events)
+    table = model._context_table()
+    key, ids = model._context(table, tokens, angles, events)
     angles = (angles[0][..., -latents:, :], angles[1][..., -latents:, :])
     x = model._latent_inputs(tokens, latents, None, events)
-    x = model.cross(x, key, value, angles, band(latents, length, state.context))
+    x = model.cross(
+        x, key, model.cross.values(table, ids), angles, band(latents, length, state.context)
+    )
     mask = band(latents, latents, state.latents)
     for layer in model.layers:
         x = layer(x, tokens[:, -latents:], angles, mask=mask)
