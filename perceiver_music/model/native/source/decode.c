@@ -26,13 +26,19 @@ size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const pm_shape *s = &m->shape;
     const size_t width = s->width + PM_BLOCK, hidden = s->hidden + m->num_ids + PM_BLOCK;
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
-    const size_t counts = 8 * ((size_t)m->num_ids + PM_BLOCK), narrow = 8 * (m->head_width + 4);
-    const size_t each = sizeof(float) * (8 * width + hidden + counts) + 2 * widest + narrow + 64;
+    const size_t counts = m->bundle * ((size_t)m->num_ids + m->table_rows + PM_BLOCK);
+    const size_t queries = PM_BLOCK * ((size_t)m->head_width + 4);
+    const size_t each = sizeof(float) * (8 * width + hidden + counts + queries) + 2 * widest + 64;
     return rows * each + sizeof(float) * (2 * capacity + 2 * m->num_ids + width) + 64 * 64;
 }
 
 static size_t positions(int32_t capacity) {
     return (size_t)(capacity + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
+}
+
+static size_t context_size(const pm_model *m, int32_t capacity) {
+    const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
+    return positions(capacity) / PM_BLOCK * bundles * m->record_bytes;
 }
 
 static size_t keys_size(const pm_model *m, int32_t capacity) {
@@ -53,7 +59,7 @@ static void free_window(int32_t layers, pm_window *w) {
         for (int32_t i = 0; lists[k] && i < layers; i++) free(lists[k][i]);
         free(lists[k]);
     }
-    void *all[] = {w->tokens,    w->ids,      w->keys,     w->key_scale, w->phase_cos,
+    void *all[] = {w->tokens,    w->rows,     w->keys,     w->phase_cos,
                    w->phase_sin, w->kept_cos, w->kept_sin, w->struck_sum};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
     free(w);
@@ -77,9 +83,8 @@ static pm_window *new_window(const pm_model *m, int32_t capacity, int32_t latent
     w->capacity = capacity;
     w->latent_capacity = latents;
     w->tokens = pm_get(sizeof(int32_t) * capacity);
-    w->ids = pm_get(sizeof(int32_t) * capacity);
-    w->keys = pm_get(keys_size(m, capacity));
-    if (scales) w->key_scale = pm_get(scales * positions(capacity));
+    w->rows = pm_get(sizeof(uint16_t) * 4 * positions(capacity));
+    w->keys = pm_get(context_size(m, capacity));
     w->layer_keys = several(s->layers, keys_size(m, latents), &failed);
     w->layer_values = several(s->layers, values_size(m, latents), &failed);
     w->layer_key_scale = (float **)several(s->layers, scales * positions(latents), &failed);
@@ -89,7 +94,7 @@ static pm_window *new_window(const pm_model *m, int32_t capacity, int32_t latent
     w->kept_cos = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
     w->kept_sin = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
     w->struck_sum = pm_get(sizeof(float) * s->width);
-    failed |= !w->tokens || !w->ids || !w->keys || (scales && !w->key_scale) || !w->phase_cos ||
+    failed |= !w->tokens || !w->rows || !w->keys || !w->phase_cos ||
               !w->phase_sin || !w->kept_cos || !w->kept_sin || !w->struck_sum;
     if (!failed) return w;
     free_window(s->layers, w);
@@ -230,9 +235,8 @@ static void copy_window(const pm_model *m, pm_window *to, const pm_window *from)
     to->tracker = from->tracker;
     to->struck_summed = from->struck_summed;
     memcpy(to->tokens, from->tokens, sizeof(int32_t) * capacity);
-    memcpy(to->ids, from->ids, sizeof(int32_t) * capacity);
-    memcpy(to->keys, from->keys, keys_size(m, capacity));
-    if (scales) memcpy(to->key_scale, from->key_scale, scales * positions(capacity));
+    memcpy(to->rows, from->rows, sizeof(uint16_t) * 4 * positions(capacity));
+    memcpy(to->keys, from->keys, context_size(m, capacity));
     memcpy(to->phase_cos, from->phase_cos, angles);
     memcpy(to->phase_sin, from->phase_sin, angles);
     memcpy(to->kept_cos, from->kept_cos, angles);

@@ -52,9 +52,15 @@ typedef struct pm_model {
     int32_t precision;
     int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
     int32_t num_ids;                  /* a context's: of tokens, then of those after a gap */
+    int32_t num_key_rows, table_rows; /* of key_rows; of key_table, which is padded */
+    int32_t bundle;                   /* heads side by side in a context's keys, 4 or 8 */
+    int32_t turned;                   /* channels of a head that turn */
+    size_t record_bytes;              /* of a bundle's keys of 16 positions: see context.h */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
     float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
     float *key_rows, *value_rows;     /* [num_ids + neighbours][width]; [num_ids][width] */
+    void *key_table;                  /* what never turns of key_rows: [bundle][lanes] */
+    float *key_table_scale;           /* [bundle][row][head of the bundle] */
     pm_block cross, *blocks;
     pm_linear logits, rates;
     float *rates_bias;
@@ -82,10 +88,10 @@ typedef struct {
     int32_t length, latents;          /* positions; latents among them */
     int32_t newest, newest_latent;    /* places of the last ones */
     int32_t capacity, latent_capacity;
-    int32_t *tokens, *ids;            /* [capacity]; the context's ids of them */
+    int32_t *tokens;                  /* [capacity] */
+    uint16_t *rows;                   /* [capacity][4]: of key_rows; the first is the context's id */
     int32_t num_ids;                  /* no id is this large */
-    void *keys;                       /* of the context: [head][block][channels][16] */
-    float *key_scale;                 /* int8: [head][position] */
+    void *keys;                       /* of the context: [bundle][record] */
     void **layer_keys, **layer_values;
     float **layer_key_scale, **layer_value_scale;
     double *phase_cos, *phase_sin;    /* [pairs + time_pairs]: of the last position */

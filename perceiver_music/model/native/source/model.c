@@ -2,8 +2,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "api.h"
+
+#define PM_HUGE_PAGE ((size_t)2 << 20)
 
 static const struct pm_kernels *const ALL_KERNELS[] = {
 #ifdef PM_X86
@@ -48,7 +53,11 @@ uint64_t pm_read(const void *data, int64_t bytes) {
 
 void *pm_get(size_t bytes) {
     void *p = NULL;
-    if (posix_memalign(&p, 64, bytes ? bytes : 64)) return NULL;
+    const int is_large = bytes >= PM_HUGE_PAGE;
+    if (posix_memalign(&p, is_large ? PM_HUGE_PAGE : 64, bytes ? bytes : 64)) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (is_large) madvise(p, bytes, MADV_HUGEPAGE); /* refused, it only costs time */
+#endif
     memset(p, 0, bytes);
     return p;
 }
@@ -61,6 +70,10 @@ pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *ker
     m->num_ids = shape->vocabulary * (1 + (shape->gap_embeddings != 0));
     m->head_width = shape->width / shape->heads;
     m->head_groups = (m->head_width + 3) / 4;
+    m->turned = 2 * (shape->pairs + shape->time_pairs);
+    m->bundle = shape->heads > 4 ? 8 : 4;
+    const size_t lanes = precision == PM_INT8 ? (size_t)(m->turned + 3) / 4 : (size_t)m->turned;
+    m->record_bytes = m->bundle * (64 * lanes + 64 + (precision == PM_INT8 ? 32 : 0));
     m->value_width = (m->head_width + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
     for (int32_t i = 0; i < NUM_KERNELS && !m->kernels; i++)
         if (is_supported(ALL_KERNELS[i]) && (!kernels || !strcmp(kernels, ALL_KERNELS[i]->name)))
@@ -230,6 +243,40 @@ static int make_turns(pm_model *m) {
     return 0;
 }
 
+/* Fills a lane of the table of what never turns: a head of a row. */
+static void fill_lane(const pm_model *m, const float *from, char *block, int32_t lane, float *scale) {
+    const int32_t channels = m->head_width - m->turned;
+    *scale = 1.0f;
+    if (m->precision == PM_FP32) {
+        for (int32_t c = 0; c < channels; c++) ((float *)block)[c * PM_BLOCK + lane] = from[c];
+        return;
+    }
+    *scale = row_scale(from, PM_FROM_FP32, 0, channels);
+    const float inverse = *scale > 0.0f ? 1.0f / *scale : 0.0f;
+    for (int32_t c = 0; c < channels; c++)
+        ((uint8_t *)block)[(c / 4 * PM_BLOCK + lane) * 4 + c % 4] = lrintf(from[c] * inverse) + 128;
+}
+
+/* Rows in lanes, as a context's keys are: see context.h. */
+static int make_key_table(pm_model *m) {
+    const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
+    const int32_t channels = m->head_width - m->turned;
+    const size_t size = 64 * (size_t)(m->precision == PM_INT8 ? (channels + 3) / 4 : channels);
+    m->table_rows = (m->num_key_rows + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
+    const size_t lanes = (size_t)m->table_rows * m->bundle;
+    m->key_table = pm_get(size * bundles * lanes / PM_BLOCK);
+    m->key_table_scale = pm_get(sizeof(float) * bundles * lanes);
+    if (!m->key_table || !m->key_table_scale) return -1;
+    for (int32_t row = 0; row < m->num_key_rows; row++)
+        for (int32_t h = 0; h < m->shape.heads; h++) {
+            const size_t at = h / m->bundle * lanes + (size_t)row * m->bundle + h % m->bundle;
+            const float *from = m->key_rows + (size_t)row * m->shape.width + h * m->head_width;
+            char *block = (char *)m->key_table + at / PM_BLOCK * size;
+            fill_lane(m, from + m->turned, block, at % PM_BLOCK, m->key_table_scale + at);
+        }
+    return 0;
+}
+
 /* Once all weights are there: `key_rows` and `value_rows` held the projections' matrices so far,
  * `neighbour_rows` are what is added to keys. */
 int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32_t num_neighbours) {
@@ -263,7 +310,8 @@ int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32
     free(m->value_rows);
     m->key_rows = keys;
     m->value_rows = values;
-    return failed ? -1 : 0;
+    m->num_key_rows = m->num_ids + num_neighbours;
+    return failed || make_key_table(m) ? -1 : 0;
 }
 
 static void free_linear(pm_linear *w) {
@@ -285,7 +333,8 @@ void pm_model_free(pm_model *m) {
     free_block(&m->cross);
     free_linear(&m->logits);
     free_linear(&m->rates);
-    void *all[] = {m->blocks, m->embedding, m->previous, m->after_gap, m->key_rows, m->value_rows, m->rates_bias,
+    void *all[] = {m->blocks, m->embedding, m->previous, m->after_gap, m->key_rows, m->value_rows,
+                   m->key_table, m->key_table_scale, m->rates_bias,
                    m->key_terms, m->velocity_rows, m->onset_rows[0], m->onset_rows[1], m->step_cos,
                    m->step_sin, m->shift_cos, m->shift_sin};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
