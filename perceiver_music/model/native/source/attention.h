@@ -103,7 +103,7 @@ INLINE void weigh_int8(
         for (int b = 0; b < blocks * SUB; b++) {
             const uint8_t *from =
                 keys + ((size_t)(b / SUB) * groups + g) * 64 + (b % SUB) * 4 * LANES;
-            __builtin_prefetch(from + 2 * AT_ONCE * groups * 64);
+            FETCH(from + 2 * AT_ONCE * groups * 64);
             acc[b] = dot4(acc[b], from, fours(q->values + 4 * g));
         }
     }
@@ -125,7 +125,7 @@ INLINE void weigh_fp32(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = ((size_t)(b / SUB) * width + c) * PM_BLOCK + (b % SUB) * LANES;
-            __builtin_prefetch(keys + at + AT_ONCE * width * PM_BLOCK);
+            FETCH(keys + at + AT_ONCE * width * PM_BLOCK);
             acc[b] += load(keys + at) * a;
         }
     }

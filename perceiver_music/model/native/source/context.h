@@ -15,7 +15,7 @@
 
 #define MOST_BUNDLE 8
 #define STAGE 256 /* positions whose keys stay close by while rows take turns */
-#define RECORDS_AHEAD 2
+#define RECORDS_AHEAD 8
 typedef float v4 __attribute__((vector_size(16)));
 typedef float v8 __attribute__((vector_size(32)));
 
@@ -213,6 +213,12 @@ INLINE void weigh_record(
     }
 }
 
+/* The first row finds keys in memory, and the others close by. */
+INLINE void fetch_ahead(const pm_model *m, const char *record) {
+    const char *ahead = record + RECORDS_AHEAD * m->record_bytes;
+    for (size_t at = 0; at < m->record_bytes; at += 64) FETCH(ahead + at);
+}
+
 /* Adds the weights of so many positions to those of their ids; all heads of a bundle at once. */
 INLINE void add_by_id(
     const int width, const float *weights, const uint16_t *rows, int32_t length, float *counts
@@ -286,8 +292,10 @@ INLINE void mix_context(
             for (int32_t start = stage; start < stop; start += PM_BLOCK) {
                 float weights[MOST_BUNDLE * PM_BLOCK];
                 const uint16_t *ids = window->rows + (size_t)start * 4;
+                const char *record = record_of(m, window, bundle, start);
+                if (r == 0) fetch_ahead(m, record);
                 weigh_record(
-                    width, m, record_of(m, window, bundle, start), ids, &made[r],
+                    width, m, record, ids, &made[r],
                     room->products + r * products_size, weights
                 );
                 add_by_id(

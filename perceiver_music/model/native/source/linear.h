@@ -13,7 +13,7 @@ typedef struct {
     int32_t stride, groups;
 } activations;
 
-#define AHEAD 2048 /* bytes that a stream of weights is fetched ahead */
+#define AHEAD 4096 /* bytes that a stream of weights is fetched ahead */
 
 INLINE size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -116,7 +116,7 @@ INLINE void tile_int8(
             for (int b = 0; b < blocks * SUB; b++) {
                 const uint8_t *from =
                     data + (b / SUB) * bytes + (size_t)i * PM_BLOCK + (b % SUB) * 4 * LANES;
-                __builtin_prefetch(from + AHEAD);
+                FETCH(from + AHEAD);
                 UNROLL
                 for (int r = 0; r < rows; r++)
                     acc[r][b] = dot4(
@@ -153,8 +153,8 @@ INLINE void tile_float(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = (b / SUB) * size + (size_t)i * PM_BLOCK + (b % SUB) * LANES;
-            if (is_bf16) __builtin_prefetch((const char *)(narrow + at) + AHEAD);
-            else __builtin_prefetch((const char *)(wide + at) + AHEAD);
+            if (is_bf16) FETCH((const char *)(narrow + at) + AHEAD);
+            else FETCH((const char *)(wide + at) + AHEAD);
             weight[b] = is_bf16 ? load_bf16(narrow + at) : load(wide + at);
         }
         UNROLL

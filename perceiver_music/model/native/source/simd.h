@@ -16,6 +16,8 @@
 #endif
 #define SUB (PM_BLOCK / LANES) /* registers to a block */
 
+#define FETCH(p) __builtin_prefetch(p, 0, 2) /* into the second cache: the first is small */
+
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
