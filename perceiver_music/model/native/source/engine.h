@@ -19,6 +19,12 @@
 #define PM_HELD_TERMS 6
 #define PM_TERMS 11
 
+/* A piece of memory that is given away from front to back, and those before it. */
+typedef struct pm_pool {
+    struct pm_pool *before;
+    size_t used, size;
+} pm_pool;
+
 enum { PM_FP32 = 0, PM_INT8 = 1 };
 enum { PM_FROM_FP32 = 0, PM_FROM_BF16 = 1 };
 enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
@@ -49,6 +55,8 @@ typedef struct {
 
 typedef struct pm_model {
     pm_shape shape;
+    struct pm_pool *pool;             /* of all that is pointed to here, but: */
+    float *raw_keys, *raw_values;     /* what tables are made of: [width][width] */
     int32_t precision;
     int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
     int32_t num_ids;                  /* a context's: of tokens, then of those after a gap */
@@ -81,6 +89,12 @@ typedef struct {
     int32_t struck_list[PM_PITCHES];
 } pm_tracker;
 
+/* Keys and values of the latents of one layer; scales in int8: [head][latent]. */
+typedef struct {
+    void *keys, *values;
+    float *key_scale, *value_scale;
+} pm_cache;
+
 /* A window: the context from `start` on, and the latents at its end with their caches. One that is
  * full forgets its oldest position for a new one, which takes its place: order is in the keys. */
 typedef struct {
@@ -92,14 +106,15 @@ typedef struct {
     uint16_t *rows;                   /* [capacity][4]: of key_rows; the first is the context's id */
     int32_t num_ids;                  /* no id is this large */
     void *keys;                       /* of the context: [bundle][record] */
-    void **layer_keys, **layer_values;
-    float **layer_key_scale, **layer_value_scale;
+    pm_cache *caches;                 /* [layers] */
     double *phase_cos, *phase_sin;    /* [pairs + time_pairs]: of the last position */
     double *kept_cos, *kept_sin;      /* the same of the last one before a prompt's SUFFIX */
     int32_t gap_steps;                /* how long the gap of its prompt is */
     pm_tracker tracker;
     float *struck_sum;                /* [width]: what struck keys add whatever their age */
     int32_t struck_summed;
+    char *memory;                     /* of all that is pointed to here */
+    size_t bytes;
 } pm_window;
 
 /* One position that goes through the stack. */

@@ -122,15 +122,15 @@ static void layer(
             const float *extra = block->value_table + (size_t)rows[r].token * width;
             for (int32_t c = 0; c < width; c++) v[c] += extra[c];
         }
-        float *key_scale = window->layer_key_scale[number];
-        float *value_scale = window->layer_value_scale[number];
-        write_key(m, window->layer_keys[number], key_scale, room, rows[r].place, k);
-        write_value(m, window->layer_values[number], value_scale, room, rows[r].place, v);
+        const pm_cache *cache = &window->caches[number];
+        float *key_scale = cache->key_scale, *value_scale = cache->value_scale;
+        write_key(m, cache->keys, key_scale, room, rows[r].place, k);
+        write_value(m, cache->values, value_scale, room, rows[r].place, v);
         const size_t key_size = key_bytes(m, room);
         const size_t value_size = value_bytes(m, room);
         for (int32_t h = 0; h < s->heads; h++) {
-            const char *keys = (const char *)window->layer_keys[number] + h * key_size;
-            const char *values = (const char *)window->layer_values[number] + h * value_size;
+            const char *keys = (const char *)cache->keys + h * key_size;
+            const char *values = (const char *)cache->values + h * value_size;
             const query made = make_query(m, q + h * m->head_width, w->narrow_query);
             weigh(m, keys, key_scale ? key_scale + h * padded : NULL, &made, latent + 1,
                   w->scores);
