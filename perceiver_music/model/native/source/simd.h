@@ -126,13 +126,24 @@ INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     const __m256i high = _mm256_madd_epi16(_mm256_srli_epi16(words, 8), a_odd);
     return (vi)_mm256_add_epi32((__m256i)acc, _mm256_add_epi32(low, high));
 }
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
+    const __m128i even = _mm_set1_epi32(0x00ff00ff);
+    const __m128i words = _mm_loadu_si128((const __m128i *)w);
+    const __m128i a4 = (__m128i)a;
+    const __m128i a_even = _mm_srai_epi16(_mm_slli_epi16(a4, 8), 8);
+    const __m128i a_odd = _mm_srai_epi16(a4, 8);
+    const __m128i low = _mm_madd_epi16(_mm_and_si128(words, even), a_even);
+    const __m128i high = _mm_madd_epi16(_mm_srli_epi16(words, 8), a_odd);
+    return (vi)_mm_add_epi32((__m128i)acc, _mm_add_epi32(low, high));
+}
 #else
 INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
-    int8_t q[4 * LANES];
-    memcpy(q, &a, sizeof q);
-    for (int i = 0; i < LANES; i++, w += 4)
-        acc[i] += w[0] * q[4 * i] + w[1] * q[4 * i + 1] + w[2] * q[4 * i + 2] + w[3] * q[4 * i + 3];
-    return acc;
+    vi words;
+    memcpy(&words, w, sizeof words);
+    acc += (words & 255) * (a << 24 >> 24) + (words >> 8 & 255) * (a << 16 >> 24);
+    return acc + (words >> 16 & 255) * (a << 8 >> 24) + (words >> 24 & 255) * (a >> 24);
 }
 #endif
 
