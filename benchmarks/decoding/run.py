@@ -56,7 +56,10 @@ def medians(timings: list[Timing]) -> dict[str, float]:
 
 
 def step_bytes(decoder: NativeDecoder, model: SequenceModel) -> int:
-    """What an int8 step must read: matrices, the context's keys, the latents' keys and values."""
+    """What an int8 step must read: matrices, the context's keys, the latents' keys and values.
+
+    Of the context's keys only channels that turn are kept a position; the others are a table.
+    """
     config: Any = model.config
     width, layers = config.block.width, config.num_layers
     matrices = sum(
@@ -65,9 +68,12 @@ def step_bytes(decoder: NativeDecoder, model: SequenceModel) -> int:
         if name.startswith(("cross.", "layers.", "output.")) and "value_table" not in name
     )
     matrices -= 2 * width * width  # keys and values of the context come from a table
-    values = 4 * decoder.vocabulary_size * width
+    heads, fraction = config.block.num_heads, config.block.rotary_fraction
+    turned = round((fraction + config.block.time_rotary_fraction) * width)
+    tables = decoder.vocabulary_size * (4 * width + width - turned + 4 * heads)
     held = 2 * layers * width * decoder.latents * 3 // 4
-    return matrices + values + held + width * decoder.context
+    of_position = turned + heads * (4 + 2) + 8  # keys, norms and scales; rows of tables
+    return matrices + tables + held + of_position * decoder.context
 
 
 def read_seconds(num_bytes: int, rounds: int) -> float:

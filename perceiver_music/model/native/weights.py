@@ -38,7 +38,7 @@ _NETWORK: Final = {
 }
 _EVENTS: Final = {"num_pitches": 128, "num_shifts": 100, "num_velocities": 32}
 _STARTS: Final = ("note_on", "note_off", "time_shift", "velocity", "suffix", "middle")
-_MOST: Final = {"vocabulary": 65_536, "width": 16_384, "layers": 256, "head_width": 1024}
+_MOST: Final = {"vocabulary": 16_384, "width": 16_384, "layers": 256, "head_width": 1024}
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {"BF16": np.dtype("<u2"), "F32": np.dtype("<f4")}
 _LONGEST_HEADER: Final = 1 << 24
 

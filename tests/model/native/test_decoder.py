@@ -23,6 +23,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "events": {"width": 96, "num_heads": 3, **EVENTS},
     "gaps": {"width": 96, "num_heads": 3, **EVENTS, "gap_embeddings": True},
     "odd sizes": {"width": 30, "num_heads": 3, "latents": 9, "num_layers": 1, "events": LAYOUT},
+    "eight heads": {"width": 64, "num_heads": 8, "block": {"rotary_fraction": 1.0}},
+    "nine heads": {"width": 90, "num_heads": 9, "latents": 7, **EVENTS},
     "bare": {
         "width": 80,
         "num_heads": 1,
@@ -102,6 +104,23 @@ def test_logits_are_those_of_the_uncached_forward(
         expected = pair.expected(tokens, state)
         np.testing.assert_allclose(state.logits, expected, atol=1e-4, rtol=0)
         decoder.advance(state, token)
+        tokens.append(token)
+
+
+@pytest.mark.parametrize("kernels", kernel_names())
+@pytest.mark.parametrize("network", ["events", "eight heads", "nine heads"])
+def test_a_long_context_is_read_whole(network: str, kernels: str) -> None:
+    """Keys are read in stages, which a short context has only one of."""
+    tokens, long = some_tokens(900), {"context": 777, "latents": 40}
+    pair = make_pair(network)
+    decoder = pair.native(kernels=kernels)
+    alone, beside = (decoder.begin(tokens, **long) for _ in range(2))
+    other = decoder.begin(some_tokens(300, seed=3), **long)
+    for token in some_tokens(45, seed=1):
+        np.testing.assert_allclose(alone.logits, pair.expected(tokens, alone), atol=1e-4, rtol=0)
+        np.testing.assert_array_equal(alone.logits, beside.logits)
+        decoder.advance(alone, token)
+        decoder.advance_many([beside, other], [token, token])
         tokens.append(token)
 
 

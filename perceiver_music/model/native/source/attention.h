@@ -80,7 +80,7 @@ typedef struct {
 } query;
 
 INLINE query make_query(const pm_model *m, const float *q, int8_t *room) {
-    query made = {q, room, 0, 1.0f / sqrtf((float)m->head_width)};
+    query made = {q, room, 0, LOG2_E / sqrtf((float)m->head_width)};
     if (m->precision == PM_INT8) {
         int32_t sum;
         made.factor *= quantise_values(q, m->head_width, room, &sum);
@@ -103,14 +103,14 @@ INLINE void weigh_int8(
         for (int b = 0; b < blocks * SUB; b++) {
             const uint8_t *from =
                 keys + ((size_t)(b / SUB) * groups + g) * 64 + (b % SUB) * 4 * LANES;
-            __builtin_prefetch(from + 2 * AT_ONCE * groups * 64);
-            acc[b] = dot4(acc[b], from, q->values + 4 * g);
+            FETCH(from + 2 * AT_ONCE * groups * 64);
+            acc[b] = dot4(acc[b], from, fours(q->values + 4 * g));
         }
     }
     UNROLL
     for (int b = 0; b < blocks * SUB; b++) {
         const vf scale = load(scales + b * LANES) * splat(q->factor);
-        store(weights + b * LANES, exponential(as_float(acc[b]) * scale));
+        store(weights + b * LANES, power_of_two(as_float(acc[b]) * scale));
     }
 }
 
@@ -125,26 +125,26 @@ INLINE void weigh_fp32(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = ((size_t)(b / SUB) * width + c) * PM_BLOCK + (b % SUB) * LANES;
-            __builtin_prefetch(keys + at + AT_ONCE * width * PM_BLOCK);
+            FETCH(keys + at + AT_ONCE * width * PM_BLOCK);
             acc[b] += load(keys + at) * a;
         }
     }
     UNROLL
     for (int b = 0; b < blocks * SUB; b++)
-        store(weights + b * LANES, exponential(acc[b] * splat(q->factor)));
+        store(weights + b * LANES, power_of_two(acc[b] * splat(q->factor)));
 }
 
-/* Weights, not yet divided by their sum, of the positions from `start`, the first of a block, to
- * before `end`; zeros behind them up to the end of a block. */
+/* Weights, not yet divided by their sum, of so many positions; zeros behind them up to the end of a
+ * block. */
 static void weigh(
-    const pm_model *m, const char *keys, const float *scales, const query *q, int32_t start,
-    int32_t end, float *weights
+    const pm_model *m, const char *keys, const float *scales, const query *q, int32_t length,
+    float *weights
 ) {
-    const int32_t last = (end + PM_BLOCK - 1) / PM_BLOCK;
+    const int32_t last = (length + PM_BLOCK - 1) / PM_BLOCK;
     const size_t size = key_bytes(m, PM_BLOCK);
-    for (int32_t b = start / PM_BLOCK; b < last;) {
+    for (int32_t b = 0; b < last;) {
         const int32_t blocks = b + AT_ONCE <= last ? AT_ONCE : 1;
-        float *to = weights + b * PM_BLOCK - start;
+        float *to = weights + b * PM_BLOCK;
         if (m->precision == PM_INT8) {
             const uint8_t *from = (const uint8_t *)keys + b * size;
             const float *scale = scales + b * PM_BLOCK;
@@ -157,7 +157,7 @@ static void weigh(
         }
         b += blocks;
     }
-    for (int32_t i = end; i < last * PM_BLOCK; i++) weights[i - start] = 0.0f;
+    for (int32_t i = length; i < last * PM_BLOCK; i++) weights[i] = 0.0f;
 }
 
 static float inverse_sum(const float *weights, int32_t length) {
@@ -244,8 +244,8 @@ INLINE void mix_some_int8(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const uint8_t *from = values + (size_t)i * wide + b * 4 * LANES;
-            high[b] = dot4(high[b], from, w->high + i);
-            low[b] = dot4(low[b], from, w->low + i);
+            high[b] = dot4(high[b], from, fours(w->high + i));
+            low[b] = dot4(low[b], from, fours(w->low + i));
         }
     }
     UNROLL
@@ -272,6 +272,11 @@ static void mix(
     int32_t c = 0;
     for (; c + 64 <= wide; c += 64) mix_some_int8(4, data + 4 * c, wide, length, &w, y + c);
     for (; c < wide; c += 16) mix_some_int8(1, data + 4 * c, wide, length, &w, y + c);
+}
+
+/* Takes the first real channels of a head out of padded ones. */
+INLINE void put_head(const pm_model *m, const float *wide, float inverse, int32_t head, float *y) {
+    for (int32_t c = 0; c < m->head_width; c++) y[head * m->head_width + c] = wide[c] * inverse;
 }
 
 #endif

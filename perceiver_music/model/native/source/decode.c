@@ -11,7 +11,7 @@
 
 struct pm_decode {
     const pm_model *model;
-    int32_t context, latents, stride, layers;
+    int32_t context, latents, stride;
     int32_t *tokens;
     int64_t num_tokens, room;
     pm_window *active, *next;       /* none is next where the window slides */
@@ -26,13 +26,19 @@ size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const pm_shape *s = &m->shape;
     const size_t width = s->width + PM_BLOCK, hidden = s->hidden + m->num_ids + PM_BLOCK;
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
-    const size_t counts = 8 * ((size_t)m->num_ids + PM_BLOCK), narrow = 8 * (m->head_width + 4);
-    const size_t each = sizeof(float) * (8 * width + hidden + counts) + 2 * widest + narrow + 64;
+    const size_t counts = m->bundle * ((size_t)m->num_ids + m->table_rows + PM_BLOCK);
+    const size_t queries = PM_BLOCK * ((size_t)m->head_width + 4);
+    const size_t each = sizeof(float) * (8 * width + hidden + counts + queries) + 2 * widest + 64;
     return rows * each + sizeof(float) * (2 * capacity + 2 * m->num_ids + width) + 64 * 64;
 }
 
 static size_t positions(int32_t capacity) {
     return (size_t)(capacity + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
+}
+
+static size_t context_size(const pm_model *m, int32_t capacity) {
+    const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
+    return positions(capacity) / PM_BLOCK * bundles * m->record_bytes;
 }
 
 static size_t keys_size(const pm_model *m, int32_t capacity) {
@@ -44,56 +50,64 @@ static size_t values_size(const pm_model *m, int32_t capacity) {
     return positions(capacity) * m->value_width * m->shape.heads * (m->precision == PM_INT8 ? 1 : 4);
 }
 
-/* Not of the model, which may be gone already. */
-static void free_window(int32_t layers, pm_window *w) {
-    if (!w) return;
-    void **lists[] = {w->layer_keys, w->layer_values, (void **)w->layer_key_scale,
-                      (void **)w->layer_value_scale};
-    for (int k = 0; k < 4; k++) {
-        for (int32_t i = 0; lists[k] && i < layers; i++) free(lists[k][i]);
-        free(lists[k]);
+/* The next so many bytes of a window's memory. */
+static void *place(char *memory, size_t *used, size_t bytes) {
+    char *at = memory ? memory + *used : NULL;
+    *used += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+/* Gives the parts of a window their places in its memory; how large it must be. */
+static size_t lay_out(const pm_model *m, pm_window *w, char *memory) {
+    const pm_shape *s = &m->shape;
+    const size_t places = positions(w->latent_capacity), angles = s->pairs + s->time_pairs;
+    const size_t scales = m->precision == PM_INT8 ? sizeof(float) * s->heads * places : 0;
+    size_t used = 0;
+    w->keys = place(memory, &used, context_size(m, w->capacity));
+    w->rows = place(memory, &used, sizeof(uint16_t) * 4 * positions(w->capacity));
+    w->tokens = place(memory, &used, sizeof(int32_t) * w->capacity);
+    double **phases[] = {&w->phase_cos, &w->phase_sin, &w->kept_cos, &w->kept_sin};
+    for (int i = 0; i < 4; i++) *phases[i] = place(memory, &used, sizeof(double) * angles);
+    w->struck_sum = place(memory, &used, sizeof(float) * s->width);
+    w->caches = place(memory, &used, sizeof(pm_cache) * s->layers);
+    for (int32_t i = 0; i < s->layers; i++) {
+        pm_cache cache;
+        cache.keys = place(memory, &used, keys_size(m, w->latent_capacity));
+        cache.values = place(memory, &used, values_size(m, w->latent_capacity));
+        cache.key_scale = place(memory, &used, scales);
+        cache.value_scale = place(memory, &used, scales);
+        if (memory) w->caches[i] = cache;
     }
-    void *all[] = {w->tokens,    w->ids,      w->keys,     w->key_scale, w->phase_cos,
-                   w->phase_sin, w->kept_cos, w->kept_sin, w->struck_sum};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
-    free(w);
+    return used;
 }
 
-/* `count` buffers of `bytes`, or none at all of zero bytes. */
-static void **several(int32_t count, size_t bytes, int *failed) {
-    void **list = pm_get(sizeof(void *) * count);
-    if (!list) *failed = 1;
-    for (int32_t i = 0; list && bytes && i < count; i++)
-        if (!(list[i] = pm_get(bytes))) *failed = 1;
-    return list;
-}
-
+/* One piece of memory: large pages serve it better, and it is copied at once. */
 static pm_window *new_window(const pm_model *m, int32_t capacity, int32_t latents) {
     pm_window *w = pm_get(sizeof *w);
     if (!w) return NULL;
-    const pm_shape *s = &m->shape;
-    const size_t scales = m->precision == PM_INT8 ? sizeof(float) * s->heads : 0;
-    int failed = 0;
     w->capacity = capacity;
     w->latent_capacity = latents;
-    w->tokens = pm_get(sizeof(int32_t) * capacity);
-    w->ids = pm_get(sizeof(int32_t) * capacity);
-    w->keys = pm_get(keys_size(m, capacity));
-    if (scales) w->key_scale = pm_get(scales * positions(capacity));
-    w->layer_keys = several(s->layers, keys_size(m, latents), &failed);
-    w->layer_values = several(s->layers, values_size(m, latents), &failed);
-    w->layer_key_scale = (float **)several(s->layers, scales * positions(latents), &failed);
-    w->layer_value_scale = (float **)several(s->layers, scales * positions(latents), &failed);
-    w->phase_cos = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
-    w->phase_sin = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
-    w->kept_cos = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
-    w->kept_sin = pm_get(sizeof(double) * (s->pairs + s->time_pairs));
-    w->struck_sum = pm_get(sizeof(float) * s->width);
-    failed |= !w->tokens || !w->ids || !w->keys || (scales && !w->key_scale) || !w->phase_cos ||
-              !w->phase_sin || !w->kept_cos || !w->kept_sin || !w->struck_sum;
-    if (!failed) return w;
-    free_window(s->layers, w);
+    w->bytes = lay_out(m, w, NULL);
+    w->memory = pm_get(w->bytes);
+    if (w->memory) {
+        lay_out(m, w, w->memory);
+        return w;
+    }
+    free(w);
     return NULL;
+}
+
+static void copy_window(const pm_model *m, pm_window *to, const pm_window *from) {
+    char *memory = to->memory;
+    *to = *from;
+    to->memory = memory;
+    memcpy(memory, from->memory, from->bytes);
+    lay_out(m, to, memory);
+}
+
+static void free_window(pm_window *w) {
+    if (w) free(w->memory);
+    free(w);
 }
 
 /* How long the gap of a prompt is that the window holds; 0 without one. */
@@ -182,7 +196,6 @@ pm_decode *pm_decode_new(
     d->context = context;
     d->latents = latents;
     d->stride = stride;
-    d->layers = m->shape.layers;
     d->room = num_tokens + 4096;
     d->num_tokens = num_tokens;
     d->tokens = pm_get(sizeof(int32_t) * d->room);
@@ -208,43 +221,11 @@ pm_decode *pm_decode_new(
 
 void pm_decode_free(pm_decode *d) {
     if (!d) return;
-    free_window(d->layers, d->active);
-    free_window(d->layers, d->next);
+    free_window(d->active);
+    free_window(d->next);
     free(d->tokens);
     free(d->scratch);
     free(d);
-}
-
-static void copy_window(const pm_model *m, pm_window *to, const pm_window *from) {
-    const pm_shape *s = &m->shape;
-    const int32_t capacity = from->capacity, latents = from->latent_capacity;
-    const size_t scales = m->precision == PM_INT8 ? sizeof(float) * s->heads : 0;
-    const size_t angles = sizeof(double) * (s->pairs + s->time_pairs);
-    to->start = from->start;
-    to->gap_steps = from->gap_steps;
-    to->num_ids = from->num_ids;
-    to->length = from->length;
-    to->latents = from->latents;
-    to->newest = from->newest;
-    to->newest_latent = from->newest_latent;
-    to->tracker = from->tracker;
-    to->struck_summed = from->struck_summed;
-    memcpy(to->tokens, from->tokens, sizeof(int32_t) * capacity);
-    memcpy(to->ids, from->ids, sizeof(int32_t) * capacity);
-    memcpy(to->keys, from->keys, keys_size(m, capacity));
-    if (scales) memcpy(to->key_scale, from->key_scale, scales * positions(capacity));
-    memcpy(to->phase_cos, from->phase_cos, angles);
-    memcpy(to->phase_sin, from->phase_sin, angles);
-    memcpy(to->kept_cos, from->kept_cos, angles);
-    memcpy(to->kept_sin, from->kept_sin, angles);
-    memcpy(to->struck_sum, from->struck_sum, sizeof(float) * s->width);
-    for (int32_t i = 0; i < s->layers; i++) {
-        memcpy(to->layer_keys[i], from->layer_keys[i], keys_size(m, latents));
-        memcpy(to->layer_values[i], from->layer_values[i], values_size(m, latents));
-        if (!scales) continue;
-        memcpy(to->layer_key_scale[i], from->layer_key_scale[i], scales * positions(latents));
-        memcpy(to->layer_value_scale[i], from->layer_value_scale[i], scales * positions(latents));
-    }
 }
 
 pm_decode *pm_decode_copy(const pm_decode *from) {

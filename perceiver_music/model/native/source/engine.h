@@ -19,6 +19,12 @@
 #define PM_HELD_TERMS 6
 #define PM_TERMS 11
 
+/* A piece of memory that is given away from front to back, and those before it. */
+typedef struct pm_pool {
+    struct pm_pool *before;
+    size_t used, size;
+} pm_pool;
+
 enum { PM_FP32 = 0, PM_INT8 = 1 };
 enum { PM_FROM_FP32 = 0, PM_FROM_BF16 = 1 };
 enum { PM_KIND_FP32 = 0, PM_KIND_BF16 = 1, PM_KIND_INT8 = 2 };
@@ -49,12 +55,20 @@ typedef struct {
 
 typedef struct pm_model {
     pm_shape shape;
+    struct pm_pool *pool;             /* of all that is pointed to here, but: */
+    float *raw_keys, *raw_values;     /* what tables are made of: [width][width] */
     int32_t precision;
     int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
     int32_t num_ids;                  /* a context's: of tokens, then of those after a gap */
+    int32_t num_key_rows, table_rows; /* of key_rows; of key_table, which is padded */
+    int32_t bundle;                   /* heads side by side in a context's keys, 4 or 8 */
+    int32_t turned;                   /* channels of a head that turn */
+    size_t record_bytes;              /* of a bundle's keys of 16 positions: see context.h */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
     float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
     float *key_rows, *value_rows;     /* [num_ids + neighbours][width]; [num_ids][width] */
+    void *key_table;                  /* what never turns of key_rows: [bundle][lanes] */
+    float *key_table_scale;           /* [bundle][row][head of the bundle] */
     pm_block cross, *blocks;
     pm_linear logits, rates;
     float *rates_bias;
@@ -75,6 +89,12 @@ typedef struct {
     int32_t struck_list[PM_PITCHES];
 } pm_tracker;
 
+/* Keys and values of the latents of one layer; scales in int8: [head][latent]. */
+typedef struct {
+    void *keys, *values;
+    float *key_scale, *value_scale;
+} pm_cache;
+
 /* A window: the context from `start` on, and the latents at its end with their caches. One that is
  * full forgets its oldest position for a new one, which takes its place: order is in the keys. */
 typedef struct {
@@ -82,18 +102,19 @@ typedef struct {
     int32_t length, latents;          /* positions; latents among them */
     int32_t newest, newest_latent;    /* places of the last ones */
     int32_t capacity, latent_capacity;
-    int32_t *tokens, *ids;            /* [capacity]; the context's ids of them */
+    int32_t *tokens;                  /* [capacity] */
+    uint16_t *rows;                   /* [capacity][4]: of key_rows; the first is the context's id */
     int32_t num_ids;                  /* no id is this large */
-    void *keys;                       /* of the context: [head][block][channels][16] */
-    float *key_scale;                 /* int8: [head][position] */
-    void **layer_keys, **layer_values;
-    float **layer_key_scale, **layer_value_scale;
+    void *keys;                       /* of the context: [bundle][record] */
+    pm_cache *caches;                 /* [layers] */
     double *phase_cos, *phase_sin;    /* [pairs + time_pairs]: of the last position */
     double *kept_cos, *kept_sin;      /* the same of the last one before a prompt's SUFFIX */
     int32_t gap_steps;                /* how long the gap of its prompt is */
     pm_tracker tracker;
     float *struck_sum;                /* [width]: what struck keys add whatever their age */
     int32_t struck_summed;
+    char *memory;                     /* of all that is pointed to here */
+    size_t bytes;
 } pm_window;
 
 /* One position that goes through the stack. */

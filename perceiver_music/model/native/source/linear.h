@@ -13,7 +13,7 @@ typedef struct {
     int32_t stride, groups;
 } activations;
 
-#define AHEAD 2048 /* bytes that a stream of weights is fetched ahead */
+#define AHEAD 4096 /* bytes that a stream of weights is fetched ahead */
 
 INLINE size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -23,20 +23,12 @@ static void *take(char **scratch, size_t bytes) {
     return p;
 }
 
-/* `n` values to -127..127; returns what one of these is worth, and their sum in `sum`. */
-INLINE float quantise_values(const float *x, int32_t n, int8_t *q, int32_t *sum) {
-    vf top = {0};
-    int32_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        const vf v = load(x + i);
-        top = larger(larger(v, -v), top);
-    }
-    float most = largest_of(top);
-    for (; i < n; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-    const float inverse = most > 0.0f ? 127.0f / most : 0.0f;
+/* `n` values times `inverse` to integers; their sum. */
+INLINE int32_t to_integers(const float *x, int32_t n, float inverse, int8_t *q) {
     const vf magic = splat(12582912.0f); /* adding it rounds to an integer */
     vi sums = {0};
-    for (i = 0; i + LANES <= n; i += LANES) {
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
         const vf rounded = (load(x + i) * splat(inverse) + magic) - magic;
         const vi v = __builtin_convertvector(rounded, vi);
         const vb narrow = __builtin_convertvector(v, vb);
@@ -49,8 +41,37 @@ INLINE float quantise_values(const float *x, int32_t n, int8_t *q, int32_t *sum)
         q[i] = (int8_t)rintf(x[i] * inverse);
         total += q[i];
     }
-    *sum = total;
+    return total;
+}
+
+INLINE float largest_size(const float *x, int32_t n) {
+    vf top = {0};
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const vf v = load(x + i);
+        top = larger(larger(v, -v), top);
+    }
+    float most = largest_of(top);
+    for (; i < n; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    return most;
+}
+
+/* `n` values to -127..127; returns what one of these is worth, and their sum in `sum`. */
+INLINE float quantise_values(const float *x, int32_t n, int8_t *q, int32_t *sum) {
+    const float most = largest_size(x, n);
+    *sum = to_integers(x, n, most > 0.0f ? 127.0f / most : 0.0f, q);
     return most / 127.0f;
+}
+
+/* The same; what one of these is worth is a bf16, at least as large as it must be. */
+INLINE uint16_t quantise_key(const float *x, int32_t n, int8_t *q) {
+    float worth = largest_size(x, n) / 127.0f;
+    uint32_t bits;
+    memcpy(&bits, &worth, sizeof bits);
+    bits = (bits + 0xffff) & 0xffff0000u;
+    memcpy(&worth, &bits, sizeof worth);
+    to_integers(x, n, worth > 0.0f ? 1.0f / worth : 0.0f, q);
+    return (uint16_t)(bits >> 16);
 }
 
 static activations quantise(const pm_linear *w, const float *x, int32_t rows, char **scratch) {
@@ -95,10 +116,12 @@ INLINE void tile_int8(
             for (int b = 0; b < blocks * SUB; b++) {
                 const uint8_t *from =
                     data + (b / SUB) * bytes + (size_t)i * PM_BLOCK + (b % SUB) * 4 * LANES;
-                __builtin_prefetch(from + AHEAD);
+                FETCH(from + AHEAD);
                 UNROLL
                 for (int r = 0; r < rows; r++)
-                    acc[r][b] = dot4(acc[r][b], from, a->values + (size_t)(row + r) * a->stride + i);
+                    acc[r][b] = dot4(
+                        acc[r][b], from, fours(a->values + (size_t)(row + r) * a->stride + i)
+                    );
             }
         }
         UNROLL
@@ -130,8 +153,8 @@ INLINE void tile_float(
         UNROLL
         for (int b = 0; b < blocks * SUB; b++) {
             const size_t at = (b / SUB) * size + (size_t)i * PM_BLOCK + (b % SUB) * LANES;
-            if (is_bf16) __builtin_prefetch((const char *)(narrow + at) + AHEAD);
-            else __builtin_prefetch((const char *)(wide + at) + AHEAD);
+            if (is_bf16) FETCH((const char *)(narrow + at) + AHEAD);
+            else FETCH((const char *)(wide + at) + AHEAD);
             weight[b] = is_bf16 ? load_bf16(narrow + at) : load(wide + at);
         }
         UNROLL

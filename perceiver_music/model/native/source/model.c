@@ -2,8 +2,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "api.h"
+
+#define PM_HUGE_PAGE ((size_t)2 << 20)
+#define POOL (2 * PM_HUGE_PAGE)
 
 static const struct pm_kernels *const ALL_KERNELS[] = {
 #ifdef PM_X86
@@ -48,9 +54,39 @@ uint64_t pm_read(const void *data, int64_t bytes) {
 
 void *pm_get(size_t bytes) {
     void *p = NULL;
-    if (posix_memalign(&p, 64, bytes ? bytes : 64)) return NULL;
+    const int is_large = bytes >= PM_HUGE_PAGE;
+    if (posix_memalign(&p, is_large ? PM_HUGE_PAGE : 64, bytes ? bytes : 64)) return NULL;
+#ifdef MADV_HUGEPAGE
+    if (is_large) { /* refused, it only costs time */
+        const size_t whole = bytes / PM_HUGE_PAGE * PM_HUGE_PAGE;
+        madvise(p, whole, MADV_DONTNEED); /* small pages of who had this memory before */
+        madvise(p, whole, MADV_HUGEPAGE);
+    }
+#endif
     memset(p, 0, bytes);
     return p;
+}
+
+/* Zeros from a pool, in which many share a large page. */
+static void *get_from(pm_pool **pool, size_t bytes) {
+    bytes = (bytes + 63) / 64 * 64;
+    if (!*pool || (*pool)->size - (*pool)->used < bytes) {
+        const size_t size = bytes + 64 > POOL ? bytes + 64 : POOL;
+        pm_pool *more = pm_get(size);
+        if (!more) return NULL;
+        *more = (pm_pool){.before = *pool, .used = 64, .size = size};
+        *pool = more;
+    }
+    (*pool)->used += bytes;
+    return (char *)*pool + (*pool)->used - bytes;
+}
+
+static void free_pool(pm_pool *pool) {
+    while (pool) {
+        pm_pool *before = pool->before;
+        free(pool);
+        pool = before;
+    }
 }
 
 pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *kernels) {
@@ -61,11 +97,15 @@ pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *ker
     m->num_ids = shape->vocabulary * (1 + (shape->gap_embeddings != 0));
     m->head_width = shape->width / shape->heads;
     m->head_groups = (m->head_width + 3) / 4;
+    m->turned = 2 * (shape->pairs + shape->time_pairs);
+    m->bundle = shape->heads > 4 ? 8 : 4;
+    const size_t lanes = precision == PM_INT8 ? (size_t)(m->turned + 3) / 4 : (size_t)m->turned;
+    m->record_bytes = m->bundle * (64 * lanes + 64 + (precision == PM_INT8 ? 32 : 0));
     m->value_width = (m->head_width + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
     for (int32_t i = 0; i < NUM_KERNELS && !m->kernels; i++)
         if (is_supported(ALL_KERNELS[i]) && (!kernels || !strcmp(kernels, ALL_KERNELS[i]->name)))
             m->kernels = ALL_KERNELS[i];
-    m->blocks = pm_get(sizeof(pm_block) * shape->layers);
+    m->blocks = get_from(&m->pool, sizeof(pm_block) * shape->layers);
     if (m->blocks && m->kernels) return m;
     pm_model_free(m);
     return NULL;
@@ -79,10 +119,8 @@ static float value_at(const void *data, int32_t from, size_t i) {
     return value;
 }
 
-static float *as_floats(const void *data, int32_t from, size_t n) {
-    float *to = pm_get(sizeof(float) * n);
-    if (to)
-        for (size_t i = 0; i < n; i++) to[i] = value_at(data, from, i);
+static float *as_floats(float *to, const void *data, int32_t from, size_t n) {
+    for (size_t i = 0; to && i < n; i++) to[i] = value_at(data, from, i);
     return to;
 }
 
@@ -97,7 +135,7 @@ static float row_scale(const void *data, int32_t from, size_t at, int32_t n) {
 
 /* Into blocks of 16 outputs; outputs and inputs that fill up a block are zeros. */
 static int pack(
-    pm_linear *w, int32_t precision, const void *data, int32_t from, int32_t out, int32_t in
+    pm_pool **pool, pm_linear *w, int32_t precision, const void *data, int32_t from, int32_t out, int32_t in
 ) {
     w->in = in;
     w->out = out;
@@ -108,8 +146,8 @@ static int pack(
                                      : PM_KIND_FP32;
     const size_t in_kept = w->kind == PM_KIND_INT8 ? w->in_padded : in;
     const size_t size = w->kind == PM_KIND_INT8 ? 1 : w->kind == PM_KIND_BF16 ? 2 : 4;
-    w->data = pm_get(size * in_kept * w->blocks * PM_BLOCK);
-    w->scale = pm_get(sizeof(float) * w->blocks * PM_BLOCK);
+    w->data = get_from(pool, size * in_kept * w->blocks * PM_BLOCK);
+    w->scale = get_from(pool, sizeof(float) * w->blocks * PM_BLOCK);
     if (!w->data || !w->scale) return -1;
     if (w->kind == PM_KIND_INT8) memset(w->data, 128, in_kept * w->blocks * PM_BLOCK);
     for (int32_t o = 0; o < out; o++) {
@@ -150,8 +188,8 @@ static float **table(pm_model *m, int32_t slot, int32_t layer) {
     switch (slot) {
         case PM_EMBEDDING: return &m->embedding;
         case PM_PREVIOUS: return &m->previous;
-        case PM_CONTEXT_KEYS: return &m->key_rows;
-        case PM_CONTEXT_VALUES: return &m->value_rows;
+        case PM_CONTEXT_KEYS: return &m->raw_keys;
+        case PM_CONTEXT_VALUES: return &m->raw_values;
         case PM_VALUE_TABLE: return &m->blocks[layer].value_table;
         case PM_KEY_TERMS: return &m->key_terms;
         case PM_VELOCITY: return &m->velocity_rows;
@@ -170,10 +208,12 @@ int32_t pm_model_set(
     if (layer < 0 || layer >= m->shape.layers) return -1;
     pm_linear *linear = matrix(m, slot, layer);
     if (linear)
-        return pack(linear, slot == PM_RATES ? PM_FP32 : m->precision, data, from, rows, columns);
+        return pack(&m->pool, linear, slot == PM_RATES ? PM_FP32 : m->precision, data, from, rows, columns);
     float **place = table(m, slot, layer);
     if (!place) return -1;
-    *place = as_floats(data, from, (size_t)rows * columns);
+    const size_t size = (size_t)rows * columns, bytes = sizeof(float) * size;
+    const int is_raw = place == &m->raw_keys || place == &m->raw_values;
+    *place = as_floats(is_raw ? pm_get(bytes) : get_from(&m->pool, bytes), data, from, size);
     return *place ? 0 : -1;
 }
 
@@ -189,8 +229,9 @@ static void norm_rows(float *x, int32_t rows, int32_t width) {
 /* A matrix applied to every id's normed embedding: rows `to` of a table. */
 static int project(const pm_model *m, const float *weights, const float *normed, float *to) {
     const int32_t width = m->shape.width, rows = m->num_ids;
+    pm_pool *pool = NULL;
     pm_linear w = {0};
-    int failed = pack(&w, PM_FP32, weights, PM_FROM_FP32, width, width);
+    int failed = pack(&pool, &w, PM_FP32, weights, PM_FROM_FP32, width, width);
     const size_t stride = (size_t)w.blocks * PM_BLOCK;
     float *y = pm_get(sizeof(float) * stride * rows);
     if (!failed && y) {
@@ -200,8 +241,7 @@ static int project(const pm_model *m, const float *weights, const float *normed,
     }
     failed |= !y;
     free(y);
-    free(w.data);
-    free(w.scale);
+    free_pool(pool);
     return failed;
 }
 
@@ -209,10 +249,10 @@ static int project(const pm_model *m, const float *weights, const float *normed,
 static int make_turns(pm_model *m) {
     const pm_shape *s = &m->shape;
     const int32_t shifts = s->events ? s->num_shifts + 1 : 1;
-    m->step_cos = pm_get(sizeof(double) * s->pairs);
-    m->step_sin = pm_get(sizeof(double) * s->pairs);
-    m->shift_cos = pm_get(sizeof(double) * shifts * s->time_pairs);
-    m->shift_sin = pm_get(sizeof(double) * shifts * s->time_pairs);
+    m->step_cos = get_from(&m->pool, sizeof(double) * s->pairs);
+    m->step_sin = get_from(&m->pool, sizeof(double) * s->pairs);
+    m->shift_cos = get_from(&m->pool, sizeof(double) * shifts * s->time_pairs);
+    m->shift_sin = get_from(&m->pool, sizeof(double) * shifts * s->time_pairs);
     if (!m->step_cos || !m->step_sin || !m->shift_cos || !m->shift_sin) return -1;
     for (int32_t i = 0; i < s->pairs; i++) {
         const double share = s->pairs > 1 ? (double)i / (s->pairs - 1) : 0.0;
@@ -230,17 +270,52 @@ static int make_turns(pm_model *m) {
     return 0;
 }
 
-/* Once all weights are there: `key_rows` and `value_rows` held the projections' matrices so far,
- * `neighbour_rows` are what is added to keys. */
+/* Fills a lane of the table of what never turns: a head of a row. */
+static void fill_lane(const pm_model *m, const float *from, char *block, int32_t lane, float *scale) {
+    const int32_t channels = m->head_width - m->turned;
+    *scale = 1.0f;
+    if (m->precision == PM_FP32) {
+        for (int32_t c = 0; c < channels; c++) ((float *)block)[c * PM_BLOCK + lane] = from[c];
+        return;
+    }
+    *scale = row_scale(from, PM_FROM_FP32, 0, channels);
+    const float inverse = *scale > 0.0f ? 1.0f / *scale : 0.0f;
+    for (int32_t c = 0; c < channels; c++)
+        ((uint8_t *)block)[(c / 4 * PM_BLOCK + lane) * 4 + c % 4] = lrintf(from[c] * inverse) + 128;
+}
+
+/* Rows in lanes, as a context's keys are: see context.h. */
+static int make_key_table(pm_model *m) {
+    const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
+    const int32_t channels = m->head_width - m->turned;
+    const size_t size = 64 * (size_t)(m->precision == PM_INT8 ? (channels + 3) / 4 : channels);
+    m->table_rows = (m->num_key_rows + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
+    const size_t lanes = (size_t)m->table_rows * m->bundle;
+    m->key_table = get_from(&m->pool, size * bundles * lanes / PM_BLOCK);
+    m->key_table_scale = get_from(&m->pool, sizeof(float) * bundles * lanes);
+    if (!m->key_table || !m->key_table_scale) return -1;
+    for (int32_t row = 0; row < m->num_key_rows; row++)
+        for (int32_t h = 0; h < m->shape.heads; h++) {
+            const size_t at = h / m->bundle * lanes + (size_t)row * m->bundle + h % m->bundle;
+            const float *from = m->key_rows + (size_t)row * m->shape.width + h * m->head_width;
+            char *block = (char *)m->key_table + at / PM_BLOCK * size;
+            fill_lane(m, from + m->turned, block, at % PM_BLOCK, m->key_table_scale + at);
+        }
+    return 0;
+}
+
+/* Makes the context's tables of all its ids, once all weights are there; `neighbours` are what is
+ * added to keys. */
 int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32_t num_neighbours) {
     const pm_shape *s = &m->shape;
     const int32_t width = s->width, wide = m->value_width;
     const size_t ids = m->num_ids, plain = (size_t)s->vocabulary * width;
-    float *keys = pm_get(sizeof(float) * (ids + num_neighbours) * width);
+    m->num_key_rows = m->num_ids + num_neighbours;
+    m->key_rows = get_from(&m->pool, sizeof(float) * m->num_key_rows * width);
+    m->value_rows = get_from(&m->pool, sizeof(float) * ids * s->heads * wide);
     float *flat = pm_get(sizeof(float) * ids * width);
     float *normed = pm_get(sizeof(float) * ids * width);
-    float *values = pm_get(sizeof(float) * ids * s->heads * wide);
-    int failed = !keys || !flat || !normed || !values || make_turns(m);
+    int failed = !m->key_rows || !m->value_rows || !flat || !normed || make_turns(m);
     if (!failed) {
         for (size_t i = plain; i < ids * width; i++)
             normed[i] = m->embedding[i - plain] + m->after_gap[i - plain];
@@ -248,46 +323,28 @@ int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32
         norm_rows(m->embedding, s->vocabulary, width);
         memcpy(normed, m->embedding, sizeof(float) * plain);
         norm_rows(normed, (int32_t)ids, width);
-        failed = project(m, m->key_rows, normed, keys) || project(m, m->value_rows, normed, flat);
+        failed = project(m, m->raw_keys, normed, m->key_rows) ||
+                 project(m, m->raw_values, normed, flat);
         for (size_t i = 0; i < (size_t)num_neighbours * width; i++)
-            keys[ids * width + i] = value_at(neighbours, from, i);
+            m->key_rows[ids * width + i] = value_at(neighbours, from, i);
         for (size_t row = 0; row < ids * s->heads; row++)
             memcpy(
-                values + row * wide, flat + row * m->head_width,
+                m->value_rows + row * wide, flat + row * m->head_width,
                 sizeof(float) * m->head_width
             );
     }
     free(flat);
     free(normed);
-    free(m->key_rows);
-    free(m->value_rows);
-    m->key_rows = keys;
-    m->value_rows = values;
-    return failed ? -1 : 0;
-}
-
-static void free_linear(pm_linear *w) {
-    free(w->data);
-    free(w->scale);
-}
-
-static void free_block(pm_block *block) {
-    free_linear(&block->qkv);
-    free_linear(&block->output);
-    free_linear(&block->up);
-    free_linear(&block->down);
-    free(block->value_table);
+    free(m->raw_keys);
+    free(m->raw_values);
+    m->raw_keys = m->raw_values = NULL;
+    return failed || make_key_table(m) ? -1 : 0;
 }
 
 void pm_model_free(pm_model *m) {
     if (!m) return;
-    for (int32_t i = 0; m->blocks && i < m->shape.layers; i++) free_block(&m->blocks[i]);
-    free_block(&m->cross);
-    free_linear(&m->logits);
-    free_linear(&m->rates);
-    void *all[] = {m->blocks, m->embedding, m->previous, m->after_gap, m->key_rows, m->value_rows, m->rates_bias,
-                   m->key_terms, m->velocity_rows, m->onset_rows[0], m->onset_rows[1], m->step_cos,
-                   m->step_sin, m->shift_cos, m->shift_sin};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
+    free_pool(m->pool);
+    free(m->raw_keys);
+    free(m->raw_values);
     free(m);
 }

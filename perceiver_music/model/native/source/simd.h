@@ -16,6 +16,8 @@
 #endif
 #define SUB (PM_BLOCK / LANES) /* registers to a block */
 
+#define FETCH(p) __builtin_prefetch(p, 0, 2) /* into the second cache: the first is small */
+
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -64,56 +66,48 @@ INLINE float largest_of(vf v) {
     return m;
 }
 
-/* e to the x for x <= 88, to about one unit in the last place; tiny results become zero. */
-INLINE vf exponential(vf x) {
-    const vi is_tiny = x < splat(-87.0f);
-    x = larger(x, splat(-87.0f));
-    const vf magic = splat(12582912.0f); /* adding it rounds to an integer */
-    const vf n = (x * splat(1.44269504f) + magic) - magic;
-    x = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
-    vf y = splat(1.9875691500e-4f);
-    y = y * x + splat(1.3981999507e-3f);
-    y = y * x + splat(8.3334519073e-3f);
-    y = y * x + splat(4.1665795894e-2f);
-    y = y * x + splat(1.6666665459e-1f);
-    y = y * x + splat(5.0000001201e-1f);
-    y = y * (x * x) + x + splat(1.0f);
-    const vi power = (__builtin_convertvector(n, vi) + 127) << 23;
-    return choose(is_tiny, (vf){0}, y * (vf)power);
+#define LOG2_E 1.44269504f
+
+/* 2 to the x for x from -126 to 126, to about one unit in the last place. */
+INLINE vf power_of_two(vf x) {
+    const vf magic = splat(12582912.0f); /* adding it rounds to an integer, in the lowest bits */
+    const vf moved = x + magic;
+    x -= moved - magic;
+    vf y = splat(1.3276472e-3f);
+    y = y * x + splat(9.6755415e-3f);
+    y = y * x + splat(5.5507133e-2f);
+    y = y * x + splat(2.4022120e-1f);
+    y = y * x + splat(6.9314697e-1f);
+    y = y * x + splat(1.0f);
+    return (vf)((vi)y + ((vi)moved << 23));
 }
 
-/* First halves and second halves of two registers, lane by lane in turn. */
-#if LANES == 16
-#define ZIP_LOW(a, b) \
-    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define ZIP_HIGH(a, b) \
-    __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#elif LANES == 8
-#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#else
-#define ZIP_LOW(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define ZIP_HIGH(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#endif
+/* Two or four short registers in one. */
+#define JOIN_4(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
+#define JOIN_8(a, b) \
+    __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
-/* Sums of four products each, in so many lanes: acc[i] += sum of w[4i + j] * a[j], j below 4.
+/* Four bytes, in every lane. */
+INLINE vi fours(const int8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return splat_int(four);
+}
+
+/* Sums of four products each, in so many lanes: acc[i] += sum of w[4i + j] * a[4i + j], j below 4.
  * Exact on every path: w is stored plus 128, which the caller takes off again. */
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
-INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
-    int32_t four;
-    memcpy(&four, a, 4);
-    return (vi)_mm512_dpbusd_epi32((__m512i)acc, _mm512_loadu_si512(w), _mm512_set1_epi32(four));
+INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, _mm512_loadu_si512(w), (__m512i)a);
 }
 #elif defined(__AVX512BW__)
 #include <immintrin.h>
-INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
-    int32_t four;
-    memcpy(&four, a, 4);
+INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     const __m512i even = _mm512_set1_epi32(0x00ff00ff);
     const __m512i words = _mm512_loadu_si512(w);
     /* Even and odd bytes apart, as 16 bits: their pairwise products then fit exactly. */
-    const __m512i a4 = _mm512_set1_epi32(four);
+    const __m512i a4 = (__m512i)a;
     const __m512i a_even = _mm512_srai_epi16(_mm512_slli_epi16(a4, 8), 8);
     const __m512i a_odd = _mm512_srai_epi16(a4, 8);
     const __m512i low = _mm512_madd_epi16(_mm512_and_si512(words, even), a_even);
@@ -122,23 +116,34 @@ INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
 }
 #elif defined(__AVX2__)
 #include <immintrin.h>
-INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
-    int32_t four;
-    memcpy(&four, a, 4);
+INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     const __m256i even = _mm256_set1_epi32(0x00ff00ff);
     const __m256i words = _mm256_loadu_si256((const __m256i *)w);
-    const __m256i a4 = _mm256_set1_epi32(four);
+    const __m256i a4 = (__m256i)a;
     const __m256i a_even = _mm256_srai_epi16(_mm256_slli_epi16(a4, 8), 8);
     const __m256i a_odd = _mm256_srai_epi16(a4, 8);
     const __m256i low = _mm256_madd_epi16(_mm256_and_si256(words, even), a_even);
     const __m256i high = _mm256_madd_epi16(_mm256_srli_epi16(words, 8), a_odd);
     return (vi)_mm256_add_epi32((__m256i)acc, _mm256_add_epi32(low, high));
 }
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
+    const __m128i even = _mm_set1_epi32(0x00ff00ff);
+    const __m128i words = _mm_loadu_si128((const __m128i *)w);
+    const __m128i a4 = (__m128i)a;
+    const __m128i a_even = _mm_srai_epi16(_mm_slli_epi16(a4, 8), 8);
+    const __m128i a_odd = _mm_srai_epi16(a4, 8);
+    const __m128i low = _mm_madd_epi16(_mm_and_si128(words, even), a_even);
+    const __m128i high = _mm_madd_epi16(_mm_srli_epi16(words, 8), a_odd);
+    return (vi)_mm_add_epi32((__m128i)acc, _mm_add_epi32(low, high));
+}
 #else
-INLINE vi dot4(vi acc, const uint8_t *w, const int8_t *a) {
-    for (int i = 0; i < LANES; i++)
-        acc[i] += w[4 * i] * a[0] + w[4 * i + 1] * a[1] + w[4 * i + 2] * a[2] + w[4 * i + 3] * a[3];
-    return acc;
+INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
+    vi words;
+    memcpy(&words, w, sizeof words);
+    acc += (words & 255) * (a << 24 >> 24) + (words >> 8 & 255) * (a << 16 >> 24);
+    return acc + (words >> 16 & 255) * (a << 8 >> 24) + (words >> 24 & 255) * (a >> 24);
 }
 #endif
 

@@ -5,7 +5,7 @@
 #ifndef PM_WINDOW_H
 #define PM_WINDOW_H
 
-#include "attention.h"
+#include "context.h"
 
 static const float HELD_SECONDS[] = {0.1f, 0.4f, 1.6f, 6.4f};
 static const float STRUCK_SECONDS[] = {0.15f, 0.6f, 2.5f, 10.0f};
@@ -62,8 +62,11 @@ static pm_part count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t ne
     return PM_MUSIC;
 }
 
-/* Unit mean square per head, then turned by the window's last position; in place. */
-static void norm_and_turn(const pm_model *m, const float *cosines, const float *sines, float *x) {
+/* Unit mean square per head, then turned by the window's last position; in place. What each head
+ * was multiplied by goes to `norms`, if asked for. */
+static void norm_and_turn(
+    const pm_model *m, const float *cosines, const float *sines, float *x, float *norms
+) {
     const int32_t width = m->head_width, half = m->shape.pairs + m->shape.time_pairs;
     for (int32_t h = 0; h < m->shape.heads; h++, x += width) {
         float sums[8] = {0};
@@ -74,6 +77,7 @@ static void norm_and_turn(const pm_model *m, const float *cosines, const float *
                     ((sums[4] + sums[5]) + (sums[6] + sums[7]));
         for (; c < width; c++) sum += x[c] * x[c];
         const float scale = 1.0f / sqrtf(sum / width + 1e-6f);
+        if (norms) norms[h] = scale;
         for (c = 0; c < width; c++) x[c] *= scale;
         for (int32_t i = 0; i < half; i++) {
             const float a = x[i], b = x[half + i];
@@ -148,25 +152,28 @@ static void push(const pm_model *m, pm_window *w, int32_t token) {
     const int32_t before = w->length, width = s->width;
     const int32_t place = w->newest = next_place(w->newest, &w->length, w->capacity);
     w->start += w->length == before; /* the oldest went */
-    w->tokens[place] = w->ids[place] = token;
+    uint16_t *rows = w->rows + (size_t)place * 4;
+    w->tokens[place] = token;
+    rows[0] = token;
     if (part == PM_AFTER && s->gap_embeddings) {
-        w->ids[place] += s->vocabulary;
+        rows[0] += s->vocabulary;
         w->num_ids = m->num_ids;
     }
     move_on(m, w, token, part);
-    float key[width], cosines[width], sines[width];
-    memcpy(key, m->key_rows + (size_t)w->ids[place] * width, sizeof key);
+    float key[width], cosines[width], sines[width], norms[s->heads];
+    memcpy(key, m->key_rows + (size_t)rows[0] * width, sizeof key);
     if (s->neighbours) {
         size_t row = m->num_ids;
         const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
         for (int kind = 0; kind < 3; row += sizes[kind++]) {
-            const float *more = m->key_rows + (row + around[kind]) * width;
+            rows[1 + kind] = row + around[kind];
+            const float *more = m->key_rows + (size_t)rows[1 + kind] * width;
             for (int32_t c = 0; c < width; c++) key[c] += more[c];
         }
     }
     angles(m, w, cosines, sines);
-    norm_and_turn(m, cosines, sines, key);
-    write_key(m, w->keys, w->key_scale, w->capacity, place, key);
+    norm_and_turn(m, cosines, sines, key, norms);
+    write_context_key(m, w, place, key, norms);
 }
 
 /* The terms of a key that was struck; those of being held are zeros where it is not. */
