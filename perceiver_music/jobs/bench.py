@@ -87,9 +87,8 @@ def run(
         on_progress: told which part is measured.
 
     Raises:
-        StorageError: there is no such checkpoint.
+        StorageError: there is no such checkpoint, or it cannot be read.
         InvalidInputError: it is none, or damaged.
-        StorageError: it cannot be read.
         UnavailableError: there is no bundled checkpoint.
     """
     import torch
