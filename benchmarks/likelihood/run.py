@@ -17,7 +17,7 @@ from perceiver_music.jobs.evaluate import EvaluateRequest
 
 RESULTS = Path(__file__).with_name("results.json")
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)
-LATENTS = (32, 64, 128, 256, 512)
+LATENTS = (32, 64, 128, 256, 512, 1024)
 KEPT = (
     "checkpoint",
     "checkpoint_sha256",

@@ -20,23 +20,25 @@ def gap_window(
     context: int,
     latents: int,
     seconds: tuple[float, float],
-) -> tuple[Ids, int] | None:
+) -> tuple[Ids, npt.NDArray[np.bool_]] | None:
     """A gap that ends about token `last` of a piece, put as `tokenizer.infilling` puts it.
 
-    The last latents lie on the middle; of one that is longer they lie somewhere in it. After it
-    32 to 512 events are shown, up to half of what there is room for.
+    The last latents lie on the middle; of one that is longer they lie somewhere in it, and where
+    it is shorter they reach back to what comes before the gap, which counts too: what is seen
+    there is the past alone. After the gap 32 to 512 events are shown, up to half of what there is
+    room for.
 
     Args:
         sequence: a whole piece, BOS and EOS included.
         last: a token of it.
         rng: draws the gap's length and edge, and what is seen around it.
         context: tokens that the model is given.
-        latents: how many are scored at most.
+        latents: how many are scored at most, the last ones.
         seconds: shortest and longest gap, drawn evenly on a logarithmic scale.
 
     Returns:
-        the window, one longer than the inputs, and how many of its last tokens are scored; None
-        where the piece has no such gap.
+        the window, one longer than the inputs, and which of its tokens may be scored; None where
+        the piece has no such gap.
     """
     low = max(0, last - 1 - context)
     high = min(len(sequence) - 2, last + context)
@@ -61,4 +63,14 @@ def gap_window(
     before = gap.before if low else np.append(v.BOS, gap.before)
     before = before[max(0, len(before) - (room - len(after))) :]
     window = np.concatenate((prompt_ids(before, after, gap.num_steps), middle))
-    return window, min(len(middle), latents)
+    may_score = np.zeros(len(window), dtype=np.bool_)
+    may_score[-len(middle) :] = True
+    may_score[1 : _end_of_events(before)] = True
+    return window, may_score
+
+
+def _end_of_events(before: Ids) -> int:
+    """Where the TIME_SHIFTs begin that only lead to the gap: how long they are the gap decides."""
+    is_shift = (before >= v.TIME_SHIFT) & (before < v.VELOCITY)
+    events = np.flatnonzero(~is_shift)
+    return int(events[-1]) + 1 if len(events) else 0

@@ -171,13 +171,16 @@ class TrainingWindows:
         if gap is None:
             start = max(0, last - len(tokens))
             window = sequence[start : last + 1]
-            num_scored = min(last - start, config.latents - (end - last))
+            may_score = np.ones(len(window), dtype=np.bool_)
+            num_latents = min(last - start, config.latents - (end - last))
         else:
-            window, num_scored = gap
+            window, may_score = gap
+            num_latents = min(len(window) - 1, config.latents)
         window = shift_ids(window, rng, config.augmentation, self._tokenizer.vocabulary)
         size = len(window) - 1
         tokens[-size:] = window[:-1]
-        targets[-num_scored:] = window[-num_scored:]
+        scored = window[-num_latents:]
+        targets[-num_latents:] = np.where(may_score[-num_latents:], scored, NOT_SCORED)
         visible[-size:] = self._visible(rng, size) if gap is None else True
 
     def _visible(self, rng: np.random.Generator, size: int) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,8 @@ import pytest
 from perceiver_music.dataset.gaps import gap_window
 from perceiver_music.dataset.windows import with_bos_eos
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX, length_ids
+from tests.conftest import made_up_piece
 
 
 def dense_piece(num_notes: int = 2000) -> np.ndarray:
@@ -28,7 +30,41 @@ def test_a_gap_longer_than_the_context_is_cut_to_fit(context: int, latents: int)
         if gap is None:
             continue
         found += 1
-        window, num_scored = gap
-        assert num_scored < len(window) <= context + 1
-        assert 1 <= num_scored <= latents
+        window, may_score = gap
+        assert may_score.shape == window.shape
+        assert len(window) <= context + 1
+        assert may_score[-1]
+        assert not may_score[0]
     assert found > 20
+
+
+def test_the_past_and_the_middle_are_scored_and_nothing_that_the_gap_decides() -> None:
+    sequence = with_bos_eos(made_up_piece("train", 1, 400).ids)
+    rng = np.random.default_rng(2)
+    seen = 0
+    for last in range(300, len(sequence), 40):
+        gap = gap_window(sequence, last, rng, context=512, latents=256, seconds=(1.0, 5.0))
+        if gap is None:
+            continue
+        seen += 1
+        window, may_score = gap
+        suffix, middle = (int(np.flatnonzero(window == mark)[0]) for mark in (SUFFIX, MIDDLE))
+        length = len(length_ids(take_length(window[middle + 1 :])))
+        assert may_score[middle + 1 + length :].all()
+        assert not may_score[suffix : middle + 1 + length].any()
+        past = np.flatnonzero(may_score[:suffix])
+        assert past[0] == 1
+        unscored = window[past[-1] + 1 : suffix]
+        assert ((unscored >= v.TIME_SHIFT) & (unscored < v.VELOCITY)).all()
+        assert not v.TIME_SHIFT <= window[past[-1]] < v.VELOCITY
+    assert seen > 10
+
+
+def take_length(ids: np.ndarray) -> int:
+    """Steps that TIME_SHIFTs say, up to the first that is not the longest."""
+    steps = 0
+    for token in ids:
+        steps += int(token) - v.TIME_SHIFT + 1
+        if token != v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1:
+            break
+    return steps
