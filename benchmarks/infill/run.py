@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from benchmarks.openings import spread
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import Piece, TokenStore
-from perceiver_music.generation.infill import gap_latents, share_room
+from perceiver_music.generation.infill import gap_latents, most_after, share_room
 from perceiver_music.model.checkpoint import LoadedCheckpoint, load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.model.device import choose_device
@@ -28,6 +28,7 @@ RESULTS = Path(__file__).with_name("results.json")
 SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 15.0
 BOTH = "left and right"
 ALONE = "left alone"
+FEWER_LATENTS = "left alone, with the latents of a continuation"
 SAME_LEFT = "left alone, as much of it as beside the right"
 WRONG = "left and another piece's right"
 NUM_RESAMPLES = 10_000
@@ -52,19 +53,20 @@ def draw_gap(store: TokenStore, piece: Piece, rng: np.random.Generator) -> Piece
     return PieceGap(piece=piece, gap=take_apart(ids, first, first + length))
 
 
-def windows(found: PieceGap, other: PieceGap, context: int) -> dict[str, Ids]:
+def windows(found: PieceGap, other: PieceGap, *, context: int, latents: int) -> dict[str, Ids]:
     """The whole sequence, prompt and true middle, with each of the sides."""
     gap = found.gap
     middle = np.append(gap.middle, END)
     room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
     left = np.append(v.BOS, gap.before)
-    beside, right = share_room(left, gap.after, room)
+    most = most_after(gap_latents(latents))
+    beside, right = share_room(left, gap.after, room, most)
     nothing = right[:0]
     sides = {
         BOTH: (beside, right),
         ALONE: (left[max(0, len(left) - room) :], nothing),
         SAME_LEFT: (beside, nothing),
-        WRONG: share_room(left, other.gap.after, room),
+        WRONG: share_room(left, other.gap.after, room, most),
     }
     return {
         name: np.concatenate((prompt_ids(before, after, gap.num_steps), middle))
@@ -73,11 +75,10 @@ def windows(found: PieceGap, other: PieceGap, context: int) -> dict[str, Ids]:
 
 
 @torch.inference_mode()
-def nats(loaded: LoadedCheckpoint, sequence: Ids, num_scored: int) -> float:
-    """Nats per event of the last so many tokens, scored in one pass."""
+def nats(loaded: LoadedCheckpoint, sequence: Ids, num_scored: int, most: int) -> float:
+    """Nats per event of the last tokens, scored in one pass with at most `most` latents."""
     tokens = torch.as_tensor(sequence, dtype=torch.int64, device=loaded.model.device)
     # As many as a decode has at the end of the middle, which starts with half of all it may have.
-    most = gap_latents(loaded.latents)
     num_latents = min(max(num_scored, min(most, most // 2 + num_scored - 1)), len(sequence) - 1)
     logits = loaded.model(tokens[None, :-1], num_latents=num_latents)[0].float()
     return float(F.cross_entropy(logits[-num_scored:], tokens[-num_scored:]))
@@ -114,8 +115,11 @@ def score_pieces(arguments: argparse.Namespace, loaded: LoadedCheckpoint) -> lis
             "seconds": found.gap.num_steps / 100,
             "events": num_scored,
         }
-        for side, sequence in windows(found, gaps[index - 1], context).items():
-            row[side] = round(nats(loaded, sequence, num_scored), 5)
+        own = loaded.latents
+        sequences = windows(found, gaps[index - 1], context=context, latents=own)
+        for side, sequence in sequences.items():
+            row[side] = round(nats(loaded, sequence, num_scored, gap_latents(own)), 5)
+        row[FEWER_LATENTS] = round(nats(loaded, sequences[ALONE], num_scored, own), 5)
         rows.append(row)
         sys.stderr.write(json.dumps(row) + "\n")
     return rows
@@ -136,7 +140,7 @@ def main() -> None:
         resolve_checkpoint(arguments.checkpoint), choose_device(arguments.device)
     )
     rows = score_pieces(arguments, loaded)
-    sides = (BOTH, ALONE, SAME_LEFT, WRONG)
+    sides = (BOTH, ALONE, FEWER_LATENTS, SAME_LEFT, WRONG)
     means = {side: round(float(np.mean([row[side] for row in rows])), 4) for side in sides}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[arguments.split] = {

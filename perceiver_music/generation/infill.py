@@ -30,8 +30,6 @@ _DENSER = 1.5
 _LARGEST_MIDDLE = 0.75
 _SHARE_AFTER, _LARGEST_SHARE_AFTER = 0.3, 0.5
 """Of the room around the middle."""
-MOST_AFTER: Final = 192
-"""More of what comes after helps a bundled checkpoint no further (docs/lab-book.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +48,20 @@ class GapOpening:
 def gap_latents(latents: int) -> int:
     """How many latents fill a gap, of a checkpoint that was trained with so many.
 
-    What comes after the gap stands between the middle and what came before it. Half as many again
-    reach back over it, so that the middle still goes on from music that the stack has worked on
+    What comes after the gap stands between the middle and what came before it. Twice as many reach
+    back over it, so that the middle goes on from music that the stack has worked on
     (docs/lab-book.md).
     """
-    return latents + latents // 2
+    return 2 * latents
+
+
+def most_after(latents: int) -> int:
+    """Events after a gap that are shown where it is filled with so many latents.
+
+    A decode starts with half of its latents; half of these lie on what comes after and half on
+    what came before.
+    """
+    return max(1, latents // 4)
 
 
 def choose_gap(performance: Performance, from_seconds: float, to_seconds: float) -> Window:
@@ -85,20 +92,21 @@ def choose_gap(performance: Performance, from_seconds: float, to_seconds: float)
     return gap
 
 
-def gap_opening(performance: Performance, gap: Window, *, context: int) -> GapOpening:
+def gap_opening(performance: Performance, gap: Window, *, context: int, latents: int) -> GapOpening:
     """The prompt of a gap, cut so that it leaves room for the middle.
 
     Args:
         performance: the whole file.
         gap: from `choose_gap`.
         context: tokens that a prediction may see.
+        latents: how many of them may go through the stack.
     """
     num_steps = (gap.to_us - gap.from_us) // v.MICROSECONDS_PER_STEP
     opening = opening_of(performance, Window(from_us=0, to_us=gap.from_us))
     before = np.array(opening.tokens, dtype=np.int64)
     after = _events_after(performance, gap.to_us)
     room = context - 2 - len(length_ids(num_steps)) - _events_to_expect(performance, gap, context)
-    before, after = share_room(before, after, max(0, room))
+    before, after = share_room(before, after, max(0, room), most_after(latents))
     notes = performance.notes
     spans = (notes["start_us"] < gap.from_us) & (notes["end_us"] >= gap.to_us)
     locked = frozenset(int(pitch) for pitch in notes["pitch"][spans])
@@ -111,14 +119,14 @@ def gap_opening(performance: Performance, gap: Window, *, context: int) -> GapOp
     )
 
 
-def share_room(before: Ids, after: Ids, room: int) -> tuple[Ids, Ids]:
+def share_room(before: Ids, after: Ids, room: int, most: int) -> tuple[Ids, Ids]:
     """The end of `before` and the beginning of `after` that fit together.
 
     What comes after gets 0.3 of the room, up to 0.5 where what came before leaves it, and never
-    more than `MOST_AFTER` events.
+    more than `most` events.
     """
     free = min(room - len(before), int(room * _LARGEST_SHARE_AFTER))
-    after = after[: min(MOST_AFTER, max(int(room * _SHARE_AFTER), free))]
+    after = after[: min(most, max(int(room * _SHARE_AFTER), free))]
     return before[max(0, len(before) - (room - len(after))) :], after
 
 

@@ -136,7 +136,11 @@ class Session:
     def _plan(self, request: ContinueRequest) -> Planned:
         warnings: list[str] = []
         planned = plan(
-            request, self._loaded.description, context=self.context, warn=warnings.append
+            request,
+            self._loaded.description,
+            context=self.context,
+            latents=self.latents,
+            warn=warnings.append,
         )
         return Planned(plan=planned, warnings=tuple(warnings))
 

@@ -76,6 +76,7 @@ def plan(
     description: CheckpointDescription,
     *,
     context: int,
+    latents: int,
     warn: WarningCallback,
 ) -> Plan:
     """Read the primer and settle what is to be made.
@@ -111,7 +112,9 @@ def plan(
         )
     midi = _parse(data, request, warn)
     if request.between_seconds is not None:
-        return _plan_of_gap(request, data, midi, description, context=context, warn=warn)
+        return _plan_of_gap(
+            request, data, midi, description, context=context, latents=latents, warn=warn
+        )
     window = choose_window(
         midi.performance,
         from_seconds=request.from_seconds,
@@ -159,6 +162,7 @@ def _plan_of_gap(
     description: CheckpointDescription,
     *,
     context: int,
+    latents: int,
     warn: WarningCallback,
 ) -> Plan:
     from perceiver_music.generation.infill import choose_gap, gap_opening
@@ -180,7 +184,7 @@ def _plan_of_gap(
             f"{request.primer_name}: a gap of {last - first:g} s; the checkpoint was trained to "
             f"fill {shortest:g} to {longest:g} s"
         )
-    found = gap_opening(midi.performance, gap, context=context)
+    found = gap_opening(midi.performance, gap, context=context, latents=latents)
     return Plan(
         request=request,
         primer=without_embedded(data),

@@ -5,7 +5,7 @@ import pytest
 
 from perceiver_music.errors import UsageError
 from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.infill import MOST_AFTER, choose_gap, gap_opening, share_room
+from perceiver_music.generation.infill import choose_gap, gap_opening, share_room
 from perceiver_music.generation.primer import Window
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary as v
@@ -13,6 +13,7 @@ from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX, length_ids, take
 from perceiver_music.tokenizer.performance_events import encode
 
 GAP = Window(from_us=4_000_000, to_us=6_500_000)
+LATENTS = 1024
 
 
 def performance(*extra: tuple[int, int, int, int], pedal: bool = False) -> Performance:
@@ -26,17 +27,17 @@ def performance(*extra: tuple[int, int, int, int], pedal: bool = False) -> Perfo
 
 
 def test_the_prompt_is_the_one_that_training_makes() -> None:
-    tokens = list(gap_opening(performance(), GAP, context=4096).opening.tokens)
+    tokens = list(gap_opening(performance(), GAP, context=4096, latents=LATENTS).opening.tokens)
     wanted = take_apart(encode(performance()), 400, 650)
     assert tokens[0] == v.BOS
     assert tokens[1 : tokens.index(SUFFIX)] == wanted.before.tolist()
     after = tokens[tokens.index(SUFFIX) + 1 : tokens.index(MIDDLE)]
-    assert after == [*wanted.after.tolist(), v.EOS][:MOST_AFTER]
+    assert after == [*wanted.after.tolist(), v.EOS][: LATENTS // 4]
     assert tokens[tokens.index(MIDDLE) + 1 :] == length_ids(250).tolist()
 
 
 def test_only_events_around_the_gap_are_counted() -> None:
-    opening = gap_opening(performance(), GAP, context=4096).opening
+    opening = gap_opening(performance(), GAP, context=4096, latents=LATENTS).opening
     assert opening.num_events == len(opening.tokens) - len(length_ids(250)) - 4
 
 
@@ -45,6 +46,7 @@ def test_what_sounds_over_an_edge() -> None:
         performance((3_900_000, 5_000_000, 90, 64), (1_000_000, 9_000_000, 91, 64)),
         GAP,
         context=4096,
+        latents=LATENTS,
     )
     assert found.num_steps == 250
     assert found.opening.sounding == {90: 100, 91: 250}
@@ -56,14 +58,14 @@ def test_what_sounds_over_an_edge() -> None:
 
 
 def test_the_pedal_makes_notes_sound_into_the_gap_but_locks_none() -> None:
-    opening = gap_opening(performance(pedal=True), GAP, context=4096).opening
+    opening = gap_opening(performance(pedal=True), GAP, context=4096, latents=LATENTS).opening
     assert set(opening.sounding.values()) == {100}
     assert not opening.locked
 
 
 @pytest.mark.parametrize("context", [64, 128, 200])
 def test_a_prompt_leaves_room_for_the_middle(context: int) -> None:
-    opening = gap_opening(performance(), GAP, context=context).opening
+    opening = gap_opening(performance(), GAP, context=context, latents=LATENTS).opening
     middle = opening.tokens.index(MIDDLE) - opening.tokens.index(SUFFIX)
     assert len(opening.tokens) <= max(context - 64, context // 4 + 2)
     assert middle >= 1
@@ -71,23 +73,27 @@ def test_a_prompt_leaves_room_for_the_middle(context: int) -> None:
 
 def test_what_comes_after_gets_a_third_and_more_where_there_is_room() -> None:
     def sizes(before: int, after: int, room: int = 100) -> tuple[int, int]:
-        parts = share_room(np.arange(before), np.arange(after), room)
+        parts = share_room(np.arange(before), np.arange(after), room, 192)
         return len(parts[0]), len(parts[1])
 
     assert sizes(500, 500) == (70, 30)
     assert sizes(60, 500) == (60, 40)
     assert sizes(5, 500) == (5, 50)
     assert sizes(500, 10) == (90, 10)
-    assert sizes(5000, 5000, room=1000) == (1000 - MOST_AFTER, MOST_AFTER)
-    before, after = share_room(np.arange(500), np.arange(500), 100)
+    assert sizes(5000, 5000, room=1000) == (808, 192)
+    before, after = share_room(np.arange(500), np.arange(500), 100, 192)
     assert (before[-1], after[0]) == (499, 0)
 
 
 def test_a_gap_at_the_beginning_and_one_to_the_end() -> None:
-    first = gap_opening(performance(), Window(from_us=0, to_us=2_000_000), context=4096).opening
+    first = gap_opening(
+        performance(), Window(from_us=0, to_us=2_000_000), context=4096, latents=LATENTS
+    ).opening
     assert first.tokens[:2] == (v.BOS, SUFFIX)
     assert first.velocity_bin is None
-    last = gap_opening(performance(), Window(from_us=8_000_000, to_us=12_000_000), context=4096)
+    last = gap_opening(
+        performance(), Window(from_us=8_000_000, to_us=12_000_000), context=4096, latents=LATENTS
+    )
     tokens = last.opening.tokens
     assert tokens[tokens.index(SUFFIX) + 1] == v.EOS
 
