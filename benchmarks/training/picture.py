@@ -61,7 +61,7 @@ def panel(points: Points, title: str, left: float) -> Iterator[str]:
     for value in up.powers(10.0):
         ends = f'x1="{left + MARGIN}" x2="{left + WIDTH - 16}"'
         yield f'<line {ends} y1="{up(value)}" y2="{up(value)}" stroke="#ddd"/>'
-        yield text(left + MARGIN - 6, up(value) + 4, f"{value:g}", anchor="end")
+        yield text(left + MARGIN - 6, up(value) + 4, f"{value:,.10g}", anchor="end")
     for name, series in points.items():
         line = " ".join(f"{across(x)},{up(y)}" for x, y in series)
         yield f'<polyline points="{line}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>'
