@@ -1,10 +1,11 @@
-"""Train each model for the same time, and score all on the same validation pieces."""
+"""Train each model for the same processor time, and score all on the same validation pieces."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ from perceiver_music.jobs.train import TrainRequest
 from perceiver_music.model.checkpoint import load_checkpoint
 
 RESULTS = Path(__file__).with_name("results.json")
-TIMED_STEPS = 12
-FOLDER_OF_TIMING = "timing"
+TIMED_STEPS = (2, 12)
 CONTEXTS = (512, 1024, 2048, 4096)
 
 _SHAPE = "width=320, num_heads=5"
@@ -91,14 +91,18 @@ def train_once(
 
 
 def steps_in(store: Path, folder: Path, settings: tuple[str, ...], minutes: float) -> int:
-    """How many steps a model takes in so many minutes, by its median step."""
+    """How many steps a model takes in so many minutes of one core, by some of them.
+
+    What a run does before its first step is the same for all, and left out.
+    """
     kept = folder / "steps.json"
     if not kept.exists():
-        config_settings = (*settings, "run.log_every=1")
-        train_once(store, folder / FOLDER_OF_TIMING, config_settings, 1, max_steps=TIMED_STEPS)
-        lines = (folder / FOLDER_OF_TIMING / "metrics.jsonl").read_text().splitlines()
-        seconds = [json.loads(line)["seconds"] for line in lines]
-        step = float(np.median(np.diff(seconds)))
+        used = []
+        for steps in TIMED_STEPS:
+            start = time.process_time()
+            train_once(store, folder / f"timing-{steps}", settings, 1, max_steps=steps)
+            used.append(time.process_time() - start)
+        step = (used[1] - used[0]) / (TIMED_STEPS[1] - TIMED_STEPS[0])
         sys.stderr.write(f"{folder.name}: {step:.2f} s a step\n")
         kept.write_text(json.dumps(int(minutes * 60 / step)))
     return int(json.loads(kept.read_text()))
@@ -146,7 +150,10 @@ def main() -> None:
             steps = steps_in(arguments.store, folder, MODELS[name], arguments.minutes)
             run = folder / f"seed-{seed}"
             if not (run / "done").exists():
+                start = time.process_time()
                 report = train_once(arguments.store, run, MODELS[name], seed, max_steps=steps)
+                # Of the last sitting alone, where a run had several.
+                report["processor_minutes"] = round((time.process_time() - start) / 60, 1)
                 (run / "done").write_text(json.dumps(report))
             report = json.loads((run / "done").read_text())
             row = {
@@ -155,6 +162,7 @@ def main() -> None:
                 "steps": report["step"],
                 "loss_tokens": report["loss_tokens"],
                 "minutes": arguments.minutes,
+                "processor_minutes": report["processor_minutes"],
                 **score(store, run / "checkpoint", 5, 30),
             }
             sys.stderr.write(json.dumps(row) + "\n")
