@@ -1,9 +1,9 @@
-"""Where two note texts run alike: every run of equal intervals, found without an index on disk.
+"""Where two note texts may be alike: windows of the same notes, in whichever order and key.
 
-All windows of a few intervals are packed into one number each; those of the long text that the
-short one has are found by a table of its numbers, in a pass that takes a hundredth of a second a
-million notes. Windows that both have all too often (a trill matches everywhere) are followed from
-the beginnings of the stretches that they make up, not from every note.
+A window is known by the sum of its pitches' codes, counted from the lowest of them. Those of the
+long text that the short one has are found by a table of the sums, in a pass that takes a hundredth
+of a second a million notes. Windows that both have all too often (a trill matches everywhere) are
+followed from the beginnings of the stretches that they make up, not from every note.
 """
 
 from __future__ import annotations
@@ -13,79 +13,84 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.evaluation.note_text import Pitches, Places
+from perceiver_music.evaluation.note_text import NoteText, Pitches, Places
+from perceiver_music.evaluation.pitch_codes import Codes, codes_of, transposing
 
 MOST_PAIRS = 20_000
 """So many places of one window, in both texts together, are all followed."""
 
-_PACKED = 8
 _TABLE_BITS = 21
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _REACH = 32
-"""Runs on one diagonal count for each other when at most so many notes lie between them."""
-
-Codes = npt.NDArray[np.uint64]
+"""Windows on one diagonal count for each other when at most so many notes lie between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runs:
-    """Runs of equal intervals: places of their first notes, intervals in each, and a rank.
+class Meetings:
+    """Where a query is laid on a text, as the windows that both have say.
 
-    `promise` is the length with that of its neighbours: notes in another order break a run in two.
+    Attributes:
+        query: places in the query.
+        text: the place in the text that each is laid on.
+        shift: semitones from the text to the query.
+        promise: how many notes are in equal windows, there and near by.
     """
 
     query: Places
     text: Places
-    length: Places
+    shift: Places
     promise: Places
 
-    def chosen(self, rows: Places) -> Runs:
-        """Some of the runs."""
-        return Runs(
-            query=self.query[rows],
-            text=self.text[rows],
-            length=self.length[rows],
-            promise=self.promise[rows],
-        )
+    def __len__(self) -> int:
+        return len(self.query)
 
-    def best(self, number: int) -> list[tuple[int, int, int]]:
-        """The most promising (query, text, length); the earliest of equals first."""
-        order = np.lexsort((self.text, self.query, -self.promise))[:number]
-        columns = (self.query[order], self.text[order], self.length[order])
-        return list(zip(*(column.tolist() for column in columns), strict=True))
+    def chosen(self, rows: Places) -> Meetings:
+        """Some of them."""
+        return Meetings(**{name: column[rows] for name, column in vars(self).items()})
+
+    def best(self, number: int) -> Meetings:
+        """The most promising; the earliest of equals first."""
+        return self.chosen(np.lexsort((self.text, self.query, -self.promise))[:number])
 
 
 class WindowTable:
-    """The windows of a long text, packed once.
+    """The windows of a long text.
 
     Args:
-        intervals: as `NoteText.intervals` gives them.
+        text: the notes.
     """
 
-    def __init__(self, intervals: Pitches) -> None:
-        self._intervals = intervals
-        self._codes = _packed(intervals)
+    def __init__(self, text: NoteText) -> None:
+        self._text = text
+        self._sums = _sums(text.pitch)
 
-    def runs(self, query: Pitches, width: int) -> Runs:
-        """All runs of at least `width` intervals that a query has in common with the text.
+    def meetings(self, query: NoteText, width: int) -> Meetings:
+        """Where a query and the text have windows of `width` notes in common.
 
-        Args:
-            query: intervals of the query.
-            width: 1 to 8.
+        Of windows that follow one another in both only the first are given, of all and of those
+        that begin with the same note: from there both are sure to go on alike if they do at all.
         """
-        kept = np.uint64((1 << (8 * width)) - 1)
-        query_codes = _packed(query) & kept
-        query_places = np.flatnonzero(_is_whole(query, width))
-        wanted = np.unique(query_codes[query_places])
+        query_codes, query_low = _windows(query.pitch, _sums(query.pitch), width)
+        query_places = _whole(query, np.arange(len(query_codes)), width)
+        wanted, own = np.unique(query_codes[query_places], return_inverse=True)
         table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         table[_slot(wanted)] = True
-        places = np.flatnonzero(table[_slot(self._codes & kept)])
-        found = self._codes[places] & kept
+        codes, low = _windows(self._text.pitch, self._sums, width)
+        places = _whole(self._text, np.flatnonzero(table[_slot(codes)]), width)
+        found = codes[places]
         which = np.minimum(np.searchsorted(wanted, found), max(0, len(wanted) - 1))
         is_wanted = wanted[which] == found if len(wanted) else np.zeros(0, np.bool_)
         text = _Windows.of(places[is_wanted], which[is_wanted])
-        mine = _Windows.of(query_places, np.searchsorted(wanted, query_codes[query_places]))
-        return _as_runs(*_pairs(mine, text, len(wanted)), width)
+        mine = _Windows.of(query_places, own)
+        at, there, reach = _pairs(mine, text, len(wanted))
+        order = np.lexsort((at, there - at))
+        at, there, reach = at[order], there[order], reach[order]
+        shift = query_low[at].astype(np.int64) - low[there]
+        is_same = query.pitch[at] == self._text.pitch[there] + shift
+        every = Meetings(
+            query=at, text=there, shift=shift, promise=_promise(at, there, reach + width - 1)
+        )
+        return every.chosen(_firsts(every, reach, is_same))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,21 +136,28 @@ class _Windows:
         return self.chosen(order), np.concatenate(([0], np.cumsum(counts)))
 
 
-def _packed(intervals: Pitches) -> Codes:
-    """At each place the next 8 intervals in one number, the first in the lowest byte."""
-    padded = np.concatenate((intervals, np.zeros(_PACKED - 1, dtype=np.uint8)))
-    two = padded[:-1].astype(np.uint16) | (padded[1:].astype(np.uint16) << 8)
-    four = two[:-2].astype(np.uint32) | (two[2:].astype(np.uint32) << 16)
-    return four[:-4].astype(np.uint64) | (four[4:].astype(np.uint64) << np.uint64(32))
+def _sums(pitch: Pitches) -> Codes:
+    """Of the codes of all pitches before each place, and of all."""
+    sums = np.zeros(len(pitch) + 1, dtype=np.uint64)
+    np.cumsum(codes_of(pitch), out=sums[1:])
+    return sums
 
 
-def _is_whole(intervals: Pitches, width: int) -> npt.NDArray[np.bool_]:
-    """Where a window does not reach over the end of a piece."""
-    ends = np.cumsum(np.concatenate(([0], intervals == 0)))
-    is_whole = np.zeros(len(intervals), dtype=np.bool_)
-    count = max(0, len(intervals) - width + 1)
-    is_whole[:count] = ends[width : width + count] == ends[:count]
-    return is_whole
+def _windows(pitch: Pitches, sums: Codes, width: int) -> tuple[Codes, Pitches]:
+    """Of the window that begins at each place: its code and its lowest pitch."""
+    if len(pitch) < width:
+        return np.zeros(0, dtype=np.uint64), pitch[:0]
+    lowest, spanned = pitch, 1
+    while spanned < width:
+        step = min(spanned, width - spanned)
+        lowest = np.minimum(lowest[:-step], lowest[step:])
+        spanned += step
+    return (sums[width:] - sums[:-width]) * transposing(-lowest.astype(np.int64)), lowest
+
+
+def _whole(text: NoteText, places: Places, width: int) -> Places:
+    """Those at which a window does not reach over the end of a piece."""
+    return places[text.piece_of(places) == text.piece_of(places + width - 1)]
 
 
 def _slot(codes: Codes) -> Codes:
@@ -153,7 +165,7 @@ def _slot(codes: Codes) -> Codes:
 
 
 def _pairs(query: _Windows, text: _Windows, num_codes: int) -> tuple[Places, Places, Places]:
-    """Places of equal windows in both, and how many intervals more are known to be equal."""
+    """Places of equal windows in both, and how many windows may follow that are equal too."""
 
     def both(one: _Windows, other: _Windows) -> Places:
         return np.bincount(one.code, minlength=num_codes) * np.bincount(
@@ -175,21 +187,25 @@ def _pairs(query: _Windows, text: _Windows, num_codes: int) -> tuple[Places, Pla
     return query.place[row], text.place[there], reach
 
 
-def _as_runs(query: Places, text: Places, reach: Places, width: int) -> Runs:
-    """Pairs that follow one another, put together."""
-    if not len(query):
-        return Runs(query=query, text=text, length=reach, promise=reach)
-    diagonal = text - query
-    order = np.lexsort((query, diagonal))
-    query, text, reach, diagonal = query[order], text[order], reach[order], diagonal[order]
-    end = query + reach
-    is_new = np.ones(len(query), dtype=np.bool_)
-    is_new[1:] = (np.diff(diagonal) != 0) | (query[1:] > end[:-1])
-    first = np.flatnonzero(is_new)
-    length = np.maximum.reduceat(end, first) - query[first] + width - 1
-    query, text, diagonal = query[first], text[first], diagonal[first]
-    is_apart = np.ones(len(first), dtype=np.bool_)
-    is_apart[1:] = (np.diff(diagonal) != 0) | (query[1:] - query[:-1] - length[:-1] > _REACH)
+def _promise(query: Places, text: Places, length: Places) -> Places:
+    """Notes in windows at each and near by, when both go in order along each diagonal."""
+    is_other = np.diff(text - query) != 0
+    # Each window counts up to where the next one begins.
+    covered = length.copy()
+    covered[:-1][~is_other] = np.minimum(length[:-1], np.diff(query))[~is_other]
+    is_apart = np.ones(len(query), dtype=np.bool_)
+    is_apart[1:] = is_other | (np.diff(query) - length[:-1] > _REACH)
     group = np.cumsum(is_apart) - 1
-    promise = np.bincount(group, weights=length)[group].astype(np.int64)
-    return Runs(query=query, text=text, length=length, promise=promise)
+    return np.bincount(group, weights=covered)[group].astype(np.int64)
+
+
+def _firsts(every: Meetings, reach: Places, is_same: npt.NDArray[np.bool_]) -> Places:
+    """Those that no other one goes before, and those where they begin to have the same note."""
+    is_first = np.ones(len(every), dtype=np.bool_)
+    is_first[1:] = (
+        (np.diff(every.text - every.query) != 0)
+        | (np.diff(every.query) > reach[:-1])
+        | (np.diff(every.shift) != 0)
+        | (is_same[1:] & ~is_same[:-1])
+    )
+    return np.flatnonzero(is_first)
