@@ -140,7 +140,7 @@ def controls(store: TokenStore, index: PassageIndex, training: TrainingPassages)
     assert expected is not None
     result: dict[str, Any] = {"notes": HOST_NOTES, "alarm_above": expected["p95"]}
     for name, queries in (("unseen_real_music", unseen), ("shuffled_training_pieces", shuffled)):
-        lengths = [passage.num_notes for passage in index.longest_shared_of_each(queries)]
+        lengths = [index.longest_shared(query).num_notes for query in queries]
         result[name] = {
             "excerpts": len(lengths),
             "median_notes": statistics.median(lengths),

@@ -8,7 +8,7 @@ How alike the rhythm is, is told beside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,9 @@ from perceiver_music.evaluation.note_text import STEPS_PER_SECOND, NoteText, Ste
 from perceiver_music.evaluation.shared_runs import Meetings, WindowTable
 from perceiver_music.music.performance import NoteArray
 
-_WIDTHS = (8, 4, 2)
+_WIDTHS = (10, 5, 2)
 """Notes in the windows that are looked up; fewer only where nothing longer is shared."""
-_MOST_FOLLOWED = 8_000
+_MOST_FOLLOWED = 2_000
 """So many of the most promising places where both have the same notes are followed."""
 _IOI_TOLERANCE_STEPS, _IOI_TOLERANCE = 3.0, 0.25
 """A step from note to note is the same when it differs by no more than the larger of these."""
@@ -72,7 +72,7 @@ class PassageIndex:
         if not len(text):
             raise ValueError("an index of no notes finds nothing")
         self._text = text
-        self._windows = WindowTable(text)
+        self._windows = WindowTable(text, _WIDTHS[0])
 
     @classmethod
     def of(cls, pieces: Iterable[NoteArray]) -> PassageIndex:
@@ -86,23 +86,15 @@ class PassageIndex:
 
     def longest_shared(self, notes: NoteArray) -> Passage:
         """The longest passage of some notes that is in the index; the earliest of equals."""
-        return self.longest_shared_of_each([notes])[0]
-
-    def longest_shared_of_each(self, queries: Sequence[NoteArray]) -> list[Passage]:
-        """The same for several queries at once, which costs little more than for one."""
-        query = NoteText.of(queries)
-        found: dict[int, Passage] = {}
+        query = NoteText.of([notes])
         for width in _WIDTHS:
             meetings = self._windows.meetings(query, width)
-            for number, rows in _rows_of_each(query, meetings.query, len(queries)):
-                if number not in found and len(rows):
-                    num_notes, at, place = self._longest(query, meetings.chosen(rows))
-                    # What is shorter than a window may not be the longest.
-                    if num_notes >= width:
-                        found[number] = self._passage(query, num_notes, at, place)
-            if len(found) == len(queries):
-                break
-        return [found.get(number, _NOTHING) for number in range(len(queries))]
+            if len(meetings):
+                num_notes, at, place = self._longest(query, meetings)
+                # What is shorter than a window may not be the longest.
+                if num_notes >= width:
+                    return self._passage(query, num_notes, at, place)
+        return _NOTHING
 
     def _longest(self, query: NoteText, meetings: Meetings) -> tuple[int, int, int]:
         """Of the most promising meetings what is alike longest: its notes and places."""
@@ -126,17 +118,6 @@ class PassageIndex:
             - int(text.pitch[place : place + num_notes].min()),
             same_rhythm=_same_rhythm(here, there),
         )
-
-
-def _rows_of_each(
-    query: NoteText, places: np.ndarray, number: int
-) -> Iterable[tuple[int, np.ndarray]]:
-    if number == 1:
-        return [(0, np.arange(len(places)))]
-    owner = query.piece_of(places)
-    order = np.argsort(owner, kind="stable")
-    edges = np.searchsorted(owner[order], np.arange(number + 1))
-    return [(i, order[edges[i] : edges[i + 1]]) for i in range(number)]
 
 
 def _span(steps: Steps) -> tuple[float, float]:

@@ -20,6 +20,7 @@ _POWERS: Codes = np.array(
     [pow(_BASE, power, 1 << 64) for power in range(-_HIGHEST, _HIGHEST + 1)], dtype=np.uint64
 )
 _OF_PITCHES = _POWERS[_HIGHEST:]
+_LOWERING = _POWERS[_HIGHEST::-1].copy()
 
 
 def codes_of(pitch: Pitches) -> Codes:
@@ -30,3 +31,8 @@ def codes_of(pitch: Pitches) -> Codes:
 def transposing(semitones: Places) -> Codes:
     """By what a code is multiplied when its notes move by so many semitones, -127 to 127."""
     return _POWERS[semitones + _HIGHEST]
+
+
+def lowering(pitch: Pitches) -> Codes:
+    """By what a code is multiplied when its notes move down by so many semitones, 0 to 127."""
+    return _LOWERING[pitch]

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.evaluation.note_text import NoteText, Pitches, Places
-from perceiver_music.evaluation.pitch_codes import Codes, codes_of, transposing
+from perceiver_music.evaluation.pitch_codes import Codes, codes_of, lowering
 
 MOST_PAIRS = 20_000
 """So many places of one window, in both texts together, are all followed."""
 
 _TABLE_BITS = 21
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 _REACH = 32
 """Windows on one diagonal count for each other when at most so many notes lie between them."""
 
@@ -58,11 +57,14 @@ class WindowTable:
 
     Args:
         text: the notes.
+        width: notes in the windows that are kept ready; others are made each time.
     """
 
-    def __init__(self, text: NoteText) -> None:
+    def __init__(self, text: NoteText, width: int) -> None:
         self._text = text
         self._sums = _sums(text.pitch)
+        self._width = width
+        self._ready = _windows(text.pitch, self._sums, width)
 
     def meetings(self, query: NoteText, width: int) -> Meetings:
         """Where a query and the text have windows of `width` notes in common.
@@ -75,7 +77,9 @@ class WindowTable:
         wanted, own = np.unique(query_codes[query_places], return_inverse=True)
         table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         table[_slot(wanted)] = True
-        codes, low = _windows(self._text.pitch, self._sums, width)
+        codes, low = self._ready
+        if width != self._width:
+            codes, low = _windows(self._text.pitch, self._sums, width)
         places = _whole(self._text, np.flatnonzero(table[_slot(codes)]), width)
         found = codes[places]
         which = np.minimum(np.searchsorted(wanted, found), max(0, len(wanted) - 1))
@@ -152,7 +156,7 @@ def _windows(pitch: Pitches, sums: Codes, width: int) -> tuple[Codes, Pitches]:
         step = min(spanned, width - spanned)
         lowest = np.minimum(lowest[:-step], lowest[step:])
         spanned += step
-    return (sums[width:] - sums[:-width]) * transposing(-lowest.astype(np.int64)), lowest
+    return (sums[width:] - sums[:-width]) * lowering(lowest), lowest
 
 
 def _whole(text: NoteText, places: Places, width: int) -> Places:
@@ -161,7 +165,7 @@ def _whole(text: NoteText, places: Places, width: int) -> Places:
 
 
 def _slot(codes: Codes) -> Codes:
-    return (codes * _ODD) >> np.uint64(64 - _TABLE_BITS)
+    return codes >> np.uint64(64 - _TABLE_BITS)
 
 
 def _pairs(query: _Windows, text: _Windows, num_codes: int) -> tuple[Places, Places, Places]:

@@ -108,14 +108,6 @@ def test_a_melody_in_another_order_is_another_melody() -> None:
     assert PassageIndex.of([piece]).longest_shared(query).num_notes <= 12
 
 
-def test_several_queries_at_once_are_as_one_by_one() -> None:
-    index = PassageIndex.of([random_notes(i, 300, 60, 66) for i in range(3)])
-    queries = [random_notes(9 + i, size, 60, 66) for i, size in enumerate((80, 0, 1, 200))]
-    found = index.longest_shared_of_each(queries)
-    assert found == [index.longest_shared(query) for query in queries]
-    assert [passage.num_notes > 4 for passage in found] == [True, False, False, True]
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_shuffled_notes_share_little(seed: int) -> None:
     piece = random_notes(seed, 2_000, 40, 90)
