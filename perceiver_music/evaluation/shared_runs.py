@@ -16,7 +16,7 @@ import numpy.typing as npt
 from perceiver_music.evaluation.note_text import NoteText, Pitches, Places
 from perceiver_music.evaluation.pitch_codes import Codes, codes_of, lowering
 
-MOST_PAIRS = 20_000
+MOST_PAIRS = 100_000
 """So many places of one window, in both texts together, are all followed."""
 
 _TABLE_BITS = 21
@@ -69,8 +69,9 @@ class WindowTable:
     def meetings(self, query: NoteText, width: int) -> Meetings:
         """Where a query and the text have windows of `width` notes in common.
 
-        Of windows that follow one another in both only the first are given, of all and of those
-        that begin with the same note: from there both are sure to go on alike if they do at all.
+        Only windows count that begin with the same note: what is alike has such ones, while most
+        that lie askew (a trill on a trill, a note late) have none. Of those that follow one
+        another in both only the first is given.
         """
         query_codes, query_low = _windows(query.pitch, _sums(query.pitch), width)
         query_places = _whole(query, np.arange(len(query_codes)), width)
@@ -87,14 +88,15 @@ class WindowTable:
         text = _Windows.of(places[is_wanted], which[is_wanted])
         mine = _Windows.of(query_places, own)
         at, there, reach = _pairs(mine, text, len(wanted))
-        order = np.lexsort((at, there - at))
-        at, there, reach = at[order], there[order], reach[order]
         shift = query_low[at].astype(np.int64) - low[there]
         is_same = query.pitch[at] == self._text.pitch[there] + shift
+        at, there, reach, shift = at[is_same], there[is_same], reach[is_same], shift[is_same]
+        order = np.lexsort((at, there - at))
+        at, there, reach, shift = at[order], there[order], reach[order], shift[order]
         every = Meetings(
             query=at, text=there, shift=shift, promise=_promise(at, there, reach + width - 1)
         )
-        return every.chosen(_firsts(every, reach, is_same))
+        return every.chosen(_firsts(every, reach))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,13 +205,12 @@ def _promise(query: Places, text: Places, length: Places) -> Places:
     return np.bincount(group, weights=covered)[group].astype(np.int64)
 
 
-def _firsts(every: Meetings, reach: Places, is_same: npt.NDArray[np.bool_]) -> Places:
-    """Those that no other one goes before, and those where they begin to have the same note."""
+def _firsts(every: Meetings, reach: Places) -> Places:
+    """Those that no other one goes before on their diagonal."""
     is_first = np.ones(len(every), dtype=np.bool_)
     is_first[1:] = (
         (np.diff(every.text - every.query) != 0)
         | (np.diff(every.query) > reach[:-1])
         | (np.diff(every.shift) != 0)
-        | (is_same[1:] & ~is_same[:-1])
     )
     return np.flatnonzero(is_first)
