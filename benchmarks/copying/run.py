@@ -88,7 +88,7 @@ def recall(store: TokenStore, index: PassageIndex, number: int) -> list[dict[str
         for length in LENGTHS:
             rng = np.random.default_rng((length, kinds.index(kind)))
             shares: list[float] = []
-            num_found = num_named = 0
+            num_found = num_lost = num_named = 0
             for host in excerpts(store, rng, number):
                 piece = int(rng.integers(len(train)))
                 notes = store.notes(train[piece])
@@ -99,7 +99,10 @@ def recall(store: TokenStore, index: PassageIndex, number: int) -> list[dict[str
                 query, begin = planted(host, copy)
                 passage = index.longest_shared(query)
                 end = begin + int(copy["start_us"][-1]) / 1e6
-                num_found += _overlap(passage, begin, end) > 0.5
+                is_found = _overlap(passage, begin, end) > 0.5
+                num_found += is_found
+                # The host shares a passage as long as the copy anyway.
+                num_lost += not is_found and passage.num_notes >= length
                 num_named += passage.piece == piece
                 shares.append(passage.num_notes / length)
             rows.append(
@@ -108,6 +111,7 @@ def recall(store: TokenStore, index: PassageIndex, number: int) -> list[dict[str
                     "notes": length,
                     "planted": number,
                     "found": num_found,
+                    "lost_to_a_passage_as_long": num_lost,
                     "same_piece_named": num_named,
                     "median_share_of_its_notes": round(statistics.median(shares), 3),
                     "least_share_of_its_notes": round(min(shares), 3),

@@ -20,7 +20,7 @@ from perceiver_music.music.performance import NoteArray
 
 _WIDTHS = (10, 5, 2)
 """Notes in the windows that are looked up; fewer only where nothing longer is shared."""
-_MOST_FOLLOWED = 2_000
+_MOST_FOLLOWED = 4_000
 """So many of the most promising places where both have the same notes are followed."""
 _IOI_TOLERANCE_STEPS, _IOI_TOLERANCE = 3.0, 0.25
 """A step from note to note is the same when it differs by no more than the larger of these."""

@@ -18,6 +18,8 @@ from perceiver_music.evaluation.pitch_codes import Codes, codes_of, lowering
 
 MOST_PAIRS = 100_000
 """So many places of one window, in both texts together, are all followed."""
+MOST_PAIRS_IN_ALL = 4_000_000
+"""Where there would be more, each window has fewer: what bounds the memory."""
 
 _TABLE_BITS = 21
 _REACH = 32
@@ -178,12 +180,15 @@ def _pairs(query: _Windows, text: _Windows, num_codes: int) -> tuple[Places, Pla
             other.code, minlength=num_codes
         )
 
-    is_common = both(query, text) > MOST_PAIRS
+    num_pairs, most_pairs = both(query, text), MOST_PAIRS
+    while num_pairs[num_pairs <= most_pairs].sum() > MOST_PAIRS_IN_ALL:
+        most_pairs //= 2
+    is_common = num_pairs > most_pairs
     query, _ = query.thinned(is_common).by_code(num_codes)
     text, begins = text.thinned(is_common).by_code(num_codes)
     # What is common still: those places of the text where the stretch is longest.
     counts = np.diff(begins)
-    most = MOST_PAIRS // np.maximum(1, np.bincount(query.code, minlength=num_codes))
+    most = most_pairs // np.maximum(1, np.bincount(query.code, minlength=num_codes))
     counts = np.minimum(counts, np.maximum(1, most))
     repeats = counts[query.code]
     row = np.repeat(np.arange(len(query.code)), repeats)
