@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from perceiver_music.evaluation.note_text import NoteText, Places
 from perceiver_music.evaluation.pitch_codes import codes_of, transposing
-from perceiver_music.evaluation.shared_runs import Meetings
+from perceiver_music.evaluation.shared_windows import Meetings
 
 CHORD_STEPS = 5
 """Notes this near to each other, in steps of 10 ms, may change places."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from perceiver_music.evaluation.equal_notes import equal_notes
 from perceiver_music.evaluation.note_text import STEPS_PER_SECOND, NoteText, Steps
-from perceiver_music.evaluation.shared_runs import Meetings, WindowTable
+from perceiver_music.evaluation.shared_windows import Meetings, WindowTable
 from perceiver_music.music.performance import NoteArray
 
 _WIDTHS = (10, 5, 2)

@@ -8,7 +8,7 @@ import pytest
 from perceiver_music.evaluation import equal_notes as module
 from perceiver_music.evaluation.equal_notes import CHORD_STEPS, equal_notes
 from perceiver_music.evaluation.note_text import NoteText
-from perceiver_music.evaluation.shared_runs import Meetings
+from perceiver_music.evaluation.shared_windows import Meetings
 from perceiver_music.music.performance import note_array
 
 Row = tuple[int, int]

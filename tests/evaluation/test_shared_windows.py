@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from perceiver_music.evaluation import shared_runs
+from perceiver_music.evaluation import shared_windows
 from perceiver_music.evaluation.note_text import NoteText
-from perceiver_music.evaluation.shared_runs import WindowTable
+from perceiver_music.evaluation.shared_windows import WindowTable
 from perceiver_music.music.performance import note_array
 
 
@@ -59,7 +59,7 @@ def test_what_is_everywhere_is_followed_from_where_it_begins(
     trill = [60, 62] * 40
     query, text = text_of([*trill, 90]), text_of([30, *trill, 20])
     assert len(met(query, text, 4, 4)) > 70
-    monkeypatch.setattr(shared_runs, "MOST_PAIRS_IN_ALL", 100)
+    monkeypatch.setattr(shared_windows, "MOST_PAIRS_IN_ALL", 100)
     found = met(query, text, 4, 4)
     assert len(found) < 10
     assert (0, 1, 0, 80) in found
