@@ -193,6 +193,7 @@ def main() -> None:
     parser.add_argument("store", type=Path, help="MAESTRO v3, preprocessed")
     parser.add_argument("--planted", type=int, default=100, help="copies of each kind and length")
     arguments = parser.parse_args()
+    load = os.getloadavg()
     store = TokenStore.open(arguments.store)
     training, indexing = seconds(lambda: index_of(arguments.store))
     with tempfile.TemporaryDirectory() as folder:
@@ -219,7 +220,11 @@ def main() -> None:
         "unseen": list(read.unseen),
         "copies": recall(store, index, arguments.planted),
         "controls": controls(store, index, read),
-        "made_with": made_with(),
+        "made_with": {
+            **made_with(),
+            "load_average_at_start": round(load[0], 2),
+            "load_average_at_end": round(os.getloadavg()[0], 2),
+        },
     }
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
