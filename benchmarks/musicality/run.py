@@ -99,8 +99,7 @@ def copying(store: TokenStore, pieces: list[Continued]) -> dict[str, Any]:
     index = PassageIndex.of(notes_of(store, piece) for piece in store.split("train"))
     found = {}
     for kind in ("real", "made"):
-        shared = index.longest_shared_of_each([getattr(piece, kind) for piece in pieces])
-        found[kind] = [passage.num_notes for passage in shared]
+        found[kind] = [index.longest_shared(getattr(piece, kind)).num_notes for piece in pieces]
     summary: dict[str, Any] = {
         kind: {"quartiles": quartiles(counts), "most": max(counts)}
         for kind, counts in found.items()

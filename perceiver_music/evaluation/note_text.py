@@ -16,8 +16,6 @@ from perceiver_music.music.performance import NoteArray
 
 STEP_US = 10_000
 STEPS_PER_SECOND = 100
-END_OF_PIECE = 0
-"""In place of an interval after a piece's last note."""
 
 Pitches = npt.NDArray[np.uint8]
 Steps = npt.NDArray[np.int32]
@@ -61,16 +59,6 @@ class NoteText:
 
     def __len__(self) -> int:
         return len(self.pitch)
-
-    def intervals(self) -> Pitches:
-        """From each note to the next, -127 to 127, as 1 to 255; `END_OF_PIECE` after a last one.
-
-        Neither transposition nor tempo changes them.
-        """
-        intervals = np.empty(len(self), dtype=np.uint8)
-        intervals[:-1] = np.diff(self.pitch.astype(np.int16)) + 128
-        intervals[self.first_note[1:][np.diff(self.first_note) > 0] - 1] = END_OF_PIECE
-        return intervals
 
     def piece_of(self, places: Places) -> Places:
         """The piece in which each place lies."""

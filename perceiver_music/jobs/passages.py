@@ -204,7 +204,7 @@ def _unseen(store: TokenStore, index: PassageIndex) -> list[dict[str, Any]]:
             excerpts.append(store.notes(piece)[first : first + num_notes])
         if not excerpts:
             continue
-        found = [passage.num_notes for passage in index.longest_shared_of_each(excerpts)]
+        found = [index.longest_shared(notes).num_notes for notes in excerpts]
         rows.append(
             {
                 "notes": num_notes,

@@ -1,4 +1,4 @@
-"""Pieces as one text: order, intervals, whose note is whose."""
+"""Pieces as one text: order, whose note is whose."""
 
 import numpy as np
 
@@ -14,11 +14,10 @@ def test_notes_of_one_step_stand_from_the_lowest_up() -> None:
     assert text.step.tolist() == [1, 1, 2]
 
 
-def test_intervals_end_with_their_piece() -> None:
+def test_each_note_has_its_piece() -> None:
     one = note_array([0, 20_000], [1, 20_001], [0, 127], [64] * 2)
     empty = one[:0]
     text = NoteText.of([empty, one, empty, one[:1]])
     assert text.num_pieces == 4
-    assert text.intervals().tolist() == [255, 0, 0]
     assert text.piece_of(np.array([0, 1, 2])).tolist() == [1, 1, 3]
-    assert NoteText.of([]).intervals().tolist() == []
+    assert len(NoteText.of([])) == 0

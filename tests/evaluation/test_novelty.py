@@ -100,20 +100,30 @@ def test_the_keys_of_a_chord_may_be_struck_in_another_order() -> None:
     assert (passage.piece, passage.num_notes, passage.transposition) == (1, 180, 0)
 
 
+@pytest.mark.parametrize("shift", [0, -3])
+def test_a_copy_with_every_chord_in_another_order_is_found(shift: int) -> None:
+    """Beside a shorter passage that stands in the same order: it may not be all that is seen."""
+    piece = chords(1, 20)
+    scale = notes_of(np.arange(40, 70))
+    copy = piece.copy()
+    trios = np.split(piece["pitch"].astype(int) + shift, 20)
+    copy["pitch"] = np.concatenate([trio[::-1] for trio in trios])
+    parts = [random_notes(8, 100), copy, random_notes(9, 100), scale, random_notes(10, 100)]
+    end_us = 0
+    for part in parts:
+        part["start_us"] += end_us + 400_000 - part["start_us"][0]
+        end_us = int(part["start_us"][-1])
+    passage = PassageIndex.of([chords(0), scale, piece]).longest_shared(np.concatenate(parts))
+    assert (passage.piece, passage.transposition) == (2, shift)
+    assert 60 <= passage.num_notes <= 62  # a neighbour may match by chance
+
+
 def test_a_melody_in_another_order_is_another_melody() -> None:
     piece = random_notes(1, 200)
     query = piece.copy()
     for i in range(10, 200, 10):
         query["pitch"][[i, i + 1]] = query["pitch"][[i + 1, i]]
     assert PassageIndex.of([piece]).longest_shared(query).num_notes <= 12
-
-
-def test_several_queries_at_once_are_as_one_by_one() -> None:
-    index = PassageIndex.of([random_notes(i, 300, 60, 66) for i in range(3)])
-    queries = [random_notes(9 + i, size, 60, 66) for i, size in enumerate((80, 0, 1, 200))]
-    found = index.longest_shared_of_each(queries)
-    assert found == [index.longest_shared(query) for query in queries]
-    assert [passage.num_notes > 4 for passage in found] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("seed", range(4))
