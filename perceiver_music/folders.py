@@ -86,7 +86,7 @@ def _publish(temporary: Path, target: Path) -> None:
     except OSError:
         outgoing.rename(target)
         raise
-    shutil.rmtree(outgoing)
+    _remove(outgoing)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -105,10 +105,11 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _remove(path: Path) -> None:
     for _ in range(2):  # what fails once may well not fail twice
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                # Raises all the same where a folder cannot be closed: Python closes it again.
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink()
 
 

@@ -152,6 +152,49 @@ def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert names(tmp_path) == []
 
 
+def fail_close(monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
+    """The nth close from now on fails; it has closed all the same."""
+    real, calls = os.close, 0
+
+    def close(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        real(descriptor)
+        if calls == nth:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "close", close)
+
+
+@pytest.mark.parametrize("nth_close", range(1, 4))
+def test_removing_goes_on_after_a_close_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth_close: int
+) -> None:
+    write(tmp_path / "target", "one")
+    fail_close(monkeypatch, nth_close)
+    folders.remove_folder(tmp_path / "target")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("has_exchange", [True, False])
+@pytest.mark.parametrize("nth_close", range(1, 9))
+def test_a_close_that_fails_while_overwriting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth_close: int, has_exchange: bool
+) -> None:
+    if not has_exchange:
+        monkeypatch.setattr(folders, "_EXCHANGES", ())
+    target = tmp_path / "target"
+    write(target, "one")
+    fail_close(monkeypatch, nth_close)
+    try:
+        write(target, "two", overwrite=True)
+    except StorageError:
+        assert content(target) in ("one", "two")
+    else:
+        assert content(target) == "two"
+    assert names(tmp_path) == ["target"]
+
+
 def test_a_table_of_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"aaa")
     (tmp_path / "b").write_bytes(b"")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.audio.watched_file import WatchedFile
 from perceiver_music.errors import StorageError, UsageError
 
 CHANNELS = 2
@@ -153,30 +155,54 @@ def write_audio(
         Frames written.
 
     Raises:
-        StorageError: the file cannot be written whole.
+        OSError: a write failed, be it the last one of the header.
+        StorageError: the file does not hold all frames.
     """
     import soundfile  # takes a tenth of a second that `--help` need not wait for
 
-    num_frames = 0
+    with Path(path).open("wb") as file:
+        watched = WatchedFile(file)
+        try:
+            num_frames = _encode(watched, blocks, encoding)
+        # soundfile asserts that libsndfile took every frame: on a full disk it does not.
+        except (soundfile.SoundFileError, AssertionError) as error:
+            raise watched.failure or _unwritable(str(error)) from error
+        if watched.failure is not None:
+            raise watched.failure
     try:
-        with soundfile.SoundFile(
-            os.fspath(path),
+        found = soundfile.info(os.fspath(path)).frames
+    except soundfile.SoundFileError as error:
+        raise _unwritable(str(error)) from error
+    if found != num_frames:
+        raise _unwritable(f"{found} of {num_frames} frames arrived")
+    return num_frames
+
+
+def _encode(
+    file: WatchedFile, blocks: Iterable[npt.NDArray[np.float32]], encoding: Encoding
+) -> int:
+    """Give libsndfile the blocks; returns the frames."""
+    import soundfile
+
+    num_frames = 0
+    # C drops the exception of a signal while it calls back; signals come to the main thread alone.
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        sound = apart.submit(
+            soundfile.SoundFile,
+            file,
             "w",
             samplerate=encoding.sample_rate,
             channels=CHANNELS,
             format=encoding.audio_format.container,
             subtype=encoding.subtype,
-        ) as file:
+        ).result()
+        try:
             for block in blocks:
                 for start in range(0, len(block), WRITE_FRAMES):
-                    file.write(block[start : start + WRITE_FRAMES])
+                    apart.submit(sound.write, block[start : start + WRITE_FRAMES]).result()
                 num_frames += len(block)
-        found = soundfile.info(os.fspath(path)).frames
-    # soundfile asserts that libsndfile took every frame: on a full disk it does not.
-    except (soundfile.SoundFileError, AssertionError) as error:
-        raise _unwritable(str(error)) from error
-    if found != num_frames:
-        raise _unwritable(f"{found} of {num_frames} frames arrived")
+        finally:
+            apart.submit(sound.close).result()
     return num_frames
 
 
