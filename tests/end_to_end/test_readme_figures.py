@@ -23,7 +23,7 @@ SOURCES = {
     "checkpoint": ROOT / "checkpoints" / "maestro" / "checkpoint.json",
 }
 SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Fast")
-NAMES = ("MAESTRO v3", "H200", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
+NAMES = ("MAESTRO v3", "H100", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
 NUMBER = r"\d[\d,]*(?:\.\d+)*"
 CLAIM = re.compile(rf"{NUMBER}(?= (?:times|nats|events a second|events/s|steps/s|million param))")
 
