@@ -47,9 +47,9 @@ def test_its_object(run: Run, write_midi: WriteMidi) -> None:
         assert name in fields
 
 
-@pytest.mark.parametrize(("words", "times_as_many"), [((), 1.5), (("--latents", "32"), 1.0)])
+@pytest.mark.parametrize(("words", "times_as_many"), [((), 2), (("--latents", "32"), 1)])
 def test_latents_reach_back_over_what_follows(
-    run: Run, write_midi: WriteMidi, words: tuple[str, ...], times_as_many: float
+    run: Run, write_midi: WriteMidi, words: tuple[str, ...], times_as_many: int
 ) -> None:
     write_midi("t.mid", num_notes=20)
     found = run("infill", "t.mid", *GAP, "-o", "o.mid", "--json", *words).succeeded()
