@@ -187,8 +187,8 @@ def duet(
     )
     result = job.run(request, callbacks)
     console.info(
-        f"{result.notes:,} notes heard, {result.answers:,} answers, "
-        f"{result.answered_notes:,} notes played"
+        f"notes heard: {result.notes:,}; answers: {result.answers:,}, "
+        f"of {result.answered_notes:,} notes"
     )
     invocation.emit(
         result.as_json(),
