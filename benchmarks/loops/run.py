@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.openings import mixed_openings
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.generation.continuation import Continuation, continue_events
+from perceiver_music.generation.continuation import continue_events
+from perceiver_music.generation.growth import Continuation
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions

@@ -23,10 +23,10 @@ from benchmarks.musicality.run import FIGURES, RESULTS, key_agreement, quartiles
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.evaluation.statistics import (
-    key_fits,
     music_statistics,
     pitch_class_histogram,
 )
+from perceiver_music.music.key import key_fits
 from perceiver_music.music.performance import NoteArray
 
 SECONDS = 300.0

@@ -18,11 +18,11 @@ from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.evaluation.novelty import PassageIndex
 from perceiver_music.evaluation.statistics import (
     inter_onset_seconds,
-    key_fits,
     music_statistics,
     overlapping_area,
     pitch_class_histogram,
 )
+from perceiver_music.music.key import key_fits
 from perceiver_music.music.performance import MICROSECONDS, NoteArray
 
 RESULTS = Path(__file__).with_name("results.json")

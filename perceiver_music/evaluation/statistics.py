@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.key import estimated_key
 from perceiver_music.music.performance import MICROSECONDS, NoteArray
 
 REPEATED_NOTES = 8
@@ -21,11 +22,6 @@ LONGEST_PERIOD = 32
 """Loops of up to so many notes are looked for."""
 
 Floats = npt.NDArray[np.float64]
-
-# Krumhansl and Kessler (1982), probe-tone ratings, from the tonic up.
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,25 +94,6 @@ def pitch_class_histogram(notes: NoteArray) -> Floats:
     weights = durations if durations.sum() else np.ones(len(notes))
     found = np.bincount(notes["pitch"] % 12, weights=weights, minlength=12)
     return np.asarray(found / found.sum())
-
-
-def estimated_key(histogram: Floats) -> str:
-    """The key whose profile correlates best with a pitch-class histogram (Krumhansl 1990)."""
-    names = [f"{name} {mode}" for mode in ("major", "minor") for name in _NAMES]
-    return names[int(np.argmax(key_fits(histogram)))]
-
-
-def key_fits(histogram: Floats) -> Floats:
-    """Correlation with the profiles of the 24 keys: C major to B major, C minor to B minor."""
-    profiles = np.array(
-        [np.roll(profile, tonic) for profile in (_MAJOR, _MINOR) for tonic in range(12)]
-    )
-    if np.ptp(histogram) == 0:
-        return np.zeros(len(profiles))
-    profiles -= profiles.mean(axis=1, keepdims=True)
-    deviation = histogram - histogram.mean()
-    lengths = np.linalg.norm(profiles, axis=1) * np.linalg.norm(deviation)
-    return np.asarray(profiles @ deviation / lengths)
 
 
 def overlapping_area(one: npt.ArrayLike, other: npt.ArrayLike, edges: npt.ArrayLike) -> float:

@@ -1,89 +1,238 @@
 """`--ending`: how a piece is brought to its end inside its length.
 
-The end is always the model's own EOS, drawn in silence. It is made likelier in steps:
+A model that was not told that the end is near does not prepare it, and an end that is forced on it
+sounds like a cut. So the last part is looked for, not merely drawn:
 
-1. In the first half there is no ending: a primer that is itself complete would end at once.
-2. From 60 per cent on, EOS's logit rises by up to `EOS_RISE` after a chord that was held. At
-   moments of silence inside pieces of MAESTRO's validation split the bundled model's
-   log-probability of EOS is -14 (median) and -8 (95th percentile), at true ends -1: so what sounds
-   final is taken first, whatever comes later.
-3. In the coda, from 85 per cent on, striking a key gets unlikelier too, and so does letting one go
-   that was struck less than `HELD_STEPS` ago. In the last part no key is struck any more: the last
-   chord rings, is let go, and EOS follows.
+1. Where the last part begins, eight players go on from the same music, each by its own random
+   numbers.
+2. Wherever one of them has struck a key and time goes on, the piece might end. What would it be
+   like if this chord rang out, was let go, and nothing followed? The model says how likely that
+   is: that no key is struck while the chord rings, and then its own EOS. A chord with the key's
+   tonic in the bass counts for more, as it does in four of five of MAESTRO's last chords.
+3. Six times in the last part the players stop; the two that came nearest to an end go on in the
+   place of all.
 
-Nothing is cut but what still sounds at the very end of the length; that is no ending, and is not
-called one.
+The best end that was found is taken: nothing is cut, and every note before it is the model's own.
+This is sequential Monte Carlo with a lookahead (Del Moral, Doucet and Jasra 2006), made greedy.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.sampling import branched
+from perceiver_music.music.key import key_fits
 from perceiver_music.tokenizer import vocabulary as v
-from perceiver_music.tokenizer.vocabulary import MAESTRO, Vocabulary
 
-FIRST_END: Final = 0.5
-RISE_BEGINS: Final = 0.6
-CODA: Final = 0.85
-EOS_RISE: Final = 12.0
-NOTES_FALL: Final = 8.0
-HELD_STEPS: Final = 135
-"""Three of four last chords of MAESTRO's validation split sound for longer."""
+if TYPE_CHECKING:
+    from perceiver_music.generation.growth import Growth
+    from perceiver_music.model.decoding import Decoder
 
-_SHORTEST_CODA = {"steps": 4 * v.STEPS_PER_SECOND, "events": 40, "notes": 10}
-_LAST_PART = 0.5
-"""Of the coda; after it no key is struck."""
-_SOONER = 4.0
-"""Keys are held long before the last of them is struck, so that the last chord is a long one."""
-_NEVER = 1000.0
+NUM_PLAYERS: Final = 8
+NUM_KEPT: Final = 2
+NUM_ROUNDS: Final = 6
+FIRST_ROUND: Final = 1
+"""In the rounds before it no end is looked for."""
+SHORTEST_RING_STEPS, LONGEST_RING_STEPS = 180, 320
+"""How long the last chord rings, drawn evenly; half of MAESTRO's last chords do so for 1.4 to 5.4
+seconds."""
 
-Logits = npt.NDArray[np.floating]
+_LAST_PART = {"steps": 15 * v.STEPS_PER_SECOND, "events": 600, "notes": 150}
+_LARGEST_LAST_PART = 0.6
+_LARGEST_RING = 0.4
+"""Of the last part."""
+_LET_GO_STEPS = 30
+"""After which what was struck more than a second before the last chord is let go; if a key is to
+be struck, it is within them."""
+_RECENT_STEPS = 100
+_NUM_KEY_ONSETS = 500
+"""The key is that of so many notes before the last part."""
+_TONIC, _TRIAD, _FULL = 8.0, 4.0, 2.0
+_FULL_CHORD = 3
+_EOS_WEIGHT = 0.5
+"""EOS is met once in a piece, and what a model says of it is rougher than of other events."""
 
 
-class Ending:
-    """Bends predictions towards an end, the more the nearer the end of the length is."""
+def last_part_begins(limits: Limits) -> float:
+    """The progress at which the last part begins, 0 to 1; 1 where there is no limit."""
+    shares = [_LAST_PART[unit] / total for unit, total in limits.totals().items()]
+    return 1.0 - min(_LARGEST_LAST_PART, max(shares, default=0.0))
 
-    def __init__(self, limits: Limits, vocabulary: Vocabulary = MAESTRO) -> None:
-        self._eos = vocabulary.eos
-        self._velocities = slice(v.VELOCITY, v.VELOCITY + vocabulary.num_velocities)
-        shortest = min(
-            1.0 - _SHORTEST_CODA[unit] / total for unit, total in limits.totals().items()
+
+@dataclass(frozen=True, kw_only=True)
+class Tonic:
+    """The chord that a piece would end with."""
+
+    root: int
+    triad: frozenset[int]
+
+    @classmethod
+    def of(cls, tokens: npt.ArrayLike) -> Tonic:
+        """That of the key that the last notes among these events are in."""
+        ids = np.asarray(tokens, dtype=np.int64)
+        pitches = ids[(ids >= v.NOTE_ON) & (ids < v.NOTE_OFF)][-_NUM_KEY_ONSETS:] - v.NOTE_ON
+        mode, root = divmod(int(np.argmax(key_fits(np.bincount(pitches % 12, minlength=12)))), 12)
+        third = 3 if mode else 4
+        return cls(root=root, triad=frozenset({root, (root + third) % 12, (root + 7) % 12}))
+
+    def suits(self, pitches: list[int]) -> float:
+        """How much more than another a chord of these keys counts as the last one."""
+        classes = {pitch % 12 for pitch in pitches}
+        return (
+            _TONIC * (min(pitches) % 12 == self.root)
+            + _TRIAD * (classes <= self.triad)
+            + _FULL * (len(pitches) >= _FULL_CHORD)
         )
-        self.coda = max(0.0, min(CODA, shortest))
-        self._rise_begins = min(RISE_BEGINS, self.coda)
-        self._first_end = min(FIRST_END, self.coda)
 
-    def adjusted(self, logits: Logits, progress: float, grammar: Grammar) -> Logits:
-        """Logits `[vocabulary]` for the next event.
 
-        Args:
-            logits: the model's.
-            progress: how much of the length is made, 0 to 1.
-            grammar: what sounds, and since when.
-        """
-        bent = logits.copy()
-        if progress < self._first_end:
-            bent[self._eos] -= _NEVER
-            return bent
-        fall = (progress - self.coda) / (_LAST_PART * (1.0 - self.coda))
-        if grammar.last_release_step - grammar.last_onset_step >= HELD_STEPS or fall >= 1.0:
-            rise = (progress - self._rise_begins) / max(self.coda - self._rise_begins, 1e-9)
-            bent[self._eos] += EOS_RISE * min(max(rise, 0.0), 1.0)
-        if fall > 0.0:
-            self._bend_keys(bent, fall, grammar)
-        return bent
+@dataclass
+class _Player:
+    growth: Growth
+    state: Any
+    has_struck: bool = False
+    nearest: float = -np.inf
+    """How likely the likeliest end of this round seemed at first sight."""
+    value: float = -np.inf
+    """How good the best end of this round was."""
 
-    def _bend_keys(self, bent: Logits, fall: float, grammar: Grammar) -> None:
-        fewer = NOTES_FALL * fall if fall < 1.0 else _NEVER
-        bent[v.NOTE_ON : v.NOTE_OFF] -= fewer
-        bent[self._velocities] -= fewer
-        for pitch, onset in grammar.onset_step.items():
-            if grammar.step - onset < HELD_STEPS:
-                bent[v.NOTE_OFF + pitch] -= NOTES_FALL * min(_SOONER * fall, 1.0)
-            elif fall >= 1.0:
-                bent[v.NOTE_OFF + pitch] += NOTES_FALL * min(_SOONER * (fall - 1.0), 1.0)
+
+class EndingSearch:
+    """Looks for the end of one piece.
+
+    Args:
+        decoder: what predicts.
+        growth: the piece up to its last part.
+        state: its decode.
+    """
+
+    def __init__(self, decoder: Decoder, growth: Growth, state: Any) -> None:
+        self._decoder = decoder
+        self._begins = growth.progress
+        self._rng = growth.rng
+        self._tonic = Tonic.of(growth.tokens)
+        self._ring = int(self._rng.integers(SHORTEST_RING_STEPS, LONGEST_RING_STEPS + 1))
+        if growth.end_step is not None:
+            longest = int(_LARGEST_RING * (growth.end_step - growth.music.step))
+            self._ring = max(1, min(self._ring, longest))
+        self._players = [self._branch(growth, state) for _ in range(NUM_PLAYERS)]
+        self._score = -np.inf
+        self.found: Growth | None = None
+        """The piece with its end; None where no key was struck that could be the last."""
+
+    def _branch(self, growth: Growth, state: Any) -> _Player:
+        return _Player(growth.branch(branched(self._rng)), self._decoder.branch(state))
+
+    @property
+    def unended(self) -> Growth:
+        """One of the pieces as it is without an end."""
+        return self._players[0].growth
+
+    def rounds(self) -> Iterator[Growth]:
+        """Look for it; after each event of all players one of them is given."""
+        for number in range(NUM_ROUNDS):
+            share = (number + 1) / NUM_ROUNDS
+            last = self._begins + share * (1.0 - self._begins)
+            for player in self._players:
+                player.nearest = player.value = -np.inf
+            while playing := [p for p in self._players if p.growth.progress < min(last, 1.0)]:
+                tokens = [self._draw(p, may_end=number >= FIRST_ROUND) for p in playing]
+                self._decoder.advance_many([p.state for p in playing], tokens)
+                yield playing[0].growth
+            if share < 1.0:
+                self._keep_the_best()
+
+    def _draw(self, player: _Player, *, may_end: bool) -> int:
+        growth = player.growth
+        token = growth.choose(player.state.logits)
+        is_time = v.TIME_SHIFT <= token < v.VELOCITY
+        if is_time and player.has_struck and may_end:
+            self._consider(player)
+        player.has_struck = v.NOTE_ON <= token < v.NOTE_OFF
+        growth.take(token)
+        return token
+
+    def _consider(self, player: _Player) -> None:
+        """Whether the piece might end with what was just struck; the likelier are tried."""
+        growth = player.growth
+        if growth.end_step is not None and growth.music.step + self._ring > growth.end_step:
+            return
+        suits = self._tonic.suits(list(growth.onset_steps))
+        first_sight = _no_key(player.state.logits, _LET_GO_STEPS) + suits / 2
+        if first_sight <= player.nearest:
+            return
+        player.nearest = first_sight
+        score = suits + self._rings_out(player)
+        player.value = max(player.value, score)
+        if score > self._score:
+            self._score = score
+            self.found = growth.branch(self._rng)
+            self.found.ring_out(self._ring_of(growth))
+
+    def _rings_out(self, player: _Player) -> float:
+        """Log-probability that nothing is struck while the chord rings, and of EOS afterwards."""
+        growth, state = player.growth, self._decoder.branch(player.state)
+        likely = 0.0
+        for token in closing_ids(self._ring_of(growth), growth.music.step):
+            if v.TIME_SHIFT <= token < v.VELOCITY:
+                likely += _no_key(state.logits, token - v.TIME_SHIFT + 1)
+            self._decoder.advance(state, token)
+        return likely + _EOS_WEIGHT * float(_log_probabilities(state.logits)[growth.eos])
+
+    def _ring_of(self, growth: Growth) -> dict[int, int]:
+        """When each key that is held is let go."""
+        now = growth.music.step
+        let_go = min(_LET_GO_STEPS, self._ring)
+        ends = {
+            pitch: now + (self._ring if onset >= now - _RECENT_STEPS else let_go)
+            for pitch, onset in growth.onset_steps.items()
+        }
+        return {pitch: min(end, growth.deadlines[pitch]) for pitch, end in ends.items()}
+
+    def _keep_the_best(self) -> None:
+        order = sorted(range(NUM_PLAYERS), key=lambda i: -self._players[i].value)
+        if self._players[order[0]].value == -np.inf:
+            return
+        kept = [self._players[i] for i in order[:NUM_KEPT]]
+        self._players = kept + [
+            self._branch(kept[i % NUM_KEPT].growth, kept[i % NUM_KEPT].state)
+            for i in range(NUM_PLAYERS - NUM_KEPT)
+        ]
+
+
+def closing_ids(ends: dict[int, int], step: int) -> list[int]:
+    """NOTE_OFFs, and the time up to them, in the order in which keys are let go.
+
+    Args:
+        ends: pitch -> step.
+        step: where the time begins.
+    """
+    ids = []
+    for pitch, end in sorted(ends.items(), key=lambda item: (item[1], item[0])):
+        while step < end:
+            shift = min(v.MAX_SHIFT_STEPS, end - step)
+            ids.append(v.TIME_SHIFT + shift - 1)
+            step += shift
+        ids.append(v.NOTE_OFF + pitch)
+    return ids
+
+
+def _no_key(logits: Any, steps: int) -> float:
+    """Log-probability that the next event is time, at least so many steps of it."""
+    likely = _log_probabilities(logits)[v.TIME_SHIFT + steps - 1 : v.VELOCITY]
+    return float(np.logaddexp.reduce(likely))
+
+
+def _log_probabilities(logits: Any) -> npt.NDArray[np.float64]:
+    scores = as_numpy(logits).astype(np.float64)
+    return np.asarray(scores - np.logaddexp.reduce(scores))
+
+
+def as_numpy(logits: Any) -> npt.NDArray[np.floating]:
+    """Logits of numpy as they are, of torch from wherever they were computed."""
+    return logits if isinstance(logits, np.ndarray) else logits.float().cpu().numpy()

@@ -38,7 +38,6 @@ class Grammar:
         sounding: pitch -> the step by which it must be released, for keys that sound already;
             steps count from where the new music begins.
         end_step: where the new music ends; time does not run past it. None for no such end.
-        is_ending_allowed: whether EOS may be drawn, when nothing sounds.
         velocity_bin: the one in force, or None.
         locked: sounding keys that are not to be let go before their deadline.
     """
@@ -48,7 +47,6 @@ class Grammar:
         sounding: Mapping[int, int] | None = None,
         *,
         end_step: int | None = None,
-        is_ending_allowed: bool = False,
         velocity_bin: int | None = None,
         locked: Collection[int] = (),
     ) -> None:
@@ -56,12 +54,11 @@ class Grammar:
         self.last_onset_step = 0
         self.last_release_step = 0
         self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
-        self._deadline: dict[int, int] = dict(sounding or {})
+        self.deadline: dict[int, int] = dict(sounding or {})
         self._end_step = end_step
         self._last_onset = (
             None if end_step is None else end_step - min(_LAST_ONSET_STEPS, end_step // 4)
         )
-        self._is_ending_allowed = is_ending_allowed
         self._velocity_bin = velocity_bin
         self._locked = frozenset(locked)
         self._needs_note = False
@@ -76,7 +73,7 @@ class Grammar:
     def allowed(self) -> npt.NDArray[np.bool_]:
         """Which ids may come next, `[vocabulary]`; never none."""
         mask = np.zeros(v.VOCABULARY_SIZE, dtype=np.bool_)
-        due = [pitch for pitch, deadline in self._deadline.items() if deadline <= self.step]
+        due = [pitch for pitch, deadline in self.deadline.items() if deadline <= self.step]
         if due and not self._needs_note:
             mask[[v.NOTE_OFF + pitch for pitch in due]] = True
             return mask
@@ -94,7 +91,6 @@ class Grammar:
         for pitch, onset in self.onset_step.items():
             mask[v.NOTE_OFF + pitch] = onset < self.step and pitch not in self._locked
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
-        mask[v.EOS] = self._is_ending_allowed and self.is_silent
         return mask
 
     @property
@@ -106,8 +102,8 @@ class Grammar:
             return 0
         limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
         most = min(_LONGEST_SHIFT, limit - self._steps_since_event)
-        if self._deadline:
-            most = min(most, min(self._deadline.values()) - self.step)
+        if self.deadline:
+            most = min(most, min(self.deadline.values()) - self.step)
         if self._end_step is not None:
             most = min(most, self._end_step - self.step)
         return max(0, most)
@@ -131,9 +127,9 @@ class Grammar:
         self._is_shift_over = False
         if kind == "NOTE_ON":
             self.onset_step[value] = self.last_onset_step = self.step
-            self._deadline[value] = self.step + MAX_HELD_STEPS
+            self.deadline[value] = self.step + MAX_HELD_STEPS
         elif kind == "NOTE_OFF":
-            del self.onset_step[value], self._deadline[value]
+            del self.onset_step[value], self.deadline[value]
             self.last_release_step = self.step
         elif kind == "VELOCITY":
             self._velocity_bin = token - v.VELOCITY

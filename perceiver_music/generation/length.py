@@ -16,7 +16,7 @@ def limits_of(
 
     Args:
         length: as the user said it.
-        is_ending_allowed: whether the model may end the piece sooner.
+        is_ending_allowed: whether the piece is to end by itself, which is sooner.
         primer: says how long a bar is; None when there is none.
         seam_us: where in the primer the new music begins.
 

@@ -57,7 +57,7 @@ class PedalGrammar(Grammar):
         for_keys = super().allowed()
         mask = np.zeros(v.PEDAL.size, dtype=np.bool_)
         mask[: v.VELOCITY] = for_keys[: v.VELOCITY]
-        is_due = any(deadline <= self.step for deadline in self._deadline.values())
+        is_due = any(deadline <= self.step for deadline in self.deadline.values())
         if self._needs_note or is_due:
             return mask
         if self._lift_step is not None and self._lift_step <= self.step:
@@ -72,7 +72,6 @@ class PedalGrammar(Grammar):
         elif self._num_moves < MAX_MOVES_PER_STEP:
             mask[_PEDALS] = True
             mask[PEDAL + self._pedal] = False
-        mask[v.PEDAL.eos] = for_keys[v.EOS]
         return mask
 
     def _longest_shift(self) -> int:

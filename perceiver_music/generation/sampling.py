@@ -60,6 +60,12 @@ def draw(distribution: Probabilities, rng: np.random.Generator) -> int:
     return int(np.searchsorted(cumulative, point, side="right").clip(max=_last(distribution)))
 
 
+def branched(rng: np.random.Generator) -> np.random.Generator:
+    """Other random numbers, which follow from where these stand, and move them on."""
+    key = rng.integers(0, 2**64, size=2, dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
 def _last(distribution: Probabilities) -> int:
     return int(np.flatnonzero(distribution)[-1])
 

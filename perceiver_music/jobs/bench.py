@@ -180,7 +180,8 @@ def _reading(decoder: Decoder, opening: Opening) -> Measure:
 
 def _making(decoder: Decoder, opening: Opening, num_events: int) -> Measure:
     """Seconds an event, sampling included, the reading of the primer not."""
-    from perceiver_music.generation.continuation import Limits, continue_events
+    from perceiver_music.generation.continuation import continue_events
+    from perceiver_music.generation.limits import Limits
     from perceiver_music.generation.options import SamplingOptions
     from perceiver_music.generation.sampling import variation_rng
 

@@ -15,7 +15,7 @@ from perceiver_music.jobs.continuation_plan import Plan
 from perceiver_music.jobs.continuation_request import ContinueRequest
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation, Growth
+    from perceiver_music.generation.growth import Continuation, Growth
     from perceiver_music.generation.primer import Opening
     from perceiver_music.model.decoding import Decoder
 
@@ -111,7 +111,7 @@ class Company:
 
 
 def _growth(plan: Plan) -> Growth:
-    from perceiver_music.generation.continuation import Growth
+    from perceiver_music.generation.growth import Growth
     from perceiver_music.generation.sampling import variation_rng
 
     request = plan.request

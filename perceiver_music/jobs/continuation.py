@@ -31,7 +31,7 @@ from perceiver_music.jobs.streaming import EventSink, streamed
 __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.growth import Continuation
     from perceiver_music.generation.limits import Limits
     from perceiver_music.model.decoding import LoadedDecoder
 
@@ -181,8 +181,9 @@ class Session:
         stream: EventSink | None,
     ) -> Made:
         def report(music: Continuation) -> None:
-            if len(music.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
-                on_progress(_progress(music, planned.plan.limits))
+            shown = music.tried or music
+            if len(shown.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
+                on_progress(_progress(shown, planned.plan.limits))
 
         if stream is None:
             others = self._company.after(planned.plan.request, self._plan)

@@ -11,7 +11,7 @@ from perceiver_music.jobs.continuation_request import ContinueRequest
 from perceiver_music.jobs.progress import WarningCallback
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.growth import Continuation
     from perceiver_music.generation.limits import Limits
     from perceiver_music.generation.primer import Opening, Window
     from perceiver_music.model.checkpoint_description import CheckpointDescription

@@ -284,7 +284,8 @@ class _Machine:
             yield event
 
     def _events(self, opening: Any, number: int) -> Iterator[Any]:
-        from perceiver_music.generation.continuation import Limits, continue_events
+        from perceiver_music.generation.continuation import continue_events
+        from perceiver_music.generation.limits import Limits
         from perceiver_music.generation.sampling import variation_rng
 
         request = self._request

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from perceiver_music.generation.continuation import Continuation
+    from perceiver_music.generation.growth import Continuation
     from perceiver_music.generation.primer import Opening
     from perceiver_music.tokenizer.event_reader import Event
 

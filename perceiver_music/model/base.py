@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,21 @@ class SequenceModel(nn.Module, ABC):
     ) -> list[DecodeState]:
         """Start several decodes after the same tokens: see `begin`."""
         return [self.begin(tokens, context=context, latents=latents) for _ in range(count)]
+
+    @torch.inference_mode()
+    def branch(self, state: DecodeState) -> DecodeState:
+        """A decode of its own that stands where this one does.
+
+        One in static rows is begun anew with the same tokens, from half of its latents.
+        """
+        if state.row is not None:
+            return self.begin(state.tokens, context=state.context, latents=state.latents)
+        other = copy(state)
+        other.tokens = state.tokens.copy()
+        other.caches = [cache.copy() for cache in state.caches]
+        other.tracker = deepcopy(state.tracker)
+        other.memories = [copy(memory) for memory in state.memories]
+        return other
 
     def advance(self, state: DecodeState, token: int) -> None:
         """Append `token`, and predict what follows it."""

@@ -62,6 +62,9 @@ class Decoder(Protocol):
     ) -> list[Any]:
         """Start several decodes after the same tokens."""
 
+    def branch(self, state: Any) -> Any:
+        """A decode of its own that stands where this one does."""
+
     def advance(self, state: Any, token: int) -> None:
         """Append a token, and predict what follows."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -47,6 +49,12 @@ class KeyValueCache:
         cache = cls(key.shape[1], 0, key.shape[3], like=key)
         cache._key, cache._value = key, value
         return cache
+
+    def copy(self) -> KeyValueCache:
+        """One that holds the same, in memory of its own."""
+        other = copy(self)
+        other._key, other._value = self._key.clone(), self._value.clone()
+        return other
 
     @property
     def place(self) -> tuple[int, int]:

@@ -118,3 +118,25 @@ def test_longer_and_shorter_windows_than_in_training_work(model: SequenceModel) 
     long = torch.randint(VOCABULARY, (1, 2 * CONTEXT))
     assert model(long, num_latents=2 * LATENTS).isfinite().all()
     assert model(long[:, :1], num_latents=1).isfinite().all()
+
+
+@pytest.mark.parametrize("given", [3, CONTEXT])
+def test_a_branch_goes_its_own_way(model: SequenceModel, given: int) -> None:
+    """Through several re-anchors, while what it was branched from stays where it was."""
+    start = [int(token) for token in torch.randint(12, (given,))]
+    one, other = ([int(token) for token in torch.randint(12, (2 * LATENTS,))] for _ in range(2))
+    state = model.begin(start)
+    for token in one[:5]:
+        model.advance(state, token)
+    branch, before = model.branch(state), state.logits.clone()
+    for token in other:
+        model.advance(branch, token)
+    assert torch.equal(state.logits, before)
+    for token in one[5:]:
+        model.advance(state, token)
+    for tokens, found in ((one, state), (one[:5] + other, branch)):
+        alone = model.begin(start)
+        for token in tokens:
+            model.advance(alone, token)
+        assert torch.equal(found.logits, alone.logits)
+        assert found.tokens == alone.tokens

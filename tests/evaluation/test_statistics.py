@@ -8,15 +8,14 @@ import pytest
 from perceiver_music.evaluation.statistics import (
     CIRCLING_SECONDS,
     circles_from,
-    estimated_key,
     inter_onset_seconds,
-    key_fits,
     longest_loop,
     music_statistics,
     overlapping_area,
     pitch_class_histogram,
     repeated_share,
 )
+from perceiver_music.music.key import estimated_key, key_fits
 from perceiver_music.music.performance import NoteArray, note_array
 
 SECOND = 1_000_000

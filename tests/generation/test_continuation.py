@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from perceiver_music.generation.continuation import Continuation, continue_events
+from perceiver_music.generation.continuation import continue_events
+from perceiver_music.generation.growth import Continuation
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInForce

@@ -1,65 +1,196 @@
-"""An end is made likelier towards the end of the length, and its last chord is held."""
+"""An end is looked for in the last part: a chord that rings out inside the length."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from perceiver_music.generation.ending import EOS_RISE, HELD_STEPS, NOTES_FALL, Ending
-from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.continuation import continue_events
+from perceiver_music.generation.ending import (
+    LONGEST_RING_STEPS,
+    SHORTEST_RING_STEPS,
+    Tonic,
+    closing_ids,
+    last_part_begins,
+)
+from perceiver_music.generation.growth import Continuation
 from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInForce
+from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.performance_events import decode
 
-FLAT = np.zeros(v.VOCABULARY_SIZE)
-
-
-def grammar_after(held_steps: int, *, is_released: bool) -> Grammar:
-    """A grammar after one key, struck so many steps ago."""
-    grammar = Grammar(velocity_bin=5)
-    grammar.take(v.NOTE_ON + 60)
-    for _ in range(held_steps):
-        grammar.take(v.TIME_SHIFT)
-    if is_released:
-        grammar.take(v.NOTE_OFF + 60)
-    return grammar
+C_MAJOR = (0, 2, 4, 5, 7, 9, 11)
+NEVER = -30.0
 
 
-def minute() -> Ending:
-    return Ending(Limits(end_step=6000, is_ending_allowed=True))
+class Scales:
+    """A decoder that plays C major, a note every fifth of a second.
+
+    After a C that rings for a second it plays no other, and is sure that the piece is over.
+    """
+
+    def begin(self, tokens: tuple[int, ...], **_: object) -> SimpleNamespace:
+        state = SimpleNamespace(last=0, held=0, struck=False, logits=np.zeros(0))
+        self._predict(state)
+        return state
+
+    def branch(self, state: SimpleNamespace) -> SimpleNamespace:
+        return SimpleNamespace(**vars(state))
+
+    def advance(self, state: SimpleNamespace, token: int) -> None:
+        state.struck = False
+        if v.NOTE_ON <= token < v.NOTE_OFF:
+            state.last, state.held, state.struck = token - v.NOTE_ON, 0, True
+        elif v.TIME_SHIFT <= token < v.VELOCITY:
+            state.held += token - v.TIME_SHIFT + 1
+        self._predict(state)
+
+    def advance_many(self, states: list[SimpleNamespace], tokens: list[int]) -> None:
+        for state, token in zip(states, tokens, strict=True):
+            self.advance(state, token)
+
+    def _predict(self, state: SimpleNamespace) -> None:
+        logits = np.full(v.VOCABULARY_SIZE, NEVER)
+        is_c = state.last % 12 == 0
+        if state.struck:
+            logits[v.TIME_SHIFT + 19] = 4.0
+            logits[v.TIME_SHIFT + 99] = 0.0 if is_c else -8.0
+        else:
+            logits[v.VELOCITY : v.VELOCITY + 2] = 0.0
+            logits[[v.NOTE_ON + 60 + step for step in C_MAJOR]] = 5.0
+            logits[v.NOTE_OFF : v.TIME_SHIFT] = 3.0
+            if is_c and state.held >= 100:
+                logits[v.TIME_SHIFT + 99] = 9.0
+                logits[v.EOS] = 12.0
+        state.logits = logits
 
 
-def eos_after(progress: float, held_steps: int = HELD_STEPS) -> float:
-    grammar = grammar_after(held_steps, is_released=True)
-    return float(minute().adjusted(FLAT, progress, grammar)[v.EOS])
-
-
-def test_the_end_rises_from_never_to_likely() -> None:
-    assert eos_after(0.2) < -100
-    assert eos_after(0.55) == 0.0
-    assert 0.0 < eos_after(0.7) < eos_after(0.8) < EOS_RISE
-    assert eos_after(0.9) == EOS_RISE
-
-
-def test_a_short_last_note_is_no_ending_yet() -> None:
-    assert eos_after(0.8, held_steps=10) == 0.0
-    assert eos_after(0.99, held_steps=10) == EOS_RISE  # nothing else can come any more
-
-
-def test_in_the_coda_keys_are_struck_less_and_held_longer() -> None:
-    young, old = (grammar_after(steps, is_released=False) for steps in (10, HELD_STEPS))
-    before = minute().adjusted(FLAT, 0.84, young)
-    assert before[v.NOTE_ON : v.TIME_SHIFT].tolist() == [0.0] * 256
-    coda = minute().adjusted(FLAT, 0.88, young)
-    assert -NOTES_FALL < coda[v.NOTE_ON + 64] < 0.0
-    assert coda[v.NOTE_OFF + 60] < 0.0
-    last = minute().adjusted(FLAT, 0.97, young)
-    assert last[v.NOTE_ON + 64] < -100
-    assert last[v.VELOCITY] < -100
-    assert last[v.NOTE_OFF + 60] == -NOTES_FALL
-    assert minute().adjusted(FLAT, 0.97, old)[v.NOTE_OFF + 60] > 0.0
-    assert not FLAT.any()
+def piece(limits: Limits, *, seed: int = 1, opening: Opening = EMPTY_OPENING) -> Continuation:
+    *_, music = continue_events(
+        Scales(),
+        opening,
+        limits=limits,
+        sampling=SamplingOptions(),
+        rng=variation_rng(seed, 1),
+    )
+    return music
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(end_step=1000), Limits(num_events=100), Limits(num_notes=30)]
+    "unit",
+    [{"end_step": 6000}, {"num_events": 900}, {"num_notes": 300}],
+    ids=lambda unit: next(iter(unit)),
 )
-def test_a_short_piece_has_a_longer_coda(limits: Limits) -> None:
-    assert 0.0 < Ending(limits).coda < minute().coda
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_piece_ends_inside_its_length_and_its_last_chord_rings(
+    unit: dict[str, int], seed: int
+) -> None:
+    limits = Limits(**unit, is_ending_allowed=True)
+    music = piece(limits, seed=seed)
+    assert music.ended == "ending"
+    notes = decode(np.array(music.ids + music.closing, dtype=np.uint16)).notes
+    assert len(notes) == music.num_notes
+    last = int(notes["start_us"].max())
+    ring = (int(notes["end_us"].max()) - last) // v.MICROSECONDS_PER_STEP
+    assert SHORTEST_RING_STEPS <= ring <= LONGEST_RING_STEPS
+    assert notes["pitch"][np.argmax(notes["start_us"])] == 60
+    begins = last_part_begins(limits)
+    done = limits.progress(events=len(music.ids), notes=music.num_notes, steps=music.step)
+    assert begins < done < 1.0
+    if limits.end_step is not None:
+        assert notes["end_us"].max() <= limits.end_step * v.MICROSECONDS_PER_STEP
+
+
+def test_all_before_the_last_part_is_as_without_an_ending() -> None:
+    limits = Limits(num_events=900)
+    ending = piece(Limits(num_events=900, is_ending_allowed=True))
+    first = round(900 * last_part_begins(limits))
+    assert ending.ids[:first] == piece(limits).ids[:first]
+    assert ending.ids != piece(limits).ids[: len(ending.ids)]
+    again = piece(Limits(num_events=900, is_ending_allowed=True))
+    assert (again.ids, again.closing) == (ending.ids, ending.closing)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 60, 200, 500])
+def test_the_shortest_pieces_end_or_are_as_long_as_asked(steps: int) -> None:
+    music = piece(Limits(end_step=steps, is_ending_allowed=True))
+    assert music.ended in ("ending", "length")
+    closing = sum(t - v.TIME_SHIFT + 1 for t in music.closing if v.TIME_SHIFT <= t < v.VELOCITY)
+    assert music.step + closing <= steps
+
+
+def test_what_sounds_from_the_primer_is_let_go_by_its_end() -> None:
+    opening = Opening(
+        tokens=(v.BOS, v.VELOCITY + 9, v.NOTE_ON + 40, v.TIME_SHIFT + 9),
+        sounding={40: 730},
+        velocity_bin=9,
+    )
+    music = piece(Limits(end_step=900, is_ending_allowed=True), opening=opening)
+    assert music.ended == "ending"
+    assert 0 < music.released[40] <= 730
+    assert v.NOTE_OFF + 40 not in music.closing
+
+
+def test_tokens_that_keep_the_pedal_end_too() -> None:
+    class WithPedal(Scales):
+        def _predict(self, state: SimpleNamespace) -> None:
+            super()._predict(state)
+            logits = np.full(v.PEDAL.size, NEVER)
+            logits[: v.VELOCITY + 2] = state.logits[: v.VELOCITY + 2]
+            logits[v.PEDAL.eos] = state.logits[v.EOS]
+            state.logits = logits
+
+    *_, music = continue_events(
+        WithPedal(),
+        Opening(
+            tokens=(v.PEDAL.bos,),
+            sounding={},
+            velocity_bin=None,
+            pedal=PedalInForce(value=0, lift_step=None),
+        ),
+        limits=Limits(end_step=3000, is_ending_allowed=True),
+        sampling=SamplingOptions(),
+        rng=variation_rng(1, 1),
+    )
+    assert music.ended == "ending"
+    assert music.ids[-1] == v.NOTE_ON + 60
+
+
+def test_the_last_part_is_long_in_a_short_piece_and_short_in_a_long_one() -> None:
+    assert last_part_begins(Limits(end_step=6000)) == 0.75
+    assert last_part_begins(Limits(num_events=6000)) == 0.9
+    assert last_part_begins(Limits(num_notes=1500)) == 0.9
+    assert last_part_begins(Limits(end_step=1000)) == pytest.approx(0.4)
+    assert last_part_begins(Limits()) == 1.0
+
+
+@pytest.mark.parametrize("root", [0, 5])
+@pytest.mark.parametrize(("scale", "third"), [(C_MAJOR, 4), ((0, 2, 3, 5, 7, 8, 11), 3)])
+def test_the_tonic_is_that_of_the_last_notes(root: int, scale: tuple[int, ...], third: int) -> None:
+    degrees = [*range(7), 0, 0, 0, 4, 4, 2]
+    played = [v.NOTE_ON + 60 + root + scale[degree] for degree in degrees]
+    earlier = [v.NOTE_ON + 60 + root + 6] * 600
+    tonic = Tonic.of(earlier + played * 40)
+    assert (tonic.root, tonic.triad) == (
+        root,
+        {(root + step) % 12 for step in (0, third, 7)},
+    )
+    low = 36 + root
+    full = tonic.suits([low, low + 7, low + 12 + third])
+    assert full > tonic.suits([low, low + 12]) > tonic.suits([low, low + 6])
+    assert tonic.suits([low, low + 6]) > tonic.suits([low - 5, low, low + third])
+
+
+def test_keys_are_let_go_in_the_order_of_their_ends() -> None:
+    ids = closing_ids({60: 150, 40: 10, 62: 150}, 5)
+    names = [v.describe(token) for token in ids]
+    assert names == [
+        ("TIME_SHIFT", 5),
+        ("NOTE_OFF", 40),
+        ("TIME_SHIFT", 100),
+        ("TIME_SHIFT", 40),
+        ("NOTE_OFF", 60),
+        ("NOTE_OFF", 62),
+    ]

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import mido
@@ -25,7 +24,7 @@ from perceiver_music.jobs.continuation import (
     Session,
     open_session,
 )
-from perceiver_music.model.base import DecodeState
+from perceiver_music.jobs.progress import Progress
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.embedded import SETTINGS_MARK
@@ -212,26 +211,16 @@ def test_composing_needs_no_primer(session: Session) -> None:
     assert parse_midi(result.midi, name="x").performance.end_us <= 10_001_000
 
 
-def test_the_model_may_end_the_piece_only_when_asked(
-    checkpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = open_session(checkpoint, decoder="torch")
-    model = session._loaded.model
-    advance = model.advance_many
-
-    def advance_wanting_to_end(states: Sequence[DecodeState], tokens: Sequence[int]) -> None:
-        advance(states, tokens)
-        for state in states:
-            if len(state.tokens) > 10:
-                state.logits = state.logits.clone()
-                state.logits[v.NOTE_OFF : v.TIME_SHIFT] += 20.0
-                state.logits[v.EOS] = 40.0
-
-    monkeypatch.setattr(model, "advance_many", advance_wanting_to_end)
-    ended = make(session, length=length(500), ending=True)
+def test_a_piece_is_brought_to_an_end_only_when_asked(session: Session) -> None:
+    told: list[Progress] = []
+    request = ContinueRequest(primer=None, primer_name="", length=length(500), ending=True)
+    ended = session.run(request, told.append)
     assert ended.ended == "ending"
-    assert ended.events < 500
-    assert make(session, length=length(50)).ended == "length"
+    assert 200 < ended.events < 500
+    tried = [progress.done for progress in told[:-1]]
+    assert tried == sorted(tried)
+    assert told[-1].done == ended.events < tried[-1]
+    assert make(session, length=length(500)).ended == "length"
 
 
 def test_the_settings_are_in_the_file(session: Session) -> None:

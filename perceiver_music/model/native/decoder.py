@@ -216,9 +216,10 @@ class NativeDecoder:
     ) -> list[NativeDecode]:
         """Start several decodes after the same tokens, which are read once: see `begin`."""
         first = self.begin(tokens, context=context, latents=latents)
-        return [first, *(self._copy(first) for _ in range(count - 1))]
+        return [first, *(self.branch(first) for _ in range(count - 1))]
 
-    def _copy(self, state: NativeDecode) -> NativeDecode:
+    def branch(self, state: NativeDecode) -> NativeDecode:
+        """A decode of its own that stands where this one does."""
         handle = self.library.pm_decode_copy(state.handle)
         if not handle:
             raise MemoryError

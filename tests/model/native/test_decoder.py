@@ -158,7 +158,7 @@ def test_windows_slide_as_torch_slides_them(
             np.testing.assert_allclose(state.logits, oracle.logits.numpy(), atol=1e-4, rtol=0)
         decoder.advance_many(states, [token, token])
         pair.model.advance(oracle, token)
-    copied = decoder._copy(states[0])
+    copied = decoder.branch(states[0])
     decoder.advance_many([states[0], copied], [3, 3])
     np.testing.assert_array_equal(states[0].logits, copied.logits)
 

@@ -1,0 +1,230 @@
+"""A piece of new music while it grows; what comes next is predicted elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.generation.ending import (
+    as_numpy,
+    closing_ids,
+    last_part_begins,
+)
+from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.loops import LoopGuard
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.pace import PaceKeeper
+from perceiver_music.generation.pedal_grammar import PedalGrammar
+from perceiver_music.generation.primer import Opening
+from perceiver_music.generation.sampling import draw, probabilities
+from perceiver_music.tokenizer import vocabulary as v
+
+LAST_NOTE_STEPS = 50
+"""How long the notes that sound at the end of the new music go on, at least."""
+
+
+@dataclass
+class Continuation:
+    """New music while it grows.
+
+    Attributes:
+        ids: the events drawn.
+        released: pitch -> step, for the opening's notes that sounded on.
+        ended: `length`, or `ending` where an end was found; empty while it grows.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    released: dict[int, int] = field(default_factory=dict)
+    num_notes: int = 0
+    step: int = 0
+    ended: str = ""
+    num_guarded: int = 0
+    """Events drawn while the guard against loops was acting."""
+    closing: list[int] = field(default_factory=list)
+    """NOTE_OFFs, and the time up to them, that close what still sounds; not drawn."""
+    tried: Continuation | None = None
+    """While an end is looked for: how the music might go on."""
+
+
+class Growth:
+    """One continuation, grown event by event from predictions that somebody else makes.
+
+    Args:
+        opening: what it goes on from.
+        limits: where it ends.
+        sampling: how events are drawn.
+        rng: its own random numbers.
+        starts_at_once: leave out the silence before the first note, as recordings have it.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        *,
+        limits: Limits,
+        sampling: SamplingOptions,
+        rng: np.random.Generator,
+        starts_at_once: bool = False,
+    ) -> None:
+        self.music = Continuation()
+        self._opening, self._limits, self._sampling, self.rng = opening, limits, sampling, rng
+        self._still_held = set(opening.sounding)
+        self._grammar = _grammar(opening, limits)
+        self._guard = LoopGuard()
+        self._pace = PaceKeeper(opening.before)
+        self._last_part = last_part_begins(limits) if limits.is_ending_allowed else 1.0
+        self._starts_at_once = starts_at_once
+
+    def branch(self, rng: np.random.Generator) -> Growth:
+        """The same music, to go on by itself; the primer's pace no longer leads it back."""
+        other = copy(self)
+        other.rng = rng
+        other.music = replace(
+            self.music, ids=self.music.ids.copy(), released=self.music.released.copy()
+        )
+        other._still_held = self._still_held.copy()
+        other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
+        other._sampling = replace(self._sampling, keep_pace=False)
+        return other
+
+    def choose(self, logits: Any) -> int:
+        """Draw the next event; it is not yet part of the music.
+
+        Raises:
+            NonFiniteError: the prediction is not finite.
+        """
+        adjusted = self._adjusted(as_numpy(logits))
+        return draw(probabilities(adjusted, self._grammar.allowed(), self._sampling), self.rng)
+
+    def take(self, token: int) -> None:
+        """Go on by an event."""
+        music, grammar = self.music, self._grammar
+        if self._is_silence(token):
+            grammar.skip(token)
+            return
+        grammar.take(token)
+        if token < v.VELOCITY:
+            self._guard.take(token)
+            self._pace.take(token)
+        music.ids.append(token)
+        music.step = grammar.step
+        music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
+        pitch = token - v.NOTE_OFF
+        if pitch in self._still_held:
+            self._still_held.remove(pitch)
+            music.released[pitch] = grammar.step
+
+    def _is_silence(self, token: int) -> bool:
+        """Whether this is time before the first note, which is left out.
+
+        The grammar sees to it that silence ends, left out or not.
+        """
+        is_time = v.TIME_SHIFT <= token < v.VELOCITY
+        return self._starts_at_once and is_time and not self.music.num_notes
+
+    def _adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """The prediction as the primer's pace and the guard would have it."""
+        if self._sampling.keep_pace:
+            logits = self._pace.adjusted(logits)
+        if self._sampling.loop_guard:
+            logits = self._guard.adjusted(logits)
+            self.music.num_guarded += self._guard.is_acting
+        return logits
+
+    @property
+    def progress(self) -> float:
+        """The share of its length that is there."""
+        music = self.music
+        return self._limits.progress(events=len(music.ids), notes=music.num_notes, steps=music.step)
+
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether one of its limits is reached."""
+        return self.progress >= 1.0
+
+    @property
+    def is_to_end(self) -> bool:
+        """Whether it is time to look for an end."""
+        return not self.music.ended and self._last_part <= self.progress < 1.0
+
+    @property
+    def end_step(self) -> int | None:
+        """Where the music ends at latest, if that is a moment."""
+        return self._limits.end_step
+
+    @property
+    def onset_steps(self) -> Mapping[int, int]:
+        """The keys that sound, and since when; -1 for those of the opening."""
+        return self._grammar.onset_step
+
+    @property
+    def deadlines(self) -> Mapping[int, int]:
+        """The keys that sound, and when they are let go at latest."""
+        return self._grammar.deadline
+
+    @property
+    def eos(self) -> int:
+        """EOS of its vocabulary."""
+        return self._opening.vocabulary.eos
+
+    @property
+    def tokens(self) -> list[int]:
+        """All events so far, those of the opening included."""
+        return [*self._opening.before, *self.music.ids]
+
+    def become(self, other: Growth) -> None:
+        """Take over what a branch has come to."""
+        self.__dict__.update(other.__dict__)
+
+    def ring_out(self, ends: Mapping[int, int]) -> None:
+        """End the piece: each key that sounds is let go at its step."""
+        music = self.music
+        own = {pitch: end for pitch, end in ends.items() if pitch not in self._still_held}
+        music.released |= {pitch: ends[pitch] for pitch in self._still_held}
+        music.closing = closing_ids(own, music.step)
+        music.ended = "ending"
+
+    def close(self) -> None:
+        """Release what sounds; the music is complete."""
+        if not self.music.ended:
+            self.music.ended = "length"
+            _close(self.music, self._grammar, self._still_held, self._opening, self._limits)
+        if isinstance(self._grammar, PedalGrammar):
+            self.music.closing += self._grammar.lift()
+
+
+def _grammar(opening: Opening, limits: Limits) -> Grammar:
+    rules: dict[str, Any] = {
+        "end_step": limits.end_step,
+        "velocity_bin": opening.velocity_bin,
+        "locked": opening.locked,
+    }
+    if opening.pedal is None:
+        return Grammar(opening.sounding, **rules)
+    return PedalGrammar(opening.sounding, pedal=opening.pedal, **rules)
+
+
+def _close(
+    music: Continuation,
+    grammar: Grammar,
+    still_held: set[int],
+    opening: Opening,
+    limits: Limits,
+) -> None:
+    """Release every key that sounds, in the order in which they end."""
+    last = max(grammar.step, limits.end_step or 0)
+    ends = {}
+    for pitch, onset in grammar.onset_step.items():
+        end = grammar.step if limits.end_step is not None else onset + LAST_NOTE_STEPS
+        end = max(end, grammar.step, onset + 1)
+        if pitch in still_held:
+            music.released[pitch] = min(opening.sounding[pitch], max(last, 1))
+        else:
+            ends[pitch] = end
+    music.closing = closing_ids(ends, grammar.step)
