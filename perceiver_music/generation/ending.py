@@ -3,7 +3,7 @@
 A model that was not told that the end is near does not prepare it, and an end that is forced on it
 sounds like a cut. So the last part is looked for, not merely drawn:
 
-1. Where the last part begins, eight players go on from the same music, each by its own random
+1. Where the last part begins, twelve players go on from the same music, each by its own random
    numbers.
 2. Wherever one of them has struck a key and time goes on, the piece might end. What would it be
    like if this chord rang out, was let go, and nothing followed? The model says how likely that
@@ -13,7 +13,7 @@ sounds like a cut. So the last part is looked for, not merely drawn:
    place of all.
 
 The best end that was found is taken: nothing is cut, and every note before it is the model's own.
-This is sequential Monte Carlo with a lookahead (Del Moral, Doucet and Jasra 2006), made greedy.
+This is sequential Monte Carlo with a lookahead (Lin, Chen and Liu 2013, arXiv 1302.5206), made greedy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
     from perceiver_music.model.decoding import Decoder
 
-NUM_PLAYERS: Final = 8
+NUM_PLAYERS: Final = 12
 NUM_KEPT: Final = 2
 NUM_ROUNDS: Final = 6
 FIRST_ROUND: Final = 1
