@@ -133,6 +133,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
     failures.raise_on_sigterm()
+    failures.deliver_again_what_finalizers_swallow()
     tree: Any = typer.main.get_command(app)
     settings.bind_environment(tree)
     if os.environ.get("_PERCEIVER_MUSIC_COMPLETE"):

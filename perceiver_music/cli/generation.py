@@ -85,6 +85,8 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
         if not call.stream and call.port is None:
             _announce(call, session, variations)
     console.info(f"seed: {seed}")
+    if call.length.is_of_few_events:
+        console.info(f"length: {call.length.in_words}")
     items = (
         Item(
             inputs=item.input_names,
@@ -100,7 +102,7 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
             _keep_finished(invocation, call, session, variations)
         if session is None or not session.num_written:
             raise
-        raise _stopped(stop, session.num_written, len(variations), seed) from None
+        raise _stopped(stop, session.num_written, variations, seed) from None
 
 
 def _keep_finished(
@@ -119,12 +121,18 @@ def _keep_finished(
 
 
 def _stopped(
-    stop: BaseException, num_written: int, num_wanted: int, seed: int
+    stop: BaseException, num_written: int, variations: Sequence[_Variation], seed: int
 ) -> PerceiverMusicError:
     failure = as_failure(stop)
-    failure.message += f"; {num_written} of {num_wanted} are finished, and kept"
+    failure.message += f"; {num_written} of {len(variations)} are finished, and kept"
+    silent = sum(is_there == [True, False] for is_there in map(_which_are_there, variations))
+    failure.message += f", {silent} without sound" if silent else ""
     failure.hint = f"For the rest run it again with --seed {seed} --skip-existing."
     return failure
+
+
+def _which_are_there(item: _Variation) -> list[bool]:
+    return [path.exists() for path in item.outputs]
 
 
 def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ _UNITS: dict[str, LengthUnit] = {
     "bars": "bars",
 }
 _LENGTH_FORMS = "4096 (events), 500notes, 60s, 1:30 or 16bars"
+_FEW_EVENTS, _EVENTS_PER_SECOND = 200, 40
 _MOMENT_FORMS = "12.5, 12.5s or 1:30"
 
 
@@ -32,6 +33,16 @@ class Length:
 
     amount: float
     unit: LengthUnit
+
+    @property
+    def is_of_few_events(self) -> bool:
+        """Whether whoever asks for it may have meant seconds."""
+        return self.unit == "events" and self.amount < _FEW_EVENTS
+
+    @property
+    def in_words(self) -> str:
+        """With the time that so many events take in MAESTRO."""
+        return f"{self} events, about {self.amount / _EVENTS_PER_SECOND:.1f} s of music"
 
     def __str__(self) -> str:
         amount = f"{self.amount:g}" if self.unit == "seconds" else str(int(self.amount))

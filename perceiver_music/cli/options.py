@@ -17,7 +17,7 @@ MidiFiles = Annotated[
     list[str],
     typer.Argument(
         metavar="MIDI",
-        help="Files, folders, globs, or - for standard input: one file, or a list of paths.",
+        help="Files, folders (and all below), globs, or - for stdin: a file or list of paths.",
         show_default=False,
     ),
 ]

@@ -184,9 +184,12 @@ def refuse_collisions(
     writer: dict[str, int] = {}
     for index, paths in enumerate(outputs):
         for path in paths:
-            if writer.setdefault(_identity(path), index) != index or paths.count(path) > 1:
+            first = writer.setdefault(_identity(path), index)
+            if first != index or paths.count(path) > 1:
+                named = [inputs[i] for i in (first, index) if i < len(inputs)]
+                both = " and ".join(dict.fromkeys(str(name) for name in named if name is not None))
                 raise UsageError(
-                    f"two items of this batch would write {path}",
+                    f"two items of this batch would write {path}{both and f': {both}'}",
                     hint="Use -o FOLDER/ or a template with {stem}; run inputs of one name apart.",
                 )
     for index, source in enumerate(inputs):

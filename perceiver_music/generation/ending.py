@@ -13,7 +13,7 @@ sounds like a cut. So the last part is looked for, not merely drawn:
    place of all.
 
 The best end that was found is taken: nothing is cut, and every note before it is the model's own.
-This is sequential Monte Carlo with a lookahead (Lin, Chen and Liu 2013, arXiv 1302.5206), made greedy.
+This is sequential Monte Carlo with a lookahead (arXiv 1302.5206), made greedy.
 """
 
 from __future__ import annotations

@@ -69,6 +69,11 @@ class Opening:
         return self.tokens
 
     @property
+    def has_notes(self) -> bool:
+        """Whether any key is struck in it."""
+        return any(v.NOTE_ON <= token < v.NOTE_OFF for token in self.before)
+
+    @property
     def num_events(self) -> int:
         """Events of music among the tokens; of an infilling prompt those before and after."""
         shown = self.tokens

@@ -282,8 +282,8 @@ def open_session(
         latents = min(latents, context)
     if not 2 <= latents <= context:
         raise UsageError(
-            f"{latents} latents in a context of {context}",
-            hint="Latents go from 2 to the context.",
+            f"a context of {context:,} events with {latents:,} latents",
+            hint="The context is 2 or more; latents go from 2 to the context.",
         )
     return Session(loaded, context=context, latents=latents, doubt=doubt)
 

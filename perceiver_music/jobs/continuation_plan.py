@@ -127,6 +127,9 @@ def plan(
             f"{request.primer_name}: ends at {end_seconds:.1f} s, before the "
             f"{request.to_seconds:g} s of --to; new music begins at its end"
         )
+    opening = opening_for(tokenizer, midi.performance, window)
+    if not opening.has_notes:
+        warn(f"{request.primer_name}: no notes before {end_seconds:g} s; it begins from nothing")
     limits = limits_of(
         request.length, is_ending_allowed=request.ending, primer=midi, seam_us=window.to_us
     )
@@ -135,7 +138,7 @@ def plan(
         primer=without_embedded(data),
         midi=midi,
         window=window,
-        opening=opening_for(tokenizer, midi.performance, window),
+        opening=opening,
         limits=limits,
     )
 

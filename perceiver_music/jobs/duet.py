@@ -73,7 +73,7 @@ class DuetRequest:
         if self.pause_seconds == 0 and self.cue is None:
             raise UsageError(
                 "without a pause nothing would ask for an answer",
-                hint="Give a --pause of 0.5 or more, or a --cue.",
+                hint="Give a --pause of more than 0, such as 1, or a --cue.",
             )
         if not 0.1 <= self.answer_seconds <= 3600:
             raise UsageError(f"an answer of {self.answer_seconds:g} s: it is up to an hour long")

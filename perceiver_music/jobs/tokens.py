@@ -71,14 +71,14 @@ class DecodeRequest:
         input_name: what the input is called in messages.
         output: the MIDI file; None gives the bytes in the result.
         overwrite: whether an existing output is replaced.
-        tokenizer: whose ids they are.
+        tokenizer: whose ids they are; None for the one that the object names, else the usual one.
     """
 
     ids: Path | bytes
     input_name: str
     output: Path | None = None
     overwrite: bool = False
-    tokenizer: str = DEFAULT_TOKENIZER
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +138,8 @@ def decode(request: DecodeRequest) -> DecodeResult:
         OutputExistsError: the output exists and is not to be overwritten.
         StorageError: reading or writing failed.
     """
-    tokenizer = get_tokenizer(request.tokenizer)
-    ids = _ids_of(request)
+    ids, named = _ids_of(request)
+    tokenizer = get_tokenizer(request.tokenizer or named or DEFAULT_TOKENIZER)
     try:
         performance = tokenizer.decode(ids)
     except InvalidInputError as error:
@@ -158,7 +158,8 @@ def decode(request: DecodeRequest) -> DecodeResult:
     )
 
 
-def _ids_of(request: DecodeRequest) -> list[Any]:
+def _ids_of(request: DecodeRequest) -> tuple[list[Any], str | None]:
+    """The ids, and whose they are said to be."""
     data = request.ids
     if isinstance(data, Path):
         data = read_bytes(data, limit=_MAX_JSON_BYTES)
@@ -167,10 +168,11 @@ def _ids_of(request: DecodeRequest) -> list[Any]:
     except (ValueError, RecursionError):
         document = None
     ids = document.get("ids") if isinstance(document, dict) else document
-    if not isinstance(ids, list):
+    if not isinstance(ids, list) or not ids:
         raise InvalidInputError(
             "is not JSON with a list of ids",
             path=request.input_name,
             hint="`perceiver-music tokens FILE.mid --json` writes such a file.",
         )
-    return ids
+    named = document.get("tokenizer") if isinstance(document, dict) else None
+    return ids, named if isinstance(named, str) else None

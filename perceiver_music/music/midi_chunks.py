@@ -42,6 +42,8 @@ def split_chunks(data: bytes, *, name: str) -> MidiChunks:
     Raises:
         InvalidInputError: not a MIDI file, a format that MIDI has not, or a division of zero.
     """
+    if data[:4] != b"MThd" and data[8:12] != b"RMID":
+        raise InvalidInputError("not a MIDI file", path=name, hint=_EXPORT_HINT)
     if len(data) > MAX_FILE_BYTES:
         raise InvalidInputError(
             f"larger than {MAX_FILE_BYTES >> 20} MiB, which no piano performance needs",

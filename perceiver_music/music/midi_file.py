@@ -2,8 +2,9 @@
 
 All tracks and channels become one piano; drums (channel 10) are left out. Notes are paired within
 their track and channel, as note-seq does it. One piano has one sustain pedal: each channel's
-controller 64 holds from its last value, and of several channels the lowest pedal counts. The
-tracks of format 2, which are pieces of their own, follow one another.
+controller 64 holds from its last value, and of several channels the lowest pedal counts; but a
+channel whose pedal goes down for good is left out where that of another comes up. The tracks of
+format 2, which are pieces of their own, follow one another.
 
 `MidiFile` also keeps what is needed to copy a part of the file exactly: ticks, tempi, controls,
 signatures and texts.
@@ -24,6 +25,7 @@ from perceiver_music.music.midi_bytes import MetaEvent, MidiEvents, read_events
 from perceiver_music.music.midi_chunks import MAX_FILE_BYTES
 from perceiver_music.music.note_pairing import pair_notes
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
+from perceiver_music.music.sustain import PEDAL_DOWN_VALUE
 from perceiver_music.music.tempo_map import DEFAULT_US_PER_QUARTER, TempoMap
 
 SUSTAIN_PEDAL = 64
@@ -178,7 +180,8 @@ def _as_piano(
     note_ticks["end_tick"] = tick[off]
     note_ticks["channel"] = channel[rows[on]]
     controls = _controls(events, np.flatnonzero((kind == 0xB) & ~is_drum), tempo_map)
-    return Performance(notes=notes, pedal=_one_pedal(controls)), note_ticks, controls
+    pedal = _one_pedal(_pedal_moves(controls, warnings))
+    return Performance(notes=notes, pedal=pedal), note_ticks, controls
 
 
 def _controls(
@@ -196,9 +199,25 @@ def _controls(
     return controls
 
 
-def _one_pedal(controls: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+def _pedal_moves(controls: npt.NDArray[np.void], warnings: list[str]) -> npt.NDArray[np.void]:
+    """Controller 64 of all channels but those that go down for good where another comes up."""
+    moves: npt.NDArray[np.void] = controls[controls["number"] == SUSTAIN_PEDAL]
+    is_down = moves["value"] >= PEDAL_DOWN_VALUE
+    stuck, plays = [], False
+    for channel in np.unique(moves["channel"]):
+        down = is_down[moves["channel"] == channel]
+        plays |= bool((down[:-1] & ~down[1:]).any())
+        if down[-1] and not (~down[np.argmax(down) :]).any():
+            stuck.append(int(channel))
+    if not plays or not stuck:
+        return moves
+    for channel in stuck:
+        warnings.append(f"the pedal of channel {channel + 1} never comes up and is left out")
+    return np.asarray(moves[~np.isin(moves["channel"], stuck)])
+
+
+def _one_pedal(moves: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     """The pedal of all channels together: at each move, the highest value that any of them has."""
-    moves = controls[controls["number"] == SUSTAIN_PEDAL]
     pedal = np.empty(len(moves), dtype=PEDAL_DTYPE)
     pedal["time_us"] = moves["time_us"]
     value = moves["value"]

@@ -52,3 +52,10 @@ def test_a_moment_is_read(text: str, seconds: float) -> None:
 def test_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         parse_moment(text)
+
+
+def test_few_events_may_have_been_meant_as_seconds() -> None:
+    few = parse_length("30")
+    assert few.is_of_few_events
+    assert few.in_words == "30 events, about 0.8 s of music"
+    assert not any(parse_length(text).is_of_few_events for text in ("4096", "30s", "30notes"))

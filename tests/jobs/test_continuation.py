@@ -102,6 +102,15 @@ def test_primers_of_every_size_go_on(session: Session, num_notes: int) -> None:
     assert pretty_midi.PrettyMIDI(io.BytesIO(result.midi)).instruments
 
 
+def test_a_window_without_notes_is_told_of(session: Session) -> None:
+    told: list[str] = []
+    request = ContinueRequest(
+        primer=primer_midi(), primer_name="p.mid", to_seconds=0.02, length=length(10)
+    )
+    session.run(request, warn=told.append)
+    assert told == ["p.mid: no notes before 0.02 s; it begins from nothing"]
+
+
 def test_lengths_are_of_new_music_only(session: Session) -> None:
     primer = primer_midi()
     assert make(session, primer, length=length(300)).events == 300

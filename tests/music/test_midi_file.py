@@ -91,6 +91,8 @@ def test_a_cut_track_is_read_up_to_the_break() -> None:
     ("data", "words"),
     [
         (b"", "not a MIDI file"),
+        (b"RIFF\x00\x00\x00\x00WAVE" + bytes(9 << 20), "not a MIDI file"),
+        (b"MThd" + bytes(9 << 20), "8 MiB"),
         (b"MThd", "cut off"),
         (midi(b"\x81\x80\x80\x80\x00\x90\x3c\x40"), "four bytes"),
         (midi(NOTE + END, division=0), "division"),
@@ -129,3 +131,14 @@ def test_the_lowest_pedal_of_several_channels_counts() -> None:
     pedal = read(midi(NOTE + END, first, second)).performance.pedal
     assert pedal["value"].tolist() == [127, 127, 100, 0]
     assert np.diff(pedal["time_us"]).tolist() == [250_000, 250_000, 250_000]
+
+
+def test_a_pedal_that_never_comes_up_is_none_where_another_does() -> None:
+    played = b"\x00\xb0\x40\x7f" + b"\x83\x60\xb0\x40\x00" + END
+    stuck = b"\x00\xb1\x40\x48" + b"\x83\x60\xb1\x40\x50" + END
+    found = read(midi(NOTE + END, played, stuck))
+    assert found.performance.pedal["value"].tolist() == [127, 0]
+    assert [w for w in found.warnings if "channel 2" in w and "never comes up" in w]
+    alone = read(midi(NOTE + END, stuck))
+    assert alone.performance.pedal["value"].tolist() == [72, 80]
+    assert not alone.warnings

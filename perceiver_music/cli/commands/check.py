@@ -49,7 +49,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="MIDI",
-            help="Files, folders, globs, or - for standard input: one file, or a list of paths.",
+            help="Files, folders (and all below), globs, or - for stdin: a file or list of paths.",
             show_default=False,
         ),
     ] = None,

@@ -100,7 +100,8 @@ def continue_(
     """Go on where a piece of yours ends.
 
     Writes primer_continued_<seed>.mid into the current folder and prints its path. The primer
-    stays in it as it is, note for note; --length counts new music only.
+    stays in it as it is, note for note; --length counts new music only. The pedal of new music is
+    in the lengths of its notes: it has no pedal moves.
     """
     call = GenerationCall(
         inputs=resolve_inputs(primer),

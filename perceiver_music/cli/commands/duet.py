@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from perceiver_music.cli.failures import Terminated, as_failure, failure_fields, report
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
@@ -28,7 +30,7 @@ from perceiver_music.cli.options import (
     Latents,
 )
 from perceiver_music.cli.outputs import check_midi_name
-from perceiver_music.errors import OutputExistsError, UsageError
+from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
 from perceiver_music.generation.options import SamplingOptions
 
 EXAMPLES = (
@@ -179,23 +181,44 @@ def duet(
         console.info(f"seed: {seed}")
         console.info("ready: play, and pause for an answer; Ctrl-C ends the duet")
 
+    saved: list[Path] = []
+
+    def on_saved(path: Path) -> None:
+        saved.append(path)
+        invocation.written(path)
+
     callbacks = job.DuetCallbacks(
         on_ready=on_ready,
         on_turn=console.detail,
-        on_saved=invocation.written,
+        on_saved=on_saved,
         warn=console.warning,
     )
-    result = job.run(request, callbacks)
+    inputs = [] if midi_file is None else [midi_file]
+    try:
+        result = job.run(request, callbacks)
+    except (KeyboardInterrupt, Terminated) as stop:
+        failure = report(_ended_by(stop, saved), console)
+        error = failure_fields(failure, invocation.command)
+        invocation.emit({"error": error}, inputs=inputs, outputs=saved)
+        return failure.exit_code
     console.info(
         f"notes heard: {result.notes:,}; answers: {result.answers:,}, "
         f"of {result.answered_notes:,} notes"
     )
     invocation.emit(
         result.as_json(),
-        inputs=[] if midi_file is None else [midi_file],
+        inputs=inputs,
         outputs=[] if result.output is None else [result.output],
     )
     return 0
+
+
+def _ended_by(stop: BaseException, saved: Sequence[Path]) -> PerceiverMusicError:
+    """How a duet ends that nobody's file ends."""
+    failure = as_failure(stop)
+    failure.message += "".join(f"; the conversation so far is in {path}" for path in saved)
+    failure.hint = "Every key has been let go." if saved else "With -o the conversation is kept."
+    return failure
 
 
 def _list_ports(invocation: Invocation) -> int:

@@ -12,7 +12,12 @@ from perceiver_music.cli import failures
 from perceiver_music.cli.inputs import InputFile, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import Checkpoint, Context, Device, Latents, announce_device
-from perceiver_music.errors import InvalidInputError, PartialFailureError, PerceiverMusicError
+from perceiver_music.errors import (
+    InvalidInputError,
+    PartialFailureError,
+    PerceiverMusicError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -77,6 +82,8 @@ def evaluate(
     from perceiver_music.jobs.models import info
 
     console = invocation.console
+    if per_event and not console.as_json:
+        raise UsageError("--per-event goes with --json", hint="Add --json.")
     inputs = resolve_inputs(midi or ())
     files, num_failed = _readable(invocation, inputs)
     if num_failed and not files:

@@ -41,7 +41,7 @@ def tokens(
         list[str] | None,
         typer.Argument(
             metavar="MIDI",
-            help="Files, folders, globs, or - for standard input: one file, or a list of paths.",
+            help="Files, folders (and all below), globs, or - for stdin: a file or list of paths.",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +54,7 @@ def tokens(
             show_default=False,
         ),
     ] = None,
-    tokenizer: TokenizerName = DEFAULT_TOKENIZER,
+    tokenizer: TokenizerName | None = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +86,9 @@ def tokens(
     items = (
         Item(
             inputs=[item.name],
-            work=partial(_show, invocation, item, tokenizer, is_named=len(inputs) > 1),
+            work=partial(
+                _show, invocation, item, tokenizer or DEFAULT_TOKENIZER, is_named=len(inputs) > 1
+            ),
         )
         for item in inputs
     )
@@ -113,7 +115,7 @@ def _decode(
     invocation: Invocation,
     word: str,
     output: str | None,
-    tokenizer: str,
+    tokenizer: str | None,
     existing: ExistingOutputs,
 ) -> int:
     from perceiver_music.jobs import tokens as job

@@ -297,6 +297,12 @@ def test_interrupted_it_keeps_what_is_finished(run: Run, monkeypatch: pytest.Mon
         "error: interrupted; 1 of 3 are finished, and kept",
         "hint: For the rest run it again with --seed 5 --skip-existing.",
     ]
+    with monkeypatch.context() as patch:
+        patch.setattr(continuation, "continue_together", interrupted)
+        outcome = run(*words[:-1], "sounding/", "--render").failed(130)
+    assert outcome.error_lines[-2] == (
+        "error: interrupted; 1 of 3 are finished, and kept, 1 without sound"
+    )
     data = Path(kept).read_bytes()
     rest = run(*words, "--skip-existing").succeeded().lines
     assert len(rest) == 2

@@ -190,10 +190,14 @@ def test_a_signal_leaves_nothing_sounding(
             threading.Event().wait(0.01)
         process.send_signal(number)
         assert process.wait(60) == code
+        written, told = process.stdout.read(), process.stderr.read().decode()
     sent = [mido.Message.from_str(line) for line in log.read_text().splitlines()]
     assert backend.sounding(sent) == (set(), {})
     if command == "duet":
         channels = {m.channel for m in mido.MidiFile("kept.mid") if m.type == "note_on"}
         assert channels == {0, 1}
+        assert written == b"kept.mid\n"
+        assert "the conversation so far is in kept.mid" in told
+        assert "start over" not in told
     else:
         assert not list(Path().glob("composed*"))

@@ -37,6 +37,20 @@ def test_there_and_back(run: Run, write_midi: WriteMidi) -> None:
     assert run("tokens", "--decode", "a.json", "-o", "-").succeeded().stdout[:4] == b"MThd"
 
 
+def test_the_way_back_is_by_the_tokenizer_that_the_object_names(
+    run: Run, write_midi: WriteMidi
+) -> None:
+    write_midi("a.mid")
+    said = run("tokens", "a.mid", "--tokenizer", "pedal-performance-623", "--json").succeeded()
+    Path("a.json").write_bytes(said.stdout)
+    run("tokens", "--decode", "a.json", "-o", "b.mid").succeeded()
+    again = run("tokens", "b.mid", "--tokenizer", "pedal-performance-623", "--json").succeeded()
+    assert again.object["ids"] == said.object["ids"]
+    run(
+        "tokens", "--decode", "a.json", "--tokenizer", "maestro-performance-400", "-o", "c.mid"
+    ).failed(65)
+
+
 def test_several_files_one_of_them_bad(run: Run, write_midi: WriteMidi) -> None:
     write_midi("a.mid")
     Path("bad.mid").write_bytes(b"nothing")
@@ -54,6 +68,8 @@ def test_words_that_do_not_fit_together(run: Run, write_midi: WriteMidi) -> None
     run("tokens", "a.mid", "--decode", "ids.json").failed(2)
     run("tokens", "a.mid", "-o", "x.mid").failed(2)
     run("tokens", "a.mid", "--tokenizer", "remi").failed(2)
+    Path("ids.json").write_text("[]")
+    run("tokens", "--decode", "ids.json").failed(65)
     Path("ids.json").write_text("[400]")
     run("tokens", "--decode", "ids.json").failed(65)
 

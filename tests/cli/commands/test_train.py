@@ -71,6 +71,7 @@ def test_wrong_requests(run: Run, store: Path) -> None:
 
 def test_evaluate_a_store(run: Run, store: Path, checkpoint: Path) -> None:
     arguments = ("evaluate", "--checkpoint", checkpoint, "--data", store, "--split", "train")
+    run(*arguments, "--per-event").failed(2)
     fields = run(*arguments, "--json", "--per-event").succeeded().object
     assert fields["schema"] == "evaluate/1"
     assert fields["checkpoint"] == "tiny"
