@@ -184,10 +184,10 @@ def _title(midi: MidiFile, new: NewPart | None, stem: str) -> str:
 
 
 def _facts(midi: MidiFile, new: NewPart | None) -> tuple[str, ...]:
-    from perceiver_music.music.moments import clock
+    from perceiver_music.music.moments import clock, counted
 
     performance = midi.performance
-    facts = [f"{performance.num_notes:,} notes", clock(performance.seconds)]
+    facts = [counted(performance.num_notes, "note"), clock(performance.seconds)]
     if new is None:
         return tuple(facts)
     end = performance.seconds if new.to_us is None else new.to_us / _MICROSECONDS

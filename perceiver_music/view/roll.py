@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.moments import clock
+from perceiver_music.music.moments import clock, counted
 from perceiver_music.music.performance import MICROSECONDS, Performance
 
 LOWEST_PIANO_KEY, HIGHEST_PIANO_KEY = 21, 108
@@ -126,7 +126,7 @@ class Roll:
     def description(self) -> str:
         """What the picture shows, for those who cannot see it."""
         text = (
-            f"{self.num_notes:,} notes in {clock(self.seconds)}, "
+            f"{counted(self.num_notes, 'note')} in {clock(self.seconds)}, "
             f"from {pitch_name(self.pitch.min())} to {pitch_name(self.pitch.max())}"
         )
         if self.new is None:

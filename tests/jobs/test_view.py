@@ -52,6 +52,11 @@ def test_titles() -> None:
     assert shown(named("Piano")).roll.title == "a small piece"
 
 
+def test_one_note_is_no_plural() -> None:
+    assert shown(named("Piano")).roll.facts[0] == "1 note"
+    assert shown().roll.facts[0] == "6 notes"
+
+
 def test_what_is_new_and_how_it_was_made() -> None:
     result = shown(ours(command="continue", primer_sha256="0", to_seconds=2.0))
     assert result.roll.new == (2.0, 6.0)

@@ -32,6 +32,7 @@ def test_little_music_has_room_too() -> None:
     notes = note_array([0], [0], [127], [1])
     roll = Roll.of(Performance(notes=notes), title="x")
     assert roll.pitch_range == (104, 127)
+    assert "1 note in 0:00" in roll.description()
     assert roll.seconds > 0
     assert not roll.has_pedal
     with pytest.raises(ValueError, match="no notes"):
