@@ -224,8 +224,15 @@ def _drawn(
         from perceiver_music.view.svg import as_svg
 
         return as_svg(drawing), None
+    from perceiver_music.view.fonts import lost_signs
     from perceiver_music.view.png import as_png
 
+    lost = lost_signs(roll.title)
+    if lost:
+        warn(
+            f"{request.input_name}: no font here has '{lost}', which the picture's title lacks; "
+            "an .svg keeps it"
+        )
     return as_png(drawing), None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import LIGHT, Palette
-from perceiver_music.view.roll import Roll, is_black, pitch_name
+from perceiver_music.view.roll import Roll, is_black, pitch_name, text_width
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
 
 WIDTH = 1600.0
@@ -141,7 +141,7 @@ def _header(roll: Roll, palette: Palette) -> Iterator[Shape]:
 
 def _title_size(title: str) -> float:
     """As large as there is room beside the legend."""
-    return min(32.0, max(14.0, 2_200.0 / max(1, len(title))))
+    return min(32.0, max(9.0, 2_200.0 / max(1, text_width(title))))
 
 
 def _ground(roll: Roll, layout: Layout, system: int, palette: Palette) -> Iterator[Shape]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,3 +146,11 @@ def pitch_name(pitch: int) -> str:
 def is_black(pitch: int) -> bool:
     """Whether a pitch is a black key."""
     return pitch % 12 in _BLACK
+
+
+def text_width(text: str) -> int:
+    """How many Latin letters are about as wide: signs of East Asia are two (UAX 11)."""
+    return sum(
+        0 if unicodedata.combining(sign) else 1 + (unicodedata.east_asian_width(sign) in "WF")
+        for sign in text
+    )

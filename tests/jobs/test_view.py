@@ -16,6 +16,7 @@ from perceiver_music.jobs.view import ViewRequest, ViewResult
 from perceiver_music.music.embedded import Embedded, deflated, with_embedded
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.view import fonts
 
 SECOND = 1_000_000
 NOTES = note_array(
@@ -84,6 +85,20 @@ def test_every_kind_of_file(picture: str, magic: bytes, tmp_path: Path) -> None:
     assert path.read_bytes() == result.data
     assert result.data.startswith(magic)
     assert result.as_json()["bytes"] == len(result.data)
+
+
+def test_a_picture_that_lacks_signs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "SYSTEM_FONTS", ())
+    for picture, title, lost in (
+        ("png", "月光 1", "月光"),
+        ("png", "Études", ""),
+        ("svg", "月", ""),
+    ):
+        told: list[str] = []
+        request = ViewRequest(midi=MIDI, input_name="x.mid", stem="x", picture=picture, title=title)
+        view.run(request, warn=told.append)
+        assert len(told) == bool(lost)
+        assert all(told_of in told[0] for told_of in ("x.mid", lost, ".svg") if lost)
 
 
 def sound_in(page: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """Pictures: a box a note, systems that hold everything, files that others can read."""
 
 import io
-import unicodedata
 from xml.etree import ElementTree as xml
 
 import numpy as np
@@ -9,8 +8,8 @@ import pytest
 
 from perceiver_music.music.performance import Performance, note_array
 from perceiver_music.view.picture import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout, piano_roll
-from perceiver_music.view.png import SCALE, _drawable, _font_for, as_png
-from perceiver_music.view.roll import Roll
+from perceiver_music.view.png import SCALE, as_png
+from perceiver_music.view.roll import Roll, text_width
 from perceiver_music.view.shapes import Box, Drawing, Label
 from perceiver_music.view.svg import as_svg
 
@@ -98,25 +97,10 @@ def test_png(performance: Performance) -> None:
         assert "#" + "".join(f"{part:02x}" for part in colour) == box.fill  # type: ignore[union-attr]
 
 
-def test_a_png_spells_what_its_font_lacks() -> None:
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(size=20)
-    spelled = {"Gymnopédie": "Gymnopedie", "Dvořák": "Dvorak", "F♯ \u2013 Œuvre": "F# - OEuvre"}
-    spelled |= {"J. S. Bach, no. 1": "J. S. Bach, no. 1", "夜": "?"}
-    for title, expected in spelled.items():
-        assert _drawable(title, font) == expected
-
-
-def test_a_png_keeps_accents_and_alphabets() -> None:
-    for title in ("Gymnopédie", "Dvořák", "Gymnope\u0301die", "Чайковский", "Łódź, œuvre \u2013 1"):
-        font = _font_for(title, 20)
-        assert "?" not in _drawable(title, font)
-        assert _drawable(title, font) == unicodedata.normalize("NFC", title)
-    assert _drawable("Étude in F♯", _font_for("Étude in F♯", 20)) == "Étude in F#"
-    assert _font_for("no. 1 in F♯", 20).getname() != _font_for("Étude", 20).getname()
-
-
-def test_without_the_wider_font_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert _drawable("Étude", _font_for("Étude", 20)) == "Etude"
+def test_a_title_of_wide_signs_has_room_beside_the_legend() -> None:
+    notes = note_array([0], [SECOND], [60], [64])
+    for title in ("x" * 120, "月" * 120, "月光ソナタ"):
+        drawing = piano_roll(Roll.of(Performance(notes=notes), title=title))
+        [label] = [s for s in drawing.shapes if isinstance(s, Label) and s.is_title]
+        assert label.size * text_width(title) / 2 < WIDTH - LEFT - 300
+        assert label.size >= 9
