@@ -100,17 +100,17 @@ def terminal_roll(roll: Roll, *, columns: int, lines: int, has_colour: bool) -> 
 
 def _heading(roll: Roll, columns: int, has_colour: bool) -> Line:
     text = "  ·  ".join((roll.title, *roll.facts))
-    room = columns - 20 if roll.new is not None and has_colour else columns - 1
+    room = columns - 26 if roll.has_both and has_colour else columns - 1
     if len(text) > room:
         text = text[: max(1, room - 1)] + "…"
-    if roll.new is None or not has_colour:
+    if not roll.has_both or not has_colour:
         return (Cell(text=text),)
     return (
         Cell(text=text + "  "),
         Cell(text="■ ", colour=_shade(11, is_new=False)),
-        Cell(text="primer "),
+        Cell(text=f"{roll.words.old} "),
         Cell(text="■ ", colour=_shade(11, is_new=True)),
-        Cell(text="new"),
+        Cell(text=roll.words.new),
     )
 
 

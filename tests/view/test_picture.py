@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.view.palette import LIGHT
 from perceiver_music.view.picture import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout, piano_roll
 from perceiver_music.view.png import SCALE, as_png
 from perceiver_music.view.roll import Roll, text_width
@@ -68,6 +69,29 @@ def test_the_seam_is_named(performance: Performance) -> None:
     drawing = piano_roll(Roll.of(performance, title="x", new_us=(5 * SECOND, 8 * SECOND)))
     words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
     assert {"primer", "new music", "the file goes on"} <= set(words)
+
+
+def test_a_duet_shows_who_plays(duet: Roll) -> None:
+    drawing = piano_roll(duet)
+    words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
+    assert {"player", "answers"} <= set(words)
+    assert words.count("answer") == 2
+    assert "new music" not in words
+    assert len(boxes(drawing, "new")) == 16
+    grounds = [s for s in drawing.shapes if isinstance(s, Box) and s.fill == LIGHT.new_ground]
+    assert len(grounds) == 2
+
+
+def test_names_of_seams_do_not_cover_each_other() -> None:
+    """A player and a machine that change with every note: many lines, few names."""
+    roll = long_roll(60)
+    is_answer = np.arange(roll.num_notes) % 2 == 1
+    roll = long_roll(60, is_answer=is_answer)
+    drawing = piano_roll(roll)
+    names = [s.x for s in drawing.shapes if isinstance(s, Label) and s.text == "answer"]
+    assert len(roll.new) == is_answer.sum()
+    assert 10 < len(names) < len(roll.new)
+    assert min(np.diff(names)) > 45
 
 
 def test_svg(performance: Performance) -> None:
