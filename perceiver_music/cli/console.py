@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from perceiver_music.jobs.progress import ProgressCallback
-    from perceiver_music.view.terminal import Cell
+    from perceiver_music.view.terminal_cells import Cell
 
 LINES_WITHOUT_A_TERMINAL = 40
 """Height of what is drawn for a file or a pipe."""

@@ -211,11 +211,16 @@ class _Part:
 
 
 def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
+    from perceiver_music.music.performance import Performance
     from perceiver_music.music.sustain import apply_sustain
 
-    notes = apply_sustain(midi.performance).notes
+    performance = midi.performance
     name, begin_us, end_us = "all", 0, midi.performance.end_us
     new = None if request.is_whole else new_part_of(data, name=request.input_name)
+    if new is not None and new.channel is not None:
+        is_theirs = midi.note_ticks["channel"] == new.channel
+        performance = Performance(notes=performance.notes[is_theirs], pedal=performance.pedal)
+    notes = apply_sustain(performance).notes
     if new is not None:
         name, begin_us = "new", new.from_us
         is_new = notes["start_us"] >= begin_us

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.files import probe_output, write_bytes_atomically
-from perceiver_music.generation.options import LARGEST_SEED, SamplingOptions
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.jobs.answering import Machine
 from perceiver_music.jobs.progress import WarningCallback, no_warning
 
 if TYPE_CHECKING:
-    from perceiver_music.live.duet import Duet, Turn
+    from perceiver_music.live.duet import Duet
     from perceiver_music.live.keyboard import Cue
     from perceiver_music.live.ports import Input, Output, PortNames
-    from perceiver_music.model.decoding import LoadedDecoder
-    from perceiver_music.tokenizer.event_reader import Event
+    from perceiver_music.music.midi_file import MidiFile
 
 SOFT_PEDAL, SOSTENUTO_PEDAL = 67, 66
-_STEPS_PER_SECOND = 100
 _NOTE_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 
 
@@ -155,9 +153,10 @@ def run(request: DuetRequest, callbacks: DuetCallbacks | None = None) -> DuetRes
     if request.output is not None:
         probe_output(request.output, overwrite=request.overwrite)
     clock = FreeClock() if request.is_silent else SystemClock()
+    heard = _heard(request, callbacks.warn)
     with ExitStack() as stack:
-        source, output = _open(request, clock, callbacks.warn, stack)
-        machine = _Machine(request)
+        source, output = _open(request, heard, clock, stack)
+        machine = Machine(request)
         if machine.doubt is not None:
             callbacks.warn(machine.doubt)
         machine.warm_up()
@@ -169,7 +168,7 @@ def run(request: DuetRequest, callbacks: DuetCallbacks | None = None) -> DuetRes
             else:
                 perform(duet, machine.answer, clock)
         finally:
-            _save(duet, request, clock.now(), callbacks)
+            _save(duet, request, machine, heard, clock.now(), callbacks)
     return DuetResult(
         input=os.fspath(request.midi_file or request.input_port or ""),
         output=request.output,
@@ -208,22 +207,29 @@ def read_cue(word: str) -> Cue:
     return Cue("key", pitch)
 
 
+def _heard(request: DuetRequest, warn: WarningCallback) -> MidiFile | None:
+    """The file that plays; None where a keyboard does."""
+    from perceiver_music.music.midi_file import read_midi
+
+    if request.midi_file is None:
+        return None
+    midi = read_midi(request.midi_file)
+    for warning in midi.warnings:
+        warn(f"{request.midi_file}: {warning}")
+    if not midi.performance.num_notes:
+        raise InvalidInputError("has no piano notes", path=request.midi_file)
+    return midi
+
+
 def _open(
-    request: DuetRequest, clock: Any, warn: WarningCallback, stack: ExitStack
+    request: DuetRequest, heard: MidiFile | None, clock: Any, stack: ExitStack
 ) -> tuple[Input, Output | None]:
     from perceiver_music.live.keyboard import FilePlayer
     from perceiver_music.live.ports import open_input, open_output
-    from perceiver_music.music.midi_file import read_midi
 
-    if request.midi_file is not None:
-        midi = read_midi(request.midi_file)
-        for warning in midi.warnings:
-            warn(f"{request.midi_file}: {warning}")
-        if not midi.performance.num_notes:
-            raise InvalidInputError("has no piano notes", path=request.midi_file)
-        source: Input = FilePlayer(midi.performance, clock)
-    else:
-        source = open_input(request.input_port)
+    source: Input = (
+        open_input(request.input_port) if heard is None else FilePlayer(heard.performance, clock)
+    )
     stack.callback(source.close)
     if request.is_silent:
         return source, None
@@ -232,69 +238,25 @@ def _open(
     return source, output
 
 
-def _save(duet: Duet, request: DuetRequest, now: float, callbacks: DuetCallbacks) -> None:
-    from perceiver_music.music.midi_parts import parts_to_midi
+def _save(
+    duet: Duet,
+    request: DuetRequest,
+    machine: Machine,
+    heard: MidiFile | None,
+    now: float,
+    callbacks: DuetCallbacks,
+) -> None:
+    from perceiver_music.jobs.duet_file import duet_midi
 
     if request.output is None or not duet.player.total_notes:
         return
     if duet.player.has_forgotten or duet.machine.has_forgotten:
         callbacks.warn("the conversation was so long that its beginning is not in the file")
-    parts = [duet.player.performance(now), duet.machine.performance(now)]
-    write_bytes_atomically(request.output, parts_to_midi(parts), overwrite=request.overwrite)
+    midi = duet_midi(
+        duet.player.performance(now),
+        duet.machine.performance(now),
+        title=b"" if heard is None else heard.title,
+        settings=machine.as_settings(),
+    )
+    write_bytes_atomically(request.output, midi, overwrite=request.overwrite)
     callbacks.on_saved(request.output)
-
-
-class _Machine:
-    """The one that answers: a checkpoint and how to draw from it."""
-
-    def __init__(self, request: DuetRequest) -> None:
-        from perceiver_music.jobs.continuation import open_session
-        from perceiver_music.tokenizer.registry import get_tokenizer
-
-        session = open_session(
-            request.checkpoint,
-            device=request.device,
-            decoder=request.decoder,
-            context=request.context,
-            latents=request.latents,
-        )
-        self.loaded: LoadedDecoder = session.loaded
-        self.seed = secrets.randbelow(LARGEST_SEED + 1) if request.seed is None else request.seed
-        self.doubt = session.doubt
-        self._context, self._latents = session.context, session.latents
-        self._request = request
-        self._tokenizer = get_tokenizer(self.loaded.description.tokenizer_name)
-
-    def warm_up(self) -> None:
-        """Draw one event for nobody: the first use of a network takes longer than any other."""
-        from perceiver_music.generation.pedal_opening import opening_for
-        from perceiver_music.generation.primer import Window
-
-        next(self._events(opening_for(self._tokenizer, None, Window(from_us=0, to_us=0)), 0))
-
-    def answer(self, turn: Turn) -> Iterator[Event]:
-        """The events of an answer, the releases at its end among them."""
-        from perceiver_music.generation.pedal_opening import opening_for
-        from perceiver_music.generation.primer import Window
-        from perceiver_music.jobs.streaming import events_of
-
-        window = Window(from_us=turn.from_us, to_us=max(turn.at_us, turn.from_us + 1))
-        opening = opening_for(self._tokenizer, turn.performance, window)
-        for event, _ in events_of(self._events(opening, turn.number), opening):
-            yield event
-
-    def _events(self, opening: Any, number: int) -> Iterator[Any]:
-        from perceiver_music.generation.continuation import continue_events
-        from perceiver_music.generation.limits import Limits
-        from perceiver_music.generation.sampling import variation_rng
-
-        request = self._request
-        return continue_events(
-            self.loaded.model,
-            opening,
-            limits=Limits(end_step=max(1, round(request.answer_seconds * _STEPS_PER_SECOND))),
-            sampling=request.sampling,
-            rng=variation_rng(self.seed, number),
-            context=self._context,
-            latents=self._latents,
-        )

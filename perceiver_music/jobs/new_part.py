@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from perceiver_music.errors import PerceiverMusicError
+from perceiver_music.jobs.duet_file import DUET
 
 if TYPE_CHECKING:
     from perceiver_music.music.embedded import Embedded
 
 _MICROSECONDS = 1_000_000
+_NUM_CHANNELS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +25,13 @@ class NewPart:
     Attributes:
         from_us: where it begins.
         to_us: where it ends; None is the file's end.
+        channel: the only one that it is on, from 0 as `note_ticks` counts; None is all of them.
         settings: all that was stored; empty when the user said where it is.
     """
 
     from_us: int
     to_us: int | None = None
+    channel: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -52,6 +56,11 @@ def new_part_of(midi: bytes, *, name: str) -> NewPart | None:
         return None
     if not isinstance(settings, dict):
         return None
+    if settings.get("command") == DUET:
+        channel = settings.get("answers_channel")
+        if not isinstance(channel, int) or not 1 <= channel <= _NUM_CHANNELS:
+            return None
+        return NewPart(from_us=0, channel=channel - 1, settings=settings)
     between = settings.get("between_seconds")
     if isinstance(between, list) and len(between) == 2:
         begin, end = _us(between[0]), _us(between[1])

@@ -9,6 +9,7 @@ from typing import Any, Final
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError
 from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.jobs.continuation_request import ContinueRequest
+from perceiver_music.jobs.duet_file import DUET_SCHEMA
 
 SETTINGS_SCHEMA: Final = "perceiver-music-settings/2"
 
@@ -111,6 +112,12 @@ class StoredSettings:
         """
         try:
             parts = json.loads(text)
+            if parts["schema"] == DUET_SCHEMA:
+                raise InvalidInputError(
+                    "is a duet, whose other half a player played",
+                    path=name,
+                    hint="Only files of continue, compose and infill can be replayed.",
+                )
             if parts["schema"] != SETTINGS_SCHEMA:
                 raise InvalidInputError(
                     f"stores its settings as {parts['schema']}; this version replays "

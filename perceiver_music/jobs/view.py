@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,9 @@ from perceiver_music.jobs.progress import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from perceiver_music.jobs.render import RenderResult
     from perceiver_music.music.midi_file import MidiFile
     from perceiver_music.view.roll import Roll
@@ -36,8 +39,13 @@ NO_AUDIO: Final = "none"
 _PAGE_FORMAT = "mp3"  # the one that Safari plays too
 _LARGEST_AUDIO_BYTES: Final = 512 << 20
 _LONGEST_TITLE = 120
-_SEQUENCE_NAME = 0x03
 _MICROSECONDS = 1_000_000
+_AFTER_A_TITLE: Final = {
+    "continue": ", continued",
+    "infill": ", with a new middle",
+    "duet": ", as a duet",
+}
+"""What was made of a piece, by the command that made it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +103,9 @@ class ViewResult:
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `view --json`."""
-        new = self.roll.new
+        from perceiver_music.view.roll import DUET
+
+        new = self.roll.new if self.roll.words is not DUET else ()
         return {
             "input": self.input,
             "output": None if self.output is None else os.fspath(self.output),
@@ -104,7 +114,7 @@ class ViewResult:
             "notes": self.roll.num_notes,
             "new_notes": int(self.roll.is_new.sum()),
             "seconds": self.roll.seconds,
-            "new_seconds": None if new is None else list(new),
+            "new_seconds": list(new[0]) if new else None,
             "audio": self.audio,
             "bytes": len(self.data),
         }
@@ -164,35 +174,40 @@ def _roll_of(data: bytes, request: ViewRequest, warn: WarningCallback) -> Roll:
             )
     else:
         new = new_part_of(data, name=request.input_name)
-    return Roll.of(
+    roll = Roll.of(
         performance,
         title=request.title or _title(midi, new, request.stem),
-        facts=_facts(midi, new),
         new_us=None if new is None else (new.from_us, new.to_us),
+        is_answer=None if new is None or new.channel is None else _is_on(midi, new.channel),
     )
+    return replace(roll, facts=_facts(roll, new))
+
+
+def _is_on(midi: MidiFile, channel: int) -> npt.NDArray[np.bool_]:
+    """Whether each note is on a channel."""
+    is_on: npt.NDArray[np.bool_] = midi.note_ticks["channel"] == channel
+    return is_on
 
 
 def _title(midi: MidiFile, new: NewPart | None, stem: str) -> str:
     """The name that the file gives itself, if it is one that says something; else its own."""
-    named = (text.data for text in midi.texts if text.kind == _SEQUENCE_NAME and text.tick == 0)
-    title = next(named, b"").decode("utf-8", "replace").strip()
+    title = midi.title.decode("utf-8", "replace").strip()
     if " " not in title or "\N{REPLACEMENT CHARACTER}" in title or not title.isprintable():
         return stem.replace("_", " ").strip()[:_LONGEST_TITLE] or "Untitled"
     command = None if new is None else new.settings.get("command")
-    after = {"continue": ", continued", "infill": ", with a new middle"}.get(str(command), "")
-    return title[:_LONGEST_TITLE] + after
+    return title[:_LONGEST_TITLE] + _AFTER_A_TITLE.get(str(command), "")
 
 
-def _facts(midi: MidiFile, new: NewPart | None) -> tuple[str, ...]:
-    from perceiver_music.music.moments import clock
+def _facts(roll: Roll, new: NewPart | None) -> tuple[str, ...]:
+    from perceiver_music.music.moments import clock, counted
 
-    performance = midi.performance
-    facts = [f"{performance.num_notes:,} notes", clock(performance.seconds)]
+    facts = [counted(roll.num_notes, "note"), clock(roll.seconds)]
     if new is None:
         return tuple(facts)
-    end = performance.seconds if new.to_us is None else new.to_us / _MICROSECONDS
-    begin = new.from_us / _MICROSECONDS
-    if 0 < begin < end and new.to_us is not None:
+    begin, end = roll.new[0] if roll.new else (0.0, 0.0)
+    if new.channel is not None:
+        facts.append(counted(len(roll.new), "answer"))
+    elif 0 < begin < end and new.to_us is not None:
         facts.append(f"new from {clock(begin)} to {clock(end)}")
     elif 0 < begin < end:
         facts.append(f"new from {clock(begin)}")
@@ -224,8 +239,15 @@ def _drawn(
         from perceiver_music.view.svg import as_svg
 
         return as_svg(drawing), None
+    from perceiver_music.view.fonts import lost_signs
     from perceiver_music.view.png import as_png
 
+    lost = lost_signs(roll.title)
+    if lost:
+        warn(
+            f"{request.input_name}: no font here has '{lost}', which the picture's title lacks; "
+            "an .svg keeps it"
+        )
     return as_png(drawing), None
 
 

@@ -31,6 +31,9 @@ from perceiver_music.music.tempo_map import DEFAULT_US_PER_QUARTER, TempoMap
 SUSTAIN_PEDAL = 64
 """The controller number of the sustain pedal."""
 
+SEQUENCE_NAME = 0x03
+"""The kind of the text that names a piece, or a track of it."""
+
 CONTROL_DTYPE = np.dtype(
     [("tick", "<i8"), ("time_us", "<i8"), ("channel", "u1"), ("number", "u1"), ("value", "u1")]
 )
@@ -64,6 +67,12 @@ class MidiFile:
     key_signatures: tuple[MetaEvent, ...]
     texts: tuple[MetaEvent, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def title(self) -> bytes:
+        """The first name that stands at the beginning; empty when there is none."""
+        names = (text.data for text in self.texts if text.kind == SEQUENCE_NAME and not text.tick)
+        return next(names, b"")
 
 
 def read_midi(path: str | os.PathLike[str]) -> MidiFile:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from perceiver_music.music.midi_file import SEQUENCE_NAME
 from perceiver_music.music.midi_track import Track
 from perceiver_music.music.midi_writer import TICKS_PER_QUARTER, add_performance, add_tempo
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.tempo_map import TempoMap
 
 
-def parts_to_midi(parts: Sequence[Performance]) -> bytes:
-    """A MIDI file of format 0; the parts, at most nine, take the channels from the first on."""
+def parts_to_midi(parts: Sequence[Performance], *, title: bytes = b"") -> bytes:
+    """A MIDI file of format 0; the parts, at most nine, take the channels from the first on.
+
+    Args:
+        parts: one a player.
+        title: of the whole, in the bytes of a sequence's name; empty writes none.
+    """
     assert len(parts) <= 9
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
     track = Track()
     add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
+    if title:
+        track.meta(0, SEQUENCE_NAME, title)
     for channel, part in enumerate(parts):
         add_performance(track, part, tempo_map, channel=channel, from_tick=0, shift_us=0)
     return track.file(TICKS_PER_QUARTER)

@@ -1,4 +1,4 @@
-"""Moments and lengths of music as people say them."""
+"""Moments, lengths and amounts of music as people say them."""
 
 from __future__ import annotations
 
@@ -7,3 +7,8 @@ def clock(seconds: float) -> str:
     """Minutes and seconds, rounded to the nearest: `1:05`."""
     minutes, rest = divmod(int(seconds + 0.5), 60)
     return f"{minutes}:{rest:02d}"
+
+
+def counted(number: int, noun: str) -> str:
+    """How many there are of something: `1 note`, `1,200 notes`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

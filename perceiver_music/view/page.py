@@ -18,7 +18,7 @@ import numpy as np
 from perceiver_music import __version__
 from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import DARK, LIGHT, STEPS, Palette, oklch, shade_number
-from perceiver_music.view.roll import Roll
+from perceiver_music.view.roll import DUET, Roll
 
 _FOLDER = Path(__file__).parent
 _OVERVIEW_UNITS = 4000
@@ -38,7 +38,9 @@ def as_page(roll: Roll, *, sound: bytes | None, sound_type: str = "audio/mpeg") 
         "facts": "".join(f"<span>{escape(_printable(fact))}</span>" for fact in roll.facts),
         "description": escape(_printable(roll.description()), quote=True),
         "part": _part(roll),
-        "mute": "Mute primer" if _part(roll) != "middle" else "Only the new music",
+        "mute": "Only the new music" if _part(roll) == "middle" else f"Mute {roll.words.old}",
+        "old": roll.words.old,
+        "next": roll.words.next,
         "seconds": str(round(roll.seconds)),
         "length": clock(roll.seconds),
         "legend": _legend(roll),
@@ -53,10 +55,12 @@ def as_page(roll: Roll, *, sound: bytes | None, sound_type: str = "audio/mpeg") 
 
 
 def _part(roll: Roll) -> str:
-    """`all` when no seam is heard, `end` for new music at the end, `middle` for a filled gap."""
-    if roll.new is None or bool(roll.is_new.all()) or not bool(roll.is_new.any()):
+    """`all` when no seam is heard, `end` or `middle` after where the new music is, or `turns`."""
+    if not roll.has_both or not bool(roll.is_new.any()):
         return "all"
-    return "end" if roll.new[1] >= roll.seconds - 0.01 else "middle"
+    if roll.words is DUET:
+        return "turns"
+    return "end" if roll.new[0][1] >= roll.seconds - 0.01 else "middle"
 
 
 def _text(name: str) -> str:
@@ -79,7 +83,9 @@ def _as_json(roll: Roll) -> str:
         "low": low,
         "high": high,
         "shades": STEPS,
-        "new": None if roll.new is None else [round(moment, 3) for moment in roll.new],
+        "new": [[round(begin, 3), round(end, 3)] for begin, end in roll.new],
+        "words": {"old": roll.words.old, "new": roll.words.new},
+        "seams": [[round(moment, 3), name] for moment, name in roll.seams()],
         "gap": np.diff(start, prepend=0).tolist(),
         "length": length.tolist(),
         "pitch": roll.pitch[order].tolist(),
@@ -113,9 +119,9 @@ def _overview(roll: Roll) -> str:
 
 
 def _legend(roll: Roll) -> str:
-    ramps = {"all": [("soft to loud", "p")]}.get(_part(roll), [("primer", "p"), ("new music", "n")])
-    if _part(roll) == "all" and bool(roll.is_new.all()):
-        ramps = [("soft to loud", "n")]
+    ramps = [(roll.words.old, "p"), (roll.words.new, "n")]
+    if _part(roll) == "all":
+        ramps = [("soft to loud", "n" if bool(roll.is_new.all()) else "p")]
     if _part(roll) == "middle":
         ramps[0] = ("as it was", "p")
     spans = [

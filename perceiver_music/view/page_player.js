@@ -54,7 +54,12 @@ const player = soundText ? soundPlayer(soundText, $("sound").dataset.type) : sil
 const hasSeam = document.body.dataset.part !== "all";
 const state = { loop: null, isLooping: false, isPrimerMuted: false, wasNew: null, wasPlaying: false };
 const now = () => Math.min(music.seconds, Math.max(0, player.time));
-const isNewAt = (moment) => !!music.new && moment >= music.new[0] - 0.02 && moment < music.new[1] + 0.02;
+const isNewAt = (moment) => music.new.some(([begin, end]) => moment >= begin - 0.02 && moment < end + 0.02);
+// The stretch of new music that is played or comes next, and after the last the first.
+const stretchAt = (moment) => music.new.find(([, end]) => moment < end) || music.new[0];
+const stretchAfter = (moment) => music.new.find(([begin]) => moment < begin - 0.02) || music.new[0];
+const toNew = () => seek((music.new.length > 1 ? stretchAfter(now()) : music.new[0])[0]);
+const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
 function say(text) { $("live").textContent = text; }
 
@@ -76,7 +81,7 @@ function muteprimer() {
   state.isPrimerMuted = !state.isPrimerMuted;
   $("mute-primer").setAttribute("aria-pressed", state.isPrimerMuted);
   applyMute();
-  say(state.isPrimerMuted ? "Primer muted" : "Primer heard");
+  say(`${capital(music.words.old)} ${state.isPrimerMuted ? "muted" : "heard"}`);
   refresh();
 }
 function setLoop(from, to, isOn) {
@@ -87,7 +92,7 @@ function setLoop(from, to, isOn) {
   say(isOn ? `Loop from ${clock(state.loop[0])} to ${clock(state.loop[1])}` : "Loop off");
   refresh();
 }
-const wholeLoop = () => (hasSeam ? [...music.new] : [0, music.seconds]);
+const wholeLoop = () => (hasSeam ? [...stretchAt(now())] : [0, music.seconds]);
 function toggleLoop() { setLoop(...(state.loop || wholeLoop()), !state.isLooping); }
 function loopEdge(which) {
   const edges = state.loop ? [...state.loop] : [0, music.seconds];
@@ -138,7 +143,7 @@ function refresh() {
   if ($("now").textContent !== text) {
     $("now").textContent = text;
     $("overview").setAttribute("aria-valuenow", Math.round(moment));
-    $("overview").setAttribute("aria-valuetext", `${text} of ${clock(music.seconds)}${hasSeam ? (isNewAt(moment) ? ", new music" : ", primer") : ""}`);
+    $("overview").setAttribute("aria-valuetext", `${text} of ${clock(music.seconds)}${hasSeam ? (isNewAt(moment) ? `, ${music.words.new}` : `, ${music.words.old}`) : ""}`);
   }
 }
 function loop() { tick(); refresh(); if (player.isPlaying) requestAnimationFrame(loop); else changed(); }
@@ -160,7 +165,7 @@ const actions = {
   " ": toggle, k: toggle, Home: () => seek(0), End: () => seek(music.seconds), l: toggleLoop,
   "[": () => loopEdge(0), "]": () => loopEdge(1), "<": () => setTempo(+$("tempo").value - 5),
   ">": () => setTempo(+$("tempo").value + 5), "+": () => zoom(1.35), "=": () => zoom(1.35), "-": () => zoom(1 / 1.35),
-  d: turnTheme, ...(hasSeam ? { n: () => seek(music.new[0]), m: muteprimer } : {}),
+  d: turnTheme, ...(hasSeam ? { n: toNew, m: muteprimer } : {}),
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -181,7 +186,7 @@ document.addEventListener("keydown", (event) => {
 });
 for (const [id, action] of Object.entries({
   play: toggle, start: () => seek(0), back: () => seek(now() - 5), forward: () => seek(now() + 5),
-  "to-new": () => seek(music.new[0]), loop: toggleLoop, "loop-from": () => loopEdge(0), "loop-to": () => loopEdge(1),
+  "to-new": toNew, loop: toggleLoop, "loop-from": () => loopEdge(0), "loop-to": () => loopEdge(1),
   "mute-primer": muteprimer, "zoom-in": () => zoom(1.35), "zoom-out": () => zoom(1 / 1.35), theme: turnTheme,
 })) $(id).addEventListener("click", action);
 $("tempo").addEventListener("input", (event) => setTempo(+event.target.value));
@@ -211,7 +216,13 @@ canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
 }, { passive: false });
 
-if (hasSeam && music.new[0] > 0.01) { $("seam").hidden = false; $("seam").style.left = `${100 * music.new[0] / music.seconds}%`; }
+if (hasSeam) for (const [begin] of music.new.filter(([begin]) => begin > 0.01)) {
+  const seam = $("seam").cloneNode();
+  seam.removeAttribute("id");
+  seam.hidden = false;
+  seam.style.left = `${100 * begin / music.seconds}%`;
+  $("seam").after(seam);
+}
 if (!player.hasSound) showNote("No sound is embedded: the roll plays silently.");
 new ResizeObserver(() => { measure(); refresh(); }).observe(canvas);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); refresh(); });

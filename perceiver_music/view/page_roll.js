@@ -81,8 +81,8 @@ function draw(now, options) {
   pen.fillStyle = colours.paper;
   pen.fillRect(0, 0, width, height);
   drawRows(keys, width, "black");
-  if (music.new) {
-    const from = Math.max(keys, xOf(music.new[0])), to = Math.min(width, xOf(music.new[1]));
+  for (const [begin, end] of music.new) {
+    const from = Math.max(keys, xOf(begin)), to = Math.min(width, xOf(end));
     if (to > from) {
       pen.fillStyle = colours["new-ground"];
       pen.fillRect(from, ruler, to - from, bottom - ruler);
@@ -120,10 +120,9 @@ function drawRows(from, to, colour) {
 
 // Where new music begins and ends, as flags in the ruler: [x, name, width].
 function flags() {
-  if (!music.new || document.body.dataset.part === "all") return [];
+  if (document.body.dataset.part === "all") return [];
   pen.font = `600 12px ${colours.sans}`;
-  return [[music.new[0], "new music"], [music.new[1], "the file goes on"]]
-    .filter(([moment]) => moment > 0.01 && moment < music.seconds - 0.01)
+  return music.seams
     .map(([moment, name]) => [xOf(moment), name, pen.measureText(name).width + 14])
     .filter(([x, , wide]) => x + wide > view.keys && x < view.width);
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import LIGHT, Palette
-from perceiver_music.view.roll import Roll, is_black, pitch_name
+from perceiver_music.view.roll import Roll, is_black, pitch_name, text_width
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
 
 WIDTH = 1600.0
@@ -22,6 +22,7 @@ _ONE_SYSTEM_SECONDS, _SYSTEM_SECONDS = 75.0, 60.0
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
 _TICK_ROOM = 80.0
 _LEAST_NOTE_WIDTH = 1.6
+_SEAM_LETTER_WIDTH = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +126,9 @@ def _header(roll: Roll, palette: Palette) -> Iterator[Shape]:
         is_title=True,
     )
     yield Label(x=LEFT, y=80, text="  ·  ".join(roll.facts), size=16, colour=palette.faint)
-    ramps = [("primer", palette.primer), ("new music", palette.new)]
-    if roll.new is None:
-        ramps = [("soft to loud", palette.primer)]
-    elif bool(roll.is_new.all()):
-        ramps = [("soft to loud", palette.new)]
+    ramps = [(roll.words.old, palette.primer), (roll.words.new, palette.new)]
+    if not roll.has_both:
+        ramps = [("soft to loud", palette.new if roll.new else palette.primer)]
     x = WIDTH - RIGHT
     for name, ramp in reversed(ramps):
         x -= 8.0 * len(ramp)
@@ -141,17 +140,18 @@ def _header(roll: Roll, palette: Palette) -> Iterator[Shape]:
 
 def _title_size(title: str) -> float:
     """As large as there is room beside the legend."""
-    return min(32.0, max(14.0, 2_200.0 / max(1, len(title))))
+    return min(32.0, max(9.0, 2_200.0 / max(1, text_width(title))))
 
 
 def _ground(roll: Roll, layout: Layout, system: int, palette: Palette) -> Iterator[Shape]:
     begin, end = layout.span(system)
     top, width = layout.top(system), (end - begin) * layout.per_second
     grounds = [(LEFT, width, palette.paper, palette.black)]
-    if roll.new is not None and not bool(roll.is_new.all()):
+    if roll.has_both:
         grounds += [
             (x, extent, palette.new_ground, palette.new_black)
-            for place, x, extent in layout.pieces(*roll.new)
+            for stretch in roll.new
+            for place, x, extent in layout.pieces(*stretch)
             if place == system and extent > 0
         ]
     for x, extent, ground, black in grounds:
@@ -231,17 +231,17 @@ def _pedal(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
 
 
 def _seams(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
-    if roll.new is None:
-        return
-    names = [(roll.new[0], "new music"), (roll.new[1], "the file goes on")]
-    for second, name in names:
-        if not 0.01 < second < roll.seconds - 0.01:
-            continue
+    """A line at each seam, and its name where the one before leaves room."""
+    taken_until: dict[int, float] = {}
+    for second, name in roll.seams():
         system, x, _ = next(layout.pieces(second, second + 1e-6))
         top = layout.top(system)
         yield Rule(
             x1=x, y1=top - 14, x2=x, y2=top + layout.roll_height, colour=palette.seam, width=2
         )
+        if x < taken_until.get(system, 0.0):
+            continue
+        taken_until[system] = x + _SEAM_LETTER_WIDTH * (len(name) + 2)
         room = WIDTH - RIGHT - x
         yield Label(
             x=x + (6 if room > 140 else -6),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.moments import clock
-from perceiver_music.music.performance import MICROSECONDS, Performance
+from perceiver_music.music.moments import clock, counted
+from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 
 LOWEST_PIANO_KEY, HIGHEST_PIANO_KEY = 21, 108
 MIDDLE_C = 60
@@ -20,6 +22,33 @@ Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Words:
+    """What the two kinds of music in a roll are called.
+
+    Attributes:
+        old, new: in a legend.
+        begin, end: where a stretch of new music begins and ends; an empty one is not named.
+        next: the one that a page goes to.
+    """
+
+    old: str
+    new: str
+    begin: str
+    end: str
+    next: str
+
+
+CONTINUED: Final = Words(
+    old="primer",
+    new="new music",
+    begin="new music",
+    end="the file goes on",
+    next="the new music",
+)
+DUET: Final = Words(old="player", new="answers", begin="answer", end="", next="the next answer")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Roll:
     """Everything that a picture or a page shows.
 
@@ -28,10 +57,12 @@ class Roll:
         facts: short lines about it, such as "seed 7".
         start, end: of each note, in seconds.
         pitch, velocity: of each note.
-        is_new: whether a note belongs to the new part.
+        is_new: whether a note is new music.
         pedal: moments in seconds and depths from 0 to 1 of controller 64.
         seconds: length.
-        new: where the new part begins and ends, in seconds; None when nothing else is known.
+        new: where each stretch of new music begins and ends, in seconds; empty when nothing is
+            known of any.
+        words: what is new and what is not are called.
     """
 
     title: str
@@ -43,7 +74,8 @@ class Roll:
     is_new: npt.NDArray[np.bool_]
     pedal: tuple[Seconds, Seconds]
     seconds: float
-    new: tuple[float, float] | None
+    new: tuple[tuple[float, float], ...]
+    words: Words = CONTINUED
 
     @classmethod
     def of(
@@ -53,6 +85,7 @@ class Roll:
         title: str,
         facts: tuple[str, ...] = (),
         new_us: tuple[int, int | None] | None = None,
+        is_answer: npt.NDArray[np.bool_] | None = None,
     ) -> Roll:
         """The roll of a performance.
 
@@ -60,7 +93,8 @@ class Roll:
             performance: at least one note.
             title: what to call it.
             facts: lines about it.
-            new_us: where new music begins and ends; None when that is not known or all is new.
+            new_us: where new music begins and ends; None when that is not known.
+            is_answer: of a duet, whether each note is an answer; None of any other music.
 
         Raises:
             ValueError: there are no notes.
@@ -71,11 +105,13 @@ class Roll:
         start = notes["start_us"] / MICROSECONDS
         seconds = max(performance.seconds, 0.1)
         is_new = np.zeros(len(notes), dtype=np.bool_)
-        new = None
-        if new_us is not None:
+        new: tuple[tuple[float, float], ...] = ()
+        if is_answer is not None:
+            is_new, new = is_answer, _turns(notes, is_answer)
+        elif new_us is not None:
             begin, end = new_us[0], performance.end_us if new_us[1] is None else new_us[1]
             is_new = (notes["start_us"] >= begin) & (notes["start_us"] < end + (new_us[1] is None))
-            new = (min(begin / MICROSECONDS, seconds), min(end / MICROSECONDS, seconds))
+            new = ((min(begin / MICROSECONDS, seconds), min(end / MICROSECONDS, seconds)),)
         kept = pedal["time_us"] <= performance.end_us
         return cls(
             title=title,
@@ -88,12 +124,18 @@ class Roll:
             pedal=(pedal["time_us"][kept] / MICROSECONDS, pedal["value"][kept] / 127.0),
             seconds=seconds,
             new=new,
+            words=CONTINUED if is_answer is None else DUET,
         )
 
     @property
     def num_notes(self) -> int:
         """How many notes."""
         return len(self.start)
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there is new music and other music too, which have to be told apart."""
+        return bool(self.new) and not bool(self.is_new.all())
 
     @property
     def has_pedal(self) -> bool:
@@ -123,18 +165,42 @@ class Roll:
             if depth > 0 and end > begin
         ]
 
+    def seams(self) -> list[tuple[float, str]]:
+        """The moments within the music at which new music begins or ends, and their names."""
+        return [
+            (moment, name)
+            for begin, end in self.new
+            for moment, name in ((begin, self.words.begin), (end, self.words.end))
+            if name and 0.01 < moment < self.seconds - 0.01
+        ]
+
     def description(self) -> str:
         """What the picture shows, for those who cannot see it."""
         text = (
-            f"{self.num_notes:,} notes in {clock(self.seconds)}, "
+            f"{counted(self.num_notes, 'note')} in {clock(self.seconds)}, "
             f"from {pitch_name(self.pitch.min())} to {pitch_name(self.pitch.max())}"
         )
-        if self.new is None:
+        if not self.new:
             return f"Piano roll of {self.title}: {text}."
-        where = f"New music begins at {clock(self.new[0])}"
-        if self.new[1] < self.seconds - 0.01:
-            where += f" and ends at {clock(self.new[1])}"
+        begin, end = self.new[0]
+        where = f"New music begins at {clock(begin)}"
+        if self.words is DUET:
+            where = f"{counted(len(self.new), 'answer')}, the first at {clock(begin)}"
+        elif end < self.seconds - 0.01:
+            where += f" and ends at {clock(end)}"
         return f"Piano roll of {self.title}: {text}. {where}."
+
+
+def _turns(notes: NoteArray, is_answer: npt.NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
+    """Each answer from its first note until its last has ended, or the player plays again."""
+    edges = np.flatnonzero(np.diff(is_answer.astype(np.int8), prepend=0, append=0))
+    turns = []
+    for first, after in edges.reshape(-1, 2).tolist():
+        end = int(notes["end_us"][first:after].max())
+        if after < len(notes):
+            end = min(end, int(notes["start_us"][after]))
+        turns.append((int(notes["start_us"][first]) / MICROSECONDS, end / MICROSECONDS))
+    return tuple(turns)
 
 
 def pitch_name(pitch: int) -> str:
@@ -145,3 +211,11 @@ def pitch_name(pitch: int) -> str:
 def is_black(pitch: int) -> bool:
     """Whether a pitch is a black key."""
     return pitch % 12 in _BLACK
+
+
+def text_width(text: str) -> int:
+    """How many Latin letters are about as wide: signs of East Asia are two (UAX 11)."""
+    return sum(
+        0 if unicodedata.combining(sign) else 1 + (unicodedata.east_asian_width(sign) in "WF")
+        for sign in text
+    )

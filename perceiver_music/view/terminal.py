@@ -1,7 +1,8 @@
 """A roll for the terminal: half blocks where there is colour, braille where there is none.
 
 A half block shows two pitches, one above the other, each in a colour of its own; a braille letter
-shows four pitches at two moments. The roll takes the width that it is given and about the height.
+shows four pitches at two moments. Where some of the music is new, and no colour tells which, the
+other notes are dotted. The roll takes the width that it is given and about the height.
 """
 
 from __future__ import annotations
@@ -13,8 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.music.moments import clock
-from perceiver_music.view.palette import STEPS, oklch, shade_number
+from perceiver_music.view.palette import shade_number
 from perceiver_music.view.roll import Roll, pitch_name
+from perceiver_music.view.terminal_cells import (
+    PEDAL_COLOUR,
+    SEAM_COLOUR,
+    Cell,
+    Line,
+    joined,
+    shade_colour,
+)
+from perceiver_music.view.terminal_heading import heading
 
 LABEL_COLUMNS = 5
 NARROWEST = 24
@@ -25,21 +35,13 @@ _BRAILLE = 0x2800
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille letter by row and column."""
 _PEDAL = "▁"
+_SEAM, _SEAM_FOOT, _SEAM_FOOT_AT_THE_END = "│", "└", "┘"
+_MOST_HEADING_LINES = 3
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
+_FIRST_TIME = 5
+"""Columns of the time at which a roll begins; no name stands in its place."""
 _TIME_ROOM = 9
 """Columns from one time to the next, at least."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A run of characters with one foreground and one background colour, or none."""
-
-    text: str
-    colour: str | None = None
-    ground: str | None = None
-
-
-Line = tuple[Cell, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class _Grid:
     Attributes:
         shade: `[rows, columns]`, 1 to `STEPS` where a note sounds; the top row is the highest.
         is_new: of the same shape.
+        is_drawn: of the same shape; every second moment of a dotted note is not.
+        seams: column of characters -> name, where new music begins or ends.
         top: the highest pitch.
         per_row: pitches that share a row.
         begin: the time at which it begins.
@@ -57,6 +61,8 @@ class _Grid:
 
     shade: npt.NDArray[np.uint8]
     is_new: npt.NDArray[np.bool_]
+    is_drawn: npt.NDArray[np.bool_]
+    seams: dict[int, str]
     top: int
     per_row: int
     begin: float
@@ -75,18 +81,25 @@ def terminal_roll(roll: Roll, *, columns: int, lines: int, has_colour: bool) -> 
     width = max(NARROWEST, columns) - LABEL_COLUMNS - 1
     dots_across, dots_down = (1, 2) if has_colour else (2, 4)
     low, high = roll.pitch_range
-    body = max(4, lines - 4)
+    top = heading(
+        roll,
+        columns=max(NARROWEST, columns),
+        most_lines=min(_MOST_HEADING_LINES, max(2, lines // 8)),
+        has_colour=has_colour,
+    )
+    body = max(4, lines - len(top) - 3)
     per_row = max(1, math.ceil((high - low + 1) / dots_down / body))
     text_lines = math.ceil((high - low + 1) / per_row / dots_down)
     overhead = 2 if roll.has_pedal else 1
-    number = max(1, min(_MOST_SYSTEMS, (lines - 2) // (text_lines + overhead)))
+    number = max(1, min(_MOST_SYSTEMS, (lines - len(top) - 1) // (text_lines + overhead)))
     each = max(roll.seconds / number, _LEAST_COLUMN_SECONDS * width * dots_across)
-    result = [_heading(roll, columns, has_colour)]
+    result = top
     for system in range(max(1, math.ceil(roll.seconds / each - 1e-9))):
         grid = _grid(
             roll,
             begin=system * each,
             column_seconds=each / (width * dots_across),
+            dots_across=dots_across,
             shape=(text_lines * dots_down, width * dots_across),
             top=high,
             per_row=per_row,
@@ -94,24 +107,8 @@ def terminal_roll(roll: Roll, *, columns: int, lines: int, has_colour: bool) -> 
         result += _half_blocks(grid) if has_colour else _braille(grid)
         if roll.has_pedal:
             result.append(_pedal_line(roll, grid, width, has_colour))
-        result.append(_time_line(grid, width, dots_across, min(roll.seconds, (system + 1) * each)))
+        result.append(_time_line(grid, width, has_colour, min(roll.seconds, (system + 1) * each)))
     return result
-
-
-def _heading(roll: Roll, columns: int, has_colour: bool) -> Line:
-    text = "  ·  ".join((roll.title, *roll.facts))
-    room = columns - 20 if roll.new is not None and has_colour else columns - 1
-    if len(text) > room:
-        text = text[: max(1, room - 1)] + "…"
-    if roll.new is None or not has_colour:
-        return (Cell(text=text),)
-    return (
-        Cell(text=text + "  "),
-        Cell(text="■ ", colour=_shade(11, is_new=False)),
-        Cell(text="primer "),
-        Cell(text="■ ", colour=_shade(11, is_new=True)),
-        Cell(text="new"),
-    )
 
 
 def _grid(
@@ -119,12 +116,13 @@ def _grid(
     *,
     begin: float,
     column_seconds: float,
+    dots_across: int,
     shape: tuple[int, int],
     top: int,
     per_row: int,
 ) -> _Grid:
     shade = np.zeros(shape, dtype=np.uint8)
-    is_new = np.zeros(shape, dtype=np.bool_)
+    is_new, is_drawn = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.bool_)
     end = begin + shape[1] * column_seconds
     for row in np.flatnonzero((roll.end >= begin) & (roll.start < end)):
         line = (top - int(roll.pitch[row])) // per_row
@@ -135,9 +133,16 @@ def _grid(
         is_louder = shade[line, span] < loud
         shade[line, span][is_louder] = loud
         is_new[line, span][is_louder] = roll.is_new[row]
+        is_drawn[line, span][:: 2 if roll.has_both and not roll.is_new[row] else 1] = True
     return _Grid(
         shade=shade,
         is_new=is_new,
+        is_drawn=is_drawn,
+        seams={
+            min(int((moment - begin) / column_seconds), shape[1] - 1) // dots_across: name
+            for moment, name in roll.seams()
+            if begin <= moment < end
+        },
         top=top,
         per_row=per_row,
         begin=begin,
@@ -151,7 +156,7 @@ def _half_blocks(grid: _Grid) -> list[Line]:
         cells = [_row_label(grid, row, 2)]
         for column in range(grid.shade.shape[1]):
             upper, lower = (
-                _shade(int(grid.shade[r, column]) - 1, is_new=bool(grid.is_new[r, column]))
+                shade_colour(int(grid.shade[r, column]) - 1, is_new=bool(grid.is_new[r, column]))
                 if grid.shade[r, column]
                 else None
                 for r in (row, row + 1)
@@ -162,9 +167,11 @@ def _half_blocks(grid: _Grid) -> list[Line]:
                 cells.append(
                     Cell(text=_UPPER_HALF if upper else _LOWER_HALF, colour=upper or lower)
                 )
+            elif column in grid.seams:
+                cells.append(Cell(text=_SEAM, colour=SEAM_COLOUR))
             else:
                 cells.append(Cell(text=" "))
-        lines.append(_joined(cells))
+        lines.append(joined(cells))
     return lines
 
 
@@ -177,9 +184,10 @@ def _braille(grid: _Grid) -> list[Line]:
                 _DOTS[down][across]
                 for down in range(4)
                 for across in range(2)
-                if grid.shade[row + down, column + across]
+                if grid.is_drawn[row + down, column + across]
             )
-            text += chr(_BRAILLE + dots) if dots else " "
+            blank = _SEAM if column // 2 in grid.seams else " "
+            text += chr(_BRAILLE + dots) if dots else blank
         label = _row_label(grid, row, 4).text
         lines.append((Cell(text=(label + text).rstrip()),))
     return lines
@@ -200,40 +208,41 @@ def _pedal_line(roll: Roll, grid: _Grid, width: int, has_colour: bool) -> Line:
         first, last = ((moment - grid.begin) / each for moment in (begin, end))
         if depth >= 0.5 and last > 0 and first < width:
             is_down[max(0, int(first)) : max(int(first) + 1, math.ceil(last))] = True
-    text = "".join(_PEDAL if down else " " for down in is_down)
-    label = Cell(text=f"{'Ped.':>{LABEL_COLUMNS - 1}} ")
-    return (label, Cell(text=text, colour=oklch(0.65, 0.02, 80) if has_colour else None))
+    cells = [Cell(text=f"{'Ped.':>{LABEL_COLUMNS - 1}} ")]
+    for column, down in enumerate(is_down):
+        is_seam = column in grid.seams and not down
+        colour = SEAM_COLOUR if is_seam else PEDAL_COLOUR
+        text = _SEAM if is_seam else _PEDAL if down else " "
+        cells.append(Cell(text=text, colour=colour if has_colour else None))
+    return joined(cells)
 
 
-def _time_line(grid: _Grid, width: int, dots_across: int, end: float) -> Line:
-    """Round times, each beneath its moment."""
-    each = grid.column_seconds * dots_across
-    marks = [" "] * (width + LABEL_COLUMNS)
+def _time_line(grid: _Grid, width: int, has_colour: bool, end: float) -> Line:
+    """Names of the seams, and between them round times, each beneath its moment."""
+    marks, is_seam = [" "] * width, [False] * width
+
+    def is_free(first: int, after: int) -> bool:
+        return first >= 0 and after <= width and not any(is_seam[max(0, first - 1) : after + 1])
+
+    for column, name in grid.seams.items():
+        following = min((other for other in grid.seams if other > column), default=width + 1)
+        first, text = column, _SEAM_FOOT
+        if column + 1 + len(name) < following:
+            text += name
+        elif column - len(name) > _FIRST_TIME and is_free(column - len(name), column):
+            first, text = column - len(name), name + _SEAM_FOOT_AT_THE_END
+        marks[first : first + len(text)] = text
+        is_seam[first : first + len(text)] = [True] * len(text)
+    each = grid.column_seconds * grid.shade.shape[1] / width
     step = next((t for t in _TIME_STEPS if t >= _TIME_ROOM * each), _TIME_STEPS[-1])
     for number in range(math.ceil(grid.begin / step), int(end / step) + 1):
         column = round((number * step - grid.begin) / each)
         name = clock(number * step)
-        if column + len(name) <= width:
-            marks[LABEL_COLUMNS + column : LABEL_COLUMNS + column + len(name)] = name
-    return (Cell(text="".join(marks).rstrip()),)
-
-
-def _shade(step: int, *, is_new: bool) -> str:
-    """A colour that stands out on black and on white."""
-    share = step / (STEPS - 1)
-    if is_new:
-        return oklch(0.80 - 0.22 * share, 0.08 + 0.11 * share, 62 - 34 * share)
-    return oklch(0.78 - 0.24 * share, 0.05 + 0.10 * share, 240 + 18 * share)
-
-
-def _joined(cells: list[Cell]) -> Line:
-    """Neighbours of one look in one cell."""
-    joined: list[Cell] = []
-    for cell in cells:
-        if joined and (joined[-1].colour, joined[-1].ground) == (cell.colour, cell.ground):
-            joined[-1] = Cell(
-                text=joined[-1].text + cell.text, colour=cell.colour, ground=cell.ground
-            )
-        else:
-            joined.append(cell)
-    return tuple(joined)
+        if is_free(column, column + len(name)):
+            marks[column : column + len(name)] = name
+    cells = [Cell(text=" " * LABEL_COLUMNS)] + [
+        Cell(text=mark, colour=SEAM_COLOUR if has_colour and seam else None)
+        for mark, seam in zip(marks, is_seam, strict=True)
+    ]
+    line = joined(cells)
+    return (*line[:-1], Cell(text=line[-1].text.rstrip(), colour=line[-1].colour))

@@ -47,9 +47,18 @@ def test_the_seam(settings: dict[str, Any], seconds: tuple[float, float | None])
     assert new.settings == settings
 
 
+def test_a_duet_says_which_channel_answers() -> None:
+    new = new_part_of(made_with({"command": "duet", "answers_channel": 2}), name="x.mid")
+    assert new is not None
+    assert (new.from_us, new.to_us, new.channel) == (0, None, 1)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
+        {"command": "duet"},
+        {"command": "duet", "answers_channel": 17},
+        {"command": "duet", "answers_channel": "two"},
         "not JSON",
         "[" * 10_000,
         [1],

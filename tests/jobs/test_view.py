@@ -12,10 +12,12 @@ import pytest
 
 from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
 from perceiver_music.jobs import render, view
+from perceiver_music.jobs.duet_file import duet_midi
 from perceiver_music.jobs.view import ViewRequest, ViewResult
 from perceiver_music.music.embedded import Embedded, deflated, with_embedded
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.view import fonts
 
 SECOND = 1_000_000
 NOTES = note_array(
@@ -52,9 +54,14 @@ def test_titles() -> None:
     assert shown(named("Piano")).roll.title == "a small piece"
 
 
+def test_one_note_is_no_plural() -> None:
+    assert shown(named("Piano")).roll.facts[0] == "1 note"
+    assert shown().roll.facts[0] == "6 notes"
+
+
 def test_what_is_new_and_how_it_was_made() -> None:
     result = shown(ours(command="continue", primer_sha256="0", to_seconds=2.0))
-    assert result.roll.new == (2.0, 6.0)
+    assert result.roll.new == ((2.0, 6.0),)
     assert result.roll.facts == ("6 notes", "0:06", "new from 0:02", "checkpoint maestro", "seed 7")
     fields = result.as_json()
     assert (fields["notes"], fields["new_notes"], fields["new_seconds"]) == (6, 4, [2.0, 6.0])
@@ -63,9 +70,24 @@ def test_what_is_new_and_how_it_was_made() -> None:
     assert "new from 0:02 to 0:04" in gap.roll.facts
     composed = shown(ours(command="compose", primer_sha256=None))
     assert composed.roll.is_new.all()
-    assert shown(new_from_seconds=3.0).roll.new == (3.0, 6.0)
+    assert shown(new_from_seconds=3.0).roll.new == ((3.0, 6.0),)
     with pytest.raises(UsageError, match="after the last note"):
         shown(new_from_seconds=6.0)
+
+
+def test_a_duet_is_told_by_its_players() -> None:
+    hers, its = (Performance(notes=NOTES[rows]) for rows in (slice(0, 6, 3), [1, 2, 4, 5]))
+    midi = duet_midi(
+        hers, its, title=b"Prelude in C", settings={"seed": 7, "checkpoint": "maestro"}
+    )
+    result = shown(midi)
+    assert result.roll.title == "Prelude in C, as a duet"
+    assert result.roll.facts == ("6 notes", "0:06", "2 answers", "checkpoint maestro", "seed 7")
+    assert result.roll.is_new.tolist() == [False, True, True, False, True, True]
+    fields = result.as_json()
+    assert (fields["new_notes"], fields["new_seconds"]) == (4, None)
+    assert shown(midi, new_from_seconds=3.0).roll.new == ((3.0, 6.0),)
+    assert shown(duet_midi(hers, its, title=b"", settings={})).roll.title == "a small piece"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +101,20 @@ def test_every_kind_of_file(picture: str, magic: bytes, tmp_path: Path) -> None:
     assert path.read_bytes() == result.data
     assert result.data.startswith(magic)
     assert result.as_json()["bytes"] == len(result.data)
+
+
+def test_a_picture_that_lacks_signs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "SYSTEM_FONTS", ())
+    for picture, title, lost in (
+        ("png", "月光 1", "月光"),
+        ("png", "Études", ""),
+        ("svg", "月", ""),
+    ):
+        told: list[str] = []
+        request = ViewRequest(midi=MIDI, input_name="x.mid", stem="x", picture=picture, title=title)
+        view.run(request, warn=told.append)
+        assert len(told) == bool(lost)
+        assert all(told_of in told[0] for told_of in ("x.mid", lost, ".svg") if lost)
 
 
 def sound_in(page: bytes) -> bytes:

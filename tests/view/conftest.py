@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
+from perceiver_music.view.roll import Roll
 
 SECOND = 1_000_000
 _DRIVERS = ("chromedriver", "/usr/lib/chromium/chromedriver")
@@ -151,3 +152,18 @@ def performance() -> Performance:
     )
     notes = note_array(start, start + SECOND // 4, pitch, 20 + 2 * step)
     return Performance(notes=notes, pedal=pedal)
+
+
+@pytest.fixture(scope="session")
+def duet(performance: Performance) -> Roll:
+    """The same twelve seconds of two: answers from the third to the fifth and from the ninth on.
+
+    The last key that the player strikes before the first answer is held into it.
+    """
+    start = performance.notes["start_us"]
+    is_answer = ((start >= 3 * SECOND) & (start < 5 * SECOND)) | (start >= 9 * SECOND)
+    is_answer[-4:] = False
+    notes = performance.notes.copy()
+    notes["end_us"][11] = 4 * SECOND
+    held = Performance(notes=notes, pedal=performance.pedal)
+    return Roll.of(held, title="x, as a duet", facts=("48 notes",), is_answer=is_answer)

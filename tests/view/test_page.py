@@ -64,7 +64,7 @@ def test_it_names_no_address() -> None:
     assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert "{{" not in text.replace("${", "")
     music = json.loads(re.search(r'id="music">(.*?)</script>', text)[1])  # type: ignore[index]
-    assert (music["pitch"], music["new"], music["gap"]) == ([60], None, [1000])
+    assert (music["pitch"], music["new"], music["gap"]) == ([60], [], [1000])
 
 
 def _one_note() -> np.ndarray:
@@ -180,6 +180,29 @@ def test_the_primer_can_be_muted(shown: Browser) -> None:
     assert js(shown, "muted.at(-1)") is True
     shown.press("m")
     assert js(shown, "muted.at(-1)") is False
+
+
+def test_a_duet_goes_from_answer_to_answer(browser: Browser, duet: Roll, tmp_path: Path) -> None:
+    path = tmp_path / "duet.html"
+    path.write_bytes(as_page(duet, sound=None))
+    browser.open(path)
+    browser.wait_for("window.pianoRoll")
+    assert js(browser, "document.body.dataset.part") == "turns"
+    assert js(browser, "document.querySelectorAll('rect.note[class*=\" n\"]').length") == 16
+    legend = js(browser, "document.querySelector('.legend').textContent")
+    assert legend.startswith("playeranswers")
+    assert js(browser, "document.getElementById('mute-primer').textContent") == "Mute player"
+    assert js(browser, "document.querySelectorAll('.seam:not([hidden])').length") == 2
+    slider = "document.getElementById('overview')"
+    for moment, who in ((3, "answers"), (9, "answers"), (3, "answers")):
+        browser.press("n")
+        browser.wait_for(f"Math.abs(pianoRoll.player.time - {moment}) < 0.01")
+        assert js(browser, f"{slider}.getAttribute('aria-valuetext')").endswith(f", {who}")
+    browser.run("pianoRoll.seek(6)")
+    assert js(browser, f"{slider}.getAttribute('aria-valuetext')") == "0:06 of 0:12, player"
+    browser.press("m")
+    assert js(browser, "document.getElementById('live').textContent") == "Player muted"
+    assert [row["message"] for row in browser.log("browser") if row["level"] == "SEVERE"] == []
 
 
 def test_controls_have_names_and_an_order(shown: Browser) -> None:

@@ -1,16 +1,16 @@
 """Pictures: a box a note, systems that hold everything, files that others can read."""
 
 import io
-import unicodedata
 from xml.etree import ElementTree as xml
 
 import numpy as np
 import pytest
 
 from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.view.palette import LIGHT
 from perceiver_music.view.picture import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout, piano_roll
-from perceiver_music.view.png import SCALE, _drawable, _font_for, as_png
-from perceiver_music.view.roll import Roll
+from perceiver_music.view.png import SCALE, as_png
+from perceiver_music.view.roll import Roll, text_width
 from perceiver_music.view.shapes import Box, Drawing, Label
 from perceiver_music.view.svg import as_svg
 
@@ -71,6 +71,29 @@ def test_the_seam_is_named(performance: Performance) -> None:
     assert {"primer", "new music", "the file goes on"} <= set(words)
 
 
+def test_a_duet_shows_who_plays(duet: Roll) -> None:
+    drawing = piano_roll(duet)
+    words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
+    assert {"player", "answers"} <= set(words)
+    assert words.count("answer") == 2
+    assert "new music" not in words
+    assert len(boxes(drawing, "new")) == 16
+    grounds = [s for s in drawing.shapes if isinstance(s, Box) and s.fill == LIGHT.new_ground]
+    assert len(grounds) == 2
+
+
+def test_names_of_seams_do_not_cover_each_other() -> None:
+    """A player and a machine that change with every note: many lines, few names."""
+    roll = long_roll(60)
+    is_answer = np.arange(roll.num_notes) % 2 == 1
+    roll = long_roll(60, is_answer=is_answer)
+    drawing = piano_roll(roll)
+    names = [s.x for s in drawing.shapes if isinstance(s, Label) and s.text == "answer"]
+    assert len(roll.new) == is_answer.sum()
+    assert 10 < len(names) < len(roll.new)
+    assert min(np.diff(names)) > 45
+
+
 def test_svg(performance: Performance) -> None:
     roll = Roll.of(performance, title="<a & b>\x07\udc80", new_us=(6 * SECOND, None))
     root = xml.fromstring(as_svg(piano_roll(roll)))
@@ -98,25 +121,10 @@ def test_png(performance: Performance) -> None:
         assert "#" + "".join(f"{part:02x}" for part in colour) == box.fill  # type: ignore[union-attr]
 
 
-def test_a_png_spells_what_its_font_lacks() -> None:
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(size=20)
-    spelled = {"Gymnopédie": "Gymnopedie", "Dvořák": "Dvorak", "F♯ \u2013 Œuvre": "F# - OEuvre"}
-    spelled |= {"J. S. Bach, no. 1": "J. S. Bach, no. 1", "夜": "?"}
-    for title, expected in spelled.items():
-        assert _drawable(title, font) == expected
-
-
-def test_a_png_keeps_accents_and_alphabets() -> None:
-    for title in ("Gymnopédie", "Dvořák", "Gymnope\u0301die", "Чайковский", "Łódź, œuvre \u2013 1"):
-        font = _font_for(title, 20)
-        assert "?" not in _drawable(title, font)
-        assert _drawable(title, font) == unicodedata.normalize("NFC", title)
-    assert _drawable("Étude in F♯", _font_for("Étude in F♯", 20)) == "Étude in F#"
-    assert _font_for("no. 1 in F♯", 20).getname() != _font_for("Étude", 20).getname()
-
-
-def test_without_the_wider_font_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    assert _drawable("Étude", _font_for("Étude", 20)) == "Etude"
+def test_a_title_of_wide_signs_has_room_beside_the_legend() -> None:
+    notes = note_array([0], [SECOND], [60], [64])
+    for title in ("x" * 120, "月" * 120, "月光ソナタ"):
+        drawing = piano_roll(Roll.of(Performance(notes=notes), title=title))
+        [label] = [s for s in drawing.shapes if isinstance(s, Label) and s.is_title]
+        assert label.size * text_width(title) / 2 < WIDTH - LEFT - 300
+        assert label.size >= 9

@@ -92,6 +92,17 @@ def test_only_what_is_new_counts(
     assert whole["part_seconds"] == [0, shown["seconds"]]
 
 
+def test_of_a_duet_only_the_answers_count(
+    run: Run, write_midi: WriteMidi, checkpoint: Path, store: str
+) -> None:
+    write_midi("x.mid", num_notes=12)
+    words = ("--length", "2s", "--seed", "3", "--checkpoint", checkpoint, "--device", "cpu")
+    made = run("duet", "--midi-file", "x.mid", "-o", "d.mid", *words, "--json").succeeded().object
+    fields = run("check", "d.mid", "--data", store, "--json").succeeded().object
+    assert fields["part"] == "new"
+    assert fields["statistics"]["notes"] == made["answered_notes"]
+
+
 def test_a_batch_with_a_bad_file(
     run: Run, write_midi: WriteMidi, store: str, small_midi: Callable[..., bytes]
 ) -> None:

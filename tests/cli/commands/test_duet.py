@@ -59,6 +59,10 @@ def test_a_file_in_the_place_of_a_keyboard(run: Run, write_midi: WriteMidi) -> N
     channels = {m.channel for m in mido.MidiFile("a.mid") if m.type == "note_on"}
     assert channels == {0, 1}
     run(*words, "-o", "a.mid").failed(73)
+    shown = run("view", "a.mid", "--json").succeeded().object
+    assert (shown["new_notes"], shown["new_seconds"]) == (fields["answered_notes"], None)
+    outcome = run("replay", "a.mid", "-o", "c.mid").failed(65)
+    assert "is a duet" in outcome.stderr
 
 
 def test_wrong_words_of_a_duet(run: Run, write_midi: WriteMidi, backend: ModuleType) -> None:
