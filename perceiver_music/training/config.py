@@ -111,6 +111,8 @@ class RunConfig:
         windows_per_pass: windows in one forward pass; a step accumulates as many as it needs.
         precision: `auto` is bf16 where the device is known to be fast at it.
         ema_decay: of the averaged weights that validation and the checkpoint use; 0 for none.
+        validate_first: also before the first step: what a run goes on from stays the best until
+            something better is found.
         validation_events: how many events of the validation split are scored, whole pieces.
         data_workers: processes that make windows ahead of a fast device; 0 for none.
         licence: of the weights, written into the checkpoint.
@@ -123,6 +125,7 @@ class RunConfig:
     compile: bool = False
     log_every: int = 20
     validate_every: int = 500
+    validate_first: bool = False
     validation_events: int = 100_000
     checkpoint_every: int = 200
     keep: int = 3

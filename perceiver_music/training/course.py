@@ -84,6 +84,8 @@ class _Course:
         """Train until the end of the schedule, of the time, or a signal."""
         loop = self._loop
         is_late = False
+        if loop.config.run.validate_first and not loop.counts.step:
+            self._validate()
         if loop.counts.is_step_open:
             self._do_what_is_due()
         while loop.counts.step < loop.config.schedule.max_steps and not is_late:

@@ -52,7 +52,8 @@ class MetricsWriter:
 
     def __init__(self, run_folder: Path, *, resumed_at: int) -> None:
         self._path = run_folder / METRICS_FILE
-        self._drop_lines_after(resumed_at)
+        # What was measured before the first step is measured again.
+        self._drop_lines_after(resumed_at or -1)
         self._board = _tensorboard(run_folder / _TENSORBOARD_FOLDER, resumed_at)
 
     def _drop_lines_after(self, step: int) -> None:

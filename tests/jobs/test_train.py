@@ -247,6 +247,30 @@ def test_a_checkpoint_can_be_trained_further(tiny_store: TokenStore, tmp_path: P
     assert all(torch.equal(start[name], weight) for name, weight in second.state_dict().items())
 
 
+def test_what_is_trained_further_ends_no_worse_than_it_began(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    train.run(request_for(tiny_store, tmp_path / "first"))
+    start = load_checkpoint(tmp_path / "first" / "checkpoint").model.state_dict()
+    ruinous = ("optimizer.kind=adamw", "optimizer.matrix_rate=3.0", "optimizer.output_rate=3.0")
+    request = TrainRequest(
+        data=tiny_store.path,
+        output=tmp_path / "second",
+        recipe="smoke",
+        settings=(*ruinous, *SMALL[1:], "run.validate_first=true"),
+        init=str(tmp_path / "first"),
+        max_steps=3,
+        device="cpu",
+    )
+    second = train.run(request)
+    rows = metrics_of(tmp_path / "second")
+    assert [row["step"] for row in rows] == [0, 2, 3]
+    assert rows[0]["train_nats_per_event"] is None
+    assert second.as_json()["validation_nats_per_event"] > rows[0]["validation_nats_per_event"]
+    kept = load_checkpoint(tmp_path / "second" / "checkpoint").model.state_dict()
+    assert all(torch.equal(start[name], weight) for name, weight in kept.items())
+
+
 def test_the_model_of_a_checkpoint_is_not_set(tiny_store: TokenStore, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the model is the checkpoint's"):
         train.run(
