@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,9 @@ def inspect_soundfont(path: str | os.PathLike[str]) -> SoundFont:
         InvalidInputError: it is something else (DLS among it), cut short, or has no preset.
     """
     path = Path(path)
+    with reporting_storage_errors(path):
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise InvalidInputError("is a pipe or a device", path=path, hint="Give a .sf2 file.")
     with reporting_storage_errors(path), path.open("rb") as file:
         presets = _read_presets(file, path, os.fstat(file.fileno()).st_size)
     return SoundFont(path=path, presets=presets)

@@ -117,6 +117,7 @@ _add(data_group, "download", data.download, data.DOWNLOAD_EXAMPLES)
 
 
 _INTERRUPTED: Final = 130
+_FEWEST_COLUMNS, _MOST_COLUMNS = 20, 1000
 
 
 def main() -> None:
@@ -130,10 +131,18 @@ def main() -> None:
     sys.exit(code)
 
 
+def _make_sense_of_columns() -> None:
+    """Nothing can be written in no columns, and no terminal has thousands."""
+    word = os.environ.get("COLUMNS", "")
+    if word.isdecimal() and not _FEWEST_COLUMNS <= int(word[:9]) <= _MOST_COLUMNS:
+        del os.environ["COLUMNS"]
+
+
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
     failures.raise_on_sigterm()
     failures.deliver_again_what_finalizers_swallow()
+    _make_sense_of_columns()
     tree: Any = typer.main.get_command(app)
     settings.bind_environment(tree)
     if os.environ.get("_PERCEIVER_MUSIC_COMPLETE"):

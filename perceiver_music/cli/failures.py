@@ -73,10 +73,25 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
         return UnavailableError(
             f"{name} is not installed", hint=f"Install it with 'python -m pip install {name}'."
         )
+    if _is_lack_of_memory(error):
+        return UnavailableError(
+            "there is not enough memory",
+            hint="Ask for less: a shorter --context, fewer windows at once, a smaller model.",
+        )
+    if isinstance(error, ImportError):
+        return UnavailableError(
+            f"a library cannot be loaded: {error}", hint="Look at the memory limit (ulimit -v)."
+        )
     if isinstance(error, OSError):
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
         return storage_error(error, name or "standard output")
     return Bug(f"this is a bug of ours: {type(error).__name__}: {error}")
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """As Python, numpy and torch say it; torch on a processor has no class for it."""
+    is_said = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or is_said
 
 
 def report(error: BaseException, console: Console) -> PerceiverMusicError:

@@ -28,7 +28,14 @@ LengthOption = Annotated[
 ]
 Variations = Annotated[
     int,
-    typer.Option("--variations", "-n", metavar="N", min=1, help="How many different ones to make."),
+    typer.Option(
+        "--variations",
+        "-n",
+        metavar="N",
+        min=1,
+        max=100_000,
+        help="How many different ones to make.",
+    ),
 ]
 Ending = Annotated[
     bool, typer.Option("--ending", help="Bring the piece to an end of its own within the length.")

@@ -149,6 +149,11 @@ def _from_word(word: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
         yield InputFile(name=word, path=Path(word))
 
 
+def _is_no_file(path: str) -> bool:
+    """Whether it is a pipe, a socket or a device, which nobody meant who named the folder."""
+    return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
+
+
 def _from_folder(folder: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
     paths: list[str] = []
     for parent, folders, names in os.walk(folder):
@@ -158,6 +163,7 @@ def _from_folder(folder: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
             for name in names
             if os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
             and not name.startswith(".")
+            and not _is_no_file(os.path.join(parent, name))  # noqa: PTH118
         ]
     if not paths:
         endings = ", ".join(sorted(suffixes))

@@ -24,6 +24,7 @@ _UNITS: dict[str, LengthUnit] = {
 }
 _LENGTH_FORMS = "4096 (events), 500notes, 60s, 1:30 or 16bars"
 _FEW_EVENTS, _EVENTS_PER_SECOND = 200, 40
+_MOST = {"events": 2_000_000, "notes": 500_000, "seconds": 6 * 3600, "bars": 20_000}
 _MOMENT_FORMS = "12.5, 12.5s or 1:30"
 
 
@@ -67,6 +68,8 @@ def parse_length(text: str | Length) -> Length:
         length = Length(amount=parse_moment(word), unit="seconds")
     else:
         length = _amount_and_unit(word, text)
+    if length.amount > _MOST[length.unit]:
+        raise ValueError(f"'{text}' is more than six hours of music")
     if length.amount <= 0:
         raise ValueError(f"'{text}' is no music at all; try {_LENGTH_FORMS}")
     return length

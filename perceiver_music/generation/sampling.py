@@ -31,7 +31,8 @@ def probabilities(
         certain = np.zeros_like(scores)
         certain[int(scores.argmax())] = 1.0
         return certain
-    scaled = (scores - scores.max()) / options.temperature
+    with np.errstate(over="ignore"):  # the coldest divide by next to nothing
+        scaled = (scores - scores.max()) / options.temperature
     weights = np.exp(scaled)
     weights[_cut(weights, options)] = 0.0
     return weights / weights.sum()

@@ -21,6 +21,8 @@ from perceiver_music.model.elementwise import RMSNorm, squared_relu
 from perceiver_music.model.kv_cache import CacheRows, KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
+_LARGEST_WIDTH, _LARGEST_RATIO = 1 << 16, 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlockConfig:
@@ -49,6 +51,10 @@ class BlockConfig:
             raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
         if self.norm not in ("rms", "layer"):
             raise ValueError(f"norm is 'rms' or 'layer', not {self.norm!r}")
+        if self.width > _LARGEST_WIDTH or not 1 <= self.mlp_ratio <= _LARGEST_RATIO:
+            raise ValueError(f"width is up to {_LARGEST_WIDTH}, mlp_ratio 1 to {_LARGEST_RATIO}")
+        if not 1.0 < self.rotary_max_wavelength < float("inf"):
+            raise ValueError("rotary_max_wavelength is a number above 1")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout {self.dropout} is not in [0, 1)")
 

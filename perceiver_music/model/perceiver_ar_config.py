@@ -11,6 +11,9 @@ from typing import Any
 
 from perceiver_music.model.attention import BlockConfig
 from perceiver_music.model.event_layout import EventLayout
+from perceiver_music.model.native.weights import LARGEST_CONTEXT
+
+MOST_LAYERS = 1 << 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,10 @@ class PerceiverARConfig:
             raise ValueError(f"latents ({self.latents}) go from 2 to context ({self.context})")
         if self.vocabulary_size < 1 or self.num_layers < 1:
             raise ValueError("a model has at least one token id and one layer")
+        if self.context > LARGEST_CONTEXT or self.num_layers > MOST_LAYERS:
+            raise ValueError(
+                f"the context is up to {LARGEST_CONTEXT} tokens, layers up to {MOST_LAYERS}"
+            )
 
     @classmethod
     def modern(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:

@@ -22,6 +22,7 @@ from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.files import read_bytes
 
 Config = TypeVar("Config")
+_LARGEST_RATE = 100.0
 _LARGEST_RECIPE_BYTES = 1_000_000
 
 
@@ -68,8 +69,9 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.kind not in ("muon", "adamw"):
             raise ValueError(f"kind is 'muon' or 'adamw', not {self.kind!r}")
-        if min(self.matrix_rate, self.embedding_rate, self.output_rate) < 0:
-            raise ValueError("learning rates are 0 or more")
+        rates = (self.matrix_rate, self.embedding_rate, self.output_rate)
+        if not all(0.0 <= rate <= _LARGEST_RATE for rate in rates):
+            raise ValueError(f"learning rates go from 0 to {_LARGEST_RATE:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +224,7 @@ def apply_settings(values: dict[str, Any], settings: typing.Sequence[str]) -> di
 def _parse_toml(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidInputError(f"not a TOML file: {error}", path=name) from None
 
 
@@ -232,7 +234,7 @@ def _lay_over(values: dict[str, Any], setting: str) -> None:
         raise UsageError(f"{setting!r} is not key=value", hint="For example run.seed=2.")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         parsed = value  # a bare word is a string
     *sections, last = key.strip().split(".")
     for section in sections:

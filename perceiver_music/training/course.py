@@ -12,9 +12,10 @@ from typing import Final, NoReturn
 
 import torch
 
-from perceiver_music.errors import NonFiniteError, StoppedBySignalError
+from perceiver_music.errors import NonFiniteError, StoppedBySignalError, StorageError
 from perceiver_music.training.loop import TrainingLoop
 from perceiver_music.training.metrics import MetricsWriter, TrainingReport
+from perceiver_music.training.run_file import RUN_FILE
 from perceiver_music.training.validation import ValidationStopped
 
 ReportCallback = Callable[[TrainingReport], None]
@@ -97,7 +98,7 @@ class _Course:
             if not is_late:
                 self._do_what_is_due()
         if loop.counts.step > self._saved_step:
-            loop.save(self._seconds())
+            self._save()
         if self._last is None or self._last.step != loop.counts.step:
             self._validate()
         assert self._last is not None
@@ -105,6 +106,7 @@ class _Course:
 
     def _do_what_is_due(self) -> None:
         """After a step: validation or a report, and saving."""
+        self._check_folder()
         loop, run = self._loop, self._loop.config.run
         step = loop.counts.step
         if step % run.validate_every == 0 or step == loop.config.schedule.max_steps:
@@ -112,13 +114,13 @@ class _Course:
         elif step % run.log_every == 0:
             self._publish(self._measure(None))
         if step % run.checkpoint_every == 0:
-            loop.save(self._seconds())
+            self._save()
             self._saved_step = step
 
     def _stop(self, signal_number: int) -> NoReturn:
         """Save, with what is due after this step left for later, and say so."""
         loop = self._loop
-        loop.save(self._seconds(), is_step_open=True)
+        self._save(is_step_open=True)
         raise StoppedBySignalError(
             f"stopped at step {loop.counts.step}; the run is saved",
             signal_number=signal_number,
@@ -145,10 +147,26 @@ class _Course:
         except ValidationStopped:
             self._stop(self._caught[0] if self._caught else signal.SIGTERM)
         report = self._measure(nats)
+        self._loop.check_weights()
+        self._check_folder()
         if self._loop.setting.ranks.is_first:
             report = replace(report, checkpoint=self._export(report))
         self._publish(report)
         self._last = report
+
+    def _save(self, *, is_step_open: bool = False) -> None:
+        self._check_folder()
+        self._loop.save(self._seconds(), is_step_open=is_step_open)
+
+    def _check_folder(self) -> None:
+        """What is saved where nobody can go on from it would be lost."""
+        folder = self._loop.setting.run_folder
+        if self._loop.setting.ranks.is_first and not (folder / RUN_FILE).exists():
+            raise StorageError(
+                f"its {RUN_FILE} is gone: was it moved or removed?",
+                path=folder,
+                hint="What was saved before is where the folder went: train --resume --output it.",
+            )
 
     def _publish(self, report: TrainingReport) -> None:
         if self._metrics is not None:

@@ -188,6 +188,15 @@ class TrainingLoop:
                     1.0 - self.config.run.ema_decay,
                 )
 
+    def check_weights(self, *others: Tensor) -> None:
+        """Look at all that is about to be saved.
+
+        Raises:
+            NonFiniteError: a number of it is not finite.
+        """
+        weights = (*self.model.state_dict().values(), *self._averaged.values(), *others)
+        self._refuse_non_finite("a weight", *weights, step=self.counts.step)
+
     def _refuse_non_finite(self, what: str, *tensors: Tensor, step: int) -> None:
         """Stop on all ranks when a number is not finite on any of them."""
         is_bad = not all(bool(tensor.isfinite().all()) for tensor in tensors)
@@ -248,9 +257,7 @@ class TrainingLoop:
             unreported_nats=tuple(map(tuple, by_rank)),
         )
         optimizer = self._optimizers.state_tensors()
-        all_tensors = (*self.model.state_dict().values(), *optimizer.values())
-        all_tensors += tuple(self._averaged.values())
-        self._refuse_non_finite("a weight", *all_tensors, step=counts.step)
+        self.check_weights(*optimizer.values())
         if not self._ranks.is_first:
             return
         state = SavedState(

@@ -86,7 +86,7 @@ def save_state(run_folder: Path, state: SavedState, *, keep: int) -> Path:
         StorageError: it cannot be written, or comes back changed; the others are then untouched.
     """
     steps = run_folder / STEPS_FOLDER
-    target = steps / f"step-{state.counts.step:08d}"
+    target = steps / _folder_name(state.counts.step)
     with write_folder_atomically(target, overwrite=True) as folder:
         write_tensors(folder / _MODEL_FILE, state.weights)
         training = {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
@@ -100,6 +100,10 @@ def save_state(run_folder: Path, state: SavedState, *, keep: int) -> Path:
     for folder in [*older[max(keep, 1) - 1 :], *(set(others) - set(older))]:
         remove_folder(folder)
     return target
+
+
+def _folder_name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def step_folders(run_folder: Path) -> list[Path]:
@@ -140,6 +144,8 @@ def _load(folder: Path) -> SavedState:
         counts = RunCounts(**document, unreported_nats=tuple(map(tuple, nats)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInputError("its state.json is damaged", path=folder) from error
+    if folder.name != _folder_name(counts.step):
+        raise InvalidInputError(f"holds step {counts.step}", path=folder)
     check_file_table(folder, files)
     training = read_tensors(folder / _TRAINING_FILE)
     return SavedState(

@@ -1,5 +1,6 @@
 """Which SoundFont plays, and what is refused as one."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,10 @@ def test_a_font_cut_short_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_not_quietly_replaced(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         find_soundfont(tmp_path / "absent.sf2")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.sf2")
+    with pytest.raises(InvalidInputError, match="pipe"):
+        inspect_soundfont(tmp_path / "x.sf2")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from perceiver_music import __version__, errors
-from perceiver_music.cli.failures import hint_of
+from perceiver_music.cli.failures import as_failure, hint_of
 from perceiver_music.jobs import models as job
 
 if TYPE_CHECKING:
@@ -253,3 +253,24 @@ def test_completion(spawn: Run, shell: str) -> None:
     outcome = spawn(env=environment)
     for name in ("list", "info", "verify"):
         assert name in outcome.stdout.decode(), outcome
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "99999999"])
+def test_an_odd_width_hides_nothing(spawn: Run, columns: str) -> None:
+    outcome = spawn("view", "nowhere.mid", env={**os.environ, "COLUMNS": columns}).failed(74)
+    assert len(outcome.error_lines) == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")],
+)
+def test_a_lack_of_memory_is_no_bug(error: Exception) -> None:
+    failure = as_failure(error)
+    assert (failure.exit_code, failure.message) == (69, "there is not enough memory")
+
+
+def test_a_library_that_cannot_be_loaded_is_no_bug() -> None:
+    failure = as_failure(ImportError("libtorch_cpu.so: failed to map segment"))
+    assert failure.exit_code == 69
+    assert "libtorch_cpu.so" in failure.message

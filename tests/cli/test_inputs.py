@@ -1,6 +1,7 @@
 """Files, folders, globs and standard input become inputs."""
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -115,3 +116,10 @@ def test_words_with_a_list_in_the_place_of_a_dash(monkeypatch: pytest.MonkeyPatc
     _touch("a.mid", "b.mid")
     _pipe(monkeypatch, b"a.mid\nb.mid\n")
     assert listed_on_stdin(["folder", "-", "*.mid"]) == ("folder", "a.mid", "b.mid", "*.mid")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_holds_nothing_up() -> None:
+    _touch("a/x.mid")
+    os.mkfifo("a/pipe.mid")
+    assert _names("a") == ["a/x.mid"]

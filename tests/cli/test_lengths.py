@@ -59,3 +59,9 @@ def test_few_events_may_have_been_meant_as_seconds() -> None:
     assert few.is_of_few_events
     assert few.in_words == "30 events, about 0.8 s of music"
     assert not any(parse_length(text).is_of_few_events for text in ("4096", "30s", "30notes"))
+
+
+@pytest.mark.parametrize("text", ["9" * 21, "25000s", "7:00:00", "600000notes", "30000bars"])
+def test_more_than_six_hours_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="six hours"):
+        parse_length(text)

@@ -87,3 +87,11 @@ def test_options_out_of_range_are_usage_errors(options: dict[str, object]) -> No
 def test_lengths_that_are_none_are_usage_errors(amount: float, unit: str) -> None:
     with pytest.raises(UsageError):
         LengthOption(amount=amount, unit=unit)
+
+
+@pytest.mark.filterwarnings("error")
+def test_next_to_no_temperature_is_none() -> None:
+    logits = np.array([1.0, 3.0, 2.0])
+    options = SamplingOptions(temperature=1e-320, top_p=None)
+    found = probabilities(logits, np.ones(3, dtype=np.bool_), options)
+    assert found.tolist() == [0.0, 1.0, 0.0]

@@ -16,11 +16,13 @@ from perceiver_music.dataset.token_store import EncodedPiece, TokenStore, write_
 from perceiver_music.errors import (
     BusyError,
     InvalidInputError,
+    NonFiniteError,
     OutputExistsError,
     StorageError,
     UsageError,
 )
 from perceiver_music.jobs import train
+from perceiver_music.jobs.progress import Progress
 from perceiver_music.jobs.train import TrainRequest
 from perceiver_music.locks import exclusive_lock
 from perceiver_music.model.checkpoint import load_checkpoint
@@ -269,6 +271,39 @@ def test_what_is_trained_further_ends_no_worse_than_it_began(
     assert second.as_json()["validation_nats_per_event"] > rows[0]["validation_nats_per_event"]
     kept = load_checkpoint(tmp_path / "second" / "checkpoint").model.state_dict()
     assert all(torch.equal(start[name], weight) for name, weight in kept.items())
+
+
+def test_a_run_whose_folder_is_taken_away_says_so(tiny_store: TokenStore, tmp_path: Path) -> None:
+    run_folder = tmp_path / "run"
+
+    def take_away(progress: Progress) -> None:
+        if progress.done == 5 and run_folder.exists():
+            run_folder.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError, match="moved or removed"):
+        train.run(request_for(tiny_store, run_folder), take_away)
+    assert not (run_folder / "steps").exists()
+    found = train.run(TrainRequest(output=tmp_path / "elsewhere", resume=True, device="cpu"))
+    assert found.as_json()["step"] == 10
+
+
+def test_a_weight_that_the_last_step_ruined_is_not_kept(
+    tiny_store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perceiver_music.training.loop import TrainingLoop
+
+    step, run_folder = TrainingLoop.train_step, tmp_path / "run"
+
+    def ruin(loop: TrainingLoop) -> None:
+        step(loop)
+        with torch.no_grad():
+            next(loop.model.parameters())[0] = float("nan")
+
+    monkeypatch.setattr(TrainingLoop, "train_step", ruin)
+    monkeypatch.setattr(TrainingLoop, "validate", lambda *_, **__: None)
+    with pytest.raises(NonFiniteError, match="a weight"):
+        train.run(request_for(tiny_store, run_folder, max_steps=1))
+    assert not (run_folder / "checkpoint").exists()
 
 
 def test_the_model_of_a_checkpoint_is_not_set(tiny_store: TokenStore, tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def test_a_cosine_decays_to_its_last_share() -> None:
 def test_impossible_values_are_refused() -> None:
     with pytest.raises(ValueError, match="rates"):
         OptimizerConfig(matrix_rate=-1.0)
+    with pytest.raises(ValueError, match="rates"):
+        OptimizerConfig(embedding_rate=float("nan"))
     with pytest.raises(ValueError, match="ema_decay"):
         RunConfig(ema_decay=1.0)
     with pytest.raises(ValueError, match="seed"):

@@ -82,3 +82,17 @@ def test_a_failed_save_leaves_the_older_ones(
     monkeypatch.undo()
     assert load_newest(tmp_path, pytest.fail).counts.step == 5
     assert [path.name for path in (tmp_path / "steps").iterdir()] == ["step-00000005"]
+
+
+def test_a_step_under_the_name_of_another_is_passed_over(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_state(tmp_path, state_at(step), keep=2)
+    newest, older = step_folders(tmp_path)
+    newest.rename(tmp_path / "aside")
+    (tmp_path / "steps" / "step-00000009").mkdir()
+    for file in older.iterdir():
+        (tmp_path / "steps" / "step-00000009" / file.name).write_bytes(file.read_bytes())
+    told: list[str] = []
+    assert load_newest(tmp_path, told.append).counts.step == 1
+    assert len(told) == 1
+    assert "holds step 1" in told[0]

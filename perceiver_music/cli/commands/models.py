@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from perceiver_music.cli.completion import complete_checkpoint
+from perceiver_music.cli.console import printable
 from perceiver_music.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def verify(invocation: Invocation, model: Model = None) -> int:
         invocation.emit(result.as_json(), inputs=[result.description.path])
     else:
         description = result.description
-        invocation.console.line(f"{description.name}: whole, sha256 {description.sha256}")
+        invocation.console.line(
+            f"{printable(description.name)}: whole, sha256 {description.sha256}"
+        )
     return 0
 
 

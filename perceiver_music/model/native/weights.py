@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from perceiver_music.model.native.library import Shape
 
+LARGEST_CONTEXT: Final = 1 << 22
+"""Far beyond any; a configuration that asks for more is damaged or hostile."""
+
 Array = npt.NDArray[Any]
 
 _BLOCK: Final = {
@@ -56,8 +59,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     try:
         network = {**_NETWORK, **config}
         block = {**_BLOCK, **network.pop("block")}
-        width, heads = int(block.pop("width")), int(block.pop("num_heads"))
-        vocabulary = int(network.pop("vocabulary_size"))
+        width, heads = _whole(block.pop("width")), _whole(block.pop("num_heads"))
+        vocabulary = _whole(network.pop("vocabulary_size"))
         if set(block) - set(_BLOCK) or set(network) - set(_NETWORK):
             raise NotNative("settings of another version")
         flavour = (block["norm"], block["qk_norm"], block["bias"], network["query_projection"])
@@ -72,8 +75,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
             vocabulary=vocabulary,
             width=width,
             heads=heads,
-            layers=int(network["num_layers"]),
-            hidden=int(block["mlp_ratio"]) * width,
+            layers=_whole(network["num_layers"]),
+            hidden=_whole(block["mlp_ratio"]) * width,
             pairs=round(head_width * block["rotary_fraction"] / 2),
             time_pairs=round(head_width * block["time_rotary_fraction"] / 2),
             previous=bool(network["previous_token"]),
@@ -98,12 +101,19 @@ def window_of(config: Mapping[str, Any]) -> tuple[int, int]:
         NotNative: they are none.
     """
     try:
-        context, latents = (int({**_NETWORK, **config}[name]) for name in ("context", "latents"))
+        context, latents = (_whole({**_NETWORK, **config}[name]) for name in ("context", "latents"))
     except (TypeError, ValueError, OverflowError):
         raise NotNative("no configuration of a Perceiver AR") from None
-    if not 2 <= latents <= context:
+    if not 2 <= latents <= context <= LARGEST_CONTEXT:
         raise NotNative("a context that does not fit")
     return context, latents
+
+
+def _whole(value: object) -> int:
+    """A whole number, and nothing that only looks like one."""
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
 
 
 def _check(shape: Shape, head_width: int) -> None:
@@ -113,7 +123,7 @@ def _check(shape: Shape, head_width: int) -> None:
         raise NotNative("sizes beyond what it is made for")
     if shape.pairs < 1 or 2 * (shape.pairs + shape.time_pairs) > head_width or shape.hidden < 1:
         raise NotNative("rotary fractions that do not fit")
-    if shape.soft_cap < 0.0 or not shape.max_wavelength > 0.0:
+    if shape.soft_cap < 0.0 or not 1.0 < shape.max_wavelength < float("inf"):
         raise NotNative("numbers that make no sense")
     if not shape.events:
         if shape.neighbours or shape.gap_embeddings or shape.time_pairs:

@@ -263,6 +263,9 @@ def test_what_it_does_not_compute_is_left_to_torch(pair: Pair) -> None:
         NativeDecoder({**config, "colour": "red"}, tensors)
     with pytest.raises(NotNative, match="fit"):
         NativeDecoder({**config, "num_layers": 3}, tensors)
+    for wrong in ({"num_layers": "2"}, {"context": 10**12}, {"context": True}):
+        with pytest.raises(NotNative):
+            NativeDecoder({**config, **wrong}, tensors)
     with pytest.raises(NotNative, match="no 386"):
         NativeDecoder(config, tensors, kernels="386")
     damaged = {**tensors, "output.weight": np.full_like(tensors["output.weight"], np.nan)}
