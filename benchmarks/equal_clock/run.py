@@ -133,6 +133,14 @@ def score(store: TokenStore, checkpoint: Path, first: int, last: int) -> dict[st
     }
 
 
+def keep(row: dict[str, Any]) -> None:
+    """Put a row in its place; read again each time, as two may run side by side."""
+    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    others = [r for r in rows if (r["model"], r["seed"]) != (row["model"], row["seed"])]
+    results = {"rows": [*others, row], "made_with": torch_made_with()}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+
+
 def main() -> None:
     """Train what is missing, score all, keep the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -143,7 +151,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=MODELS, default=list(MODELS))
     arguments = parser.parse_args()
     store = TokenStore.open(arguments.store)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
     for name in arguments.only:
         for seed in arguments.seeds:
             folder = arguments.runs / name.replace(" ", "-").replace(",", "")
@@ -166,9 +173,7 @@ def main() -> None:
                 **score(store, run / "checkpoint", 5, 30),
             }
             sys.stderr.write(json.dumps(row) + "\n")
-            kept = [r for r in results["rows"] if (r["model"], r["seed"]) != (name, seed)]
-            results = {"rows": [*kept, row], "made_with": torch_made_with()}
-            RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+            keep(row)
 
 
 if __name__ == "__main__":
