@@ -111,8 +111,9 @@ def test_it_plays_and_pauses(shown: Browser) -> None:
     assert "Playing" in js(shown, "document.getElementById('live').textContent")
     shown.press("k")
     shown.wait_for("!pianoRoll.player.isPlaying")
+    # The page hears of the pause a moment later.
+    shown.wait_for("document.getElementById('live').textContent.includes('Paused')")
     moment = js(shown, "pianoRoll.player.time")
-    assert "Paused" in js(shown, "document.getElementById('live').textContent")
     assert js(shown, "pianoRoll.player.time") == moment
 
 
