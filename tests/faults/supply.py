@@ -102,4 +102,5 @@ def audit(ledger: Ledger) -> None:
     elif "Found" in done.stdout + done.stderr and "known vulnerabilit" in done.stdout + done.stderr:
         ledger.enter(False, "audit", (done.stdout + done.stderr)[-600:])
     else:
-        ledger.notes["audit"] = "not audited: " + (done.stderr.strip().splitlines() or ["?"])[-1]
+        why = (done.stderr.strip().splitlines() or ["?"])[-1].removeprefix(f"{sys.executable}: ")
+        ledger.notes["audit"] = f"not audited: {why}"
