@@ -78,7 +78,7 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
             "there is not enough memory",
             hint="Ask for less: a shorter --context, fewer windows at once, a smaller model.",
         )
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not (error.name or "").startswith("perceiver_mu"):
         return UnavailableError(
             f"a library cannot be loaded: {error}", hint="Look at the memory limit (ulimit -v)."
         )

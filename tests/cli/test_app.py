@@ -274,3 +274,5 @@ def test_a_library_that_cannot_be_loaded_is_no_bug() -> None:
     failure = as_failure(ImportError("libtorch_cpu.so: failed to map segment"))
     assert failure.exit_code == 69
     assert "libtorch_cpu.so" in failure.message
+    ours = ImportError("cannot import name 'x'", name="perceiver_music.jobs")
+    assert as_failure(ours).exit_code == 1
