@@ -14,22 +14,22 @@ import numpy as np
 from benchmarks.openings import mixed_openings
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.evaluation.statistics import pitch_class_histogram
 from perceiver_music.generation.continuation import continue_events
 from perceiver_music.generation.ending import as_numpy
 from perceiver_music.generation.growth import Continuation
+from perceiver_music.generation.last_chord import Tonic
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.jobs.continuation import Session, open_session
-from perceiver_music.music.key import key_fits
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.performance_events import decode
 
 RESULTS = Path(__file__).with_name("results.json")
 PRIMER_EVENTS = 512
 TOGETHER_SECONDS, KEY_SECONDS, LAST_SECONDS, BEFORE_SECONDS = 0.1, 30, 4, 20
+AGAIN_SECONDS = 0.4
 
 
 def make(session: Session, opening: Opening, limits: Limits, number: int) -> Continuation:
@@ -52,16 +52,20 @@ def heard(ids: Sequence[int], velocity_bin: int | None = None) -> dict[str, Any]
     notes = decode(np.array([*in_force, *ids], dtype=np.uint16)).notes
     onset, end = notes["start_us"] / 1e6, notes["end_us"] / 1e6
     last, over = onset.max(), end.max()
-    rings = notes[end > last]
-    fits = key_fits(pitch_class_histogram(notes[onset > over - KEY_SECONDS]))
+    rings = set(notes["pitch"][end > (last + over) / 2].tolist())
+    tonic = Tonic.of(notes["pitch"][onset > over - KEY_SECONDS])
+    chord = onset >= last - TOGETHER_SECONDS
+    just_before = ~chord & (onset >= last - TOGETHER_SECONDS - AGAIN_SECONDS)
     now = int((onset > over - LAST_SECONDS).sum()) / LAST_SECONDS
     is_before = (onset > over - LAST_SECONDS - BEFORE_SECONDS) & (onset <= over - LAST_SECONDS)
     before = int(is_before.sum()) / BEFORE_SECONDS
     return {
-        "keys_struck": int((onset >= last - TOGETHER_SECONDS).sum()),
+        "keys_struck": int(chord.sum()),
         "keys_sounding": len(rings),
         "seconds": round(float(over - last), 2),
-        "has_tonic_bass": bool(rings["pitch"].min() % 12 == np.argmax(fits) % 12),
+        "has_tonic_bass": min(rings) % 12 == tonic.root,
+        "is_tonic_chord": {pitch % 12 for pitch in rings} <= tonic.triad,
+        "is_struck_again": bool(np.isin(notes["pitch"][chord], notes["pitch"][just_before]).any()),
         "share_of_density": round(now / before, 3) if before else None,
     }
 

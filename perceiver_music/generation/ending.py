@@ -7,8 +7,8 @@ sounds like a cut. So the last part is looked for, not merely drawn:
    numbers.
 2. Wherever one of them has struck a key and time goes on, the piece might end. What would it be
    like if this chord rang out, was let go, and nothing followed? The model says how likely that
-   is: that no key is struck while the chord rings, and then its own EOS. A chord with the key's
-   tonic in the bass counts for more, as it does in four of five of MAESTRO's last chords.
+   is: that no key is struck while the chord rings, and then its own EOS. A chord of the key's
+   tonic counts for more (`last_chord.py`).
 3. Six times in the last part the players stop; the two that came nearest to an end go on in the
    place of all.
 
@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.last_chord import LET_GO_STEPS, LastChord, LastChords
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.sampling import branched
-from perceiver_music.music.key import key_fits
 from perceiver_music.tokenizer import vocabulary as v
 
 if TYPE_CHECKING:
@@ -47,14 +47,6 @@ _LAST_PART = {"steps": 15 * v.STEPS_PER_SECOND, "events": 600, "notes": 150}
 _LARGEST_LAST_PART = 0.6
 _LARGEST_RING = 0.4
 """Of the last part."""
-_LET_GO_STEPS = 30
-"""After which what was struck more than a second before the last chord is let go; if a key is to
-be struck, it is within them."""
-_RECENT_STEPS = 100
-_NUM_KEY_ONSETS = 500
-"""The key is that of so many notes before the last part."""
-_TONIC, _TRIAD, _FULL = 8.0, 4.0, 2.0
-_FULL_CHORD = 3
 _EOS_WEIGHT = 0.5
 """EOS is met once in a piece, and what a model says of it is rougher than of other events."""
 
@@ -63,32 +55,6 @@ def last_part_begins(limits: Limits) -> float:
     """The progress at which the last part begins, 0 to 1; 1 where there is no limit."""
     shares = [_LAST_PART[unit] / total for unit, total in limits.totals().items()]
     return 1.0 - min(_LARGEST_LAST_PART, max(shares, default=0.0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tonic:
-    """The chord that a piece would end with."""
-
-    root: int
-    triad: frozenset[int]
-
-    @classmethod
-    def of(cls, tokens: npt.ArrayLike) -> Tonic:
-        """That of the key that the last notes among these events are in."""
-        ids = np.asarray(tokens, dtype=np.int64)
-        pitches = ids[(ids >= v.NOTE_ON) & (ids < v.NOTE_OFF)][-_NUM_KEY_ONSETS:] - v.NOTE_ON
-        mode, root = divmod(int(np.argmax(key_fits(np.bincount(pitches % 12, minlength=12)))), 12)
-        third = 3 if mode else 4
-        return cls(root=root, triad=frozenset({root, (root + third) % 12, (root + 7) % 12}))
-
-    def suits(self, pitches: list[int]) -> float:
-        """How much more than another a chord of these keys counts as the last one."""
-        classes = {pitch % 12 for pitch in pitches}
-        return (
-            _TONIC * (min(pitches) % 12 == self.root)
-            + _TRIAD * (classes <= self.triad)
-            + _FULL * (len(pitches) >= _FULL_CHORD)
-        )
 
 
 @dataclass
@@ -115,11 +81,12 @@ class EndingSearch:
         self._decoder = decoder
         self._begins = growth.progress
         self._rng = growth.rng
-        self._tonic = Tonic.of(growth.tokens)
         self._ring = int(self._rng.integers(SHORTEST_RING_STEPS, LONGEST_RING_STEPS + 1))
         if growth.end_step is not None:
             longest = int(_LARGEST_RING * (growth.end_step - growth.music.step))
             self._ring = max(1, min(self._ring, longest))
+        self._last_chords = LastChords(growth.tokens, self._ring)
+        self._num_before = len(growth.music.ids)
         self._players = [self._branch(growth, state) for _ in range(NUM_PLAYERS)]
         self._score = -np.inf
         self.found: Growth | None = None
@@ -162,37 +129,30 @@ class EndingSearch:
         growth = player.growth
         if growth.end_step is not None and growth.music.step + self._ring > growth.end_step:
             return
-        suits = self._tonic.suits(list(growth.onset_steps))
-        first_sight = _no_key(player.state.logits, _LET_GO_STEPS) + suits / 2
+        played = growth.music.ids[self._num_before :]
+        chord = self._last_chords.at(growth.music.step, played, growth.deadlines)
+        if chord is None:
+            return
+        first_sight = _no_key(player.state.logits, LET_GO_STEPS) + chord.suits / 2
         if first_sight <= player.nearest:
             return
         player.nearest = first_sight
-        score = suits + self._rings_out(player)
+        score = chord.suits + self._rings_out(player, chord)
         player.value = max(player.value, score)
         if score > self._score:
             self._score = score
             self.found = growth.branch(self._rng)
-            self.found.ring_out(self._ring_of(growth))
+            self.found.ring_out(chord.ends)
 
-    def _rings_out(self, player: _Player) -> float:
+    def _rings_out(self, player: _Player, chord: LastChord) -> float:
         """Log-probability that nothing is struck while the chord rings, and of EOS afterwards."""
         growth, state = player.growth, self._decoder.branch(player.state)
         likely = 0.0
-        for token in closing_ids(self._ring_of(growth), growth.music.step):
+        for token in closing_ids(chord.ends, growth.music.step):
             if v.TIME_SHIFT <= token < v.VELOCITY:
                 likely += _no_key(state.logits, token - v.TIME_SHIFT + 1)
             self._decoder.advance(state, token)
         return likely + _EOS_WEIGHT * float(_log_probabilities(state.logits)[growth.eos])
-
-    def _ring_of(self, growth: Growth) -> dict[int, int]:
-        """When each key that is held is let go."""
-        now = growth.music.step
-        let_go = min(_LET_GO_STEPS, self._ring)
-        ends = {
-            pitch: now + (self._ring if onset >= now - _RECENT_STEPS else let_go)
-            for pitch, onset in growth.onset_steps.items()
-        }
-        return {pitch: min(end, growth.deadlines[pitch]) for pitch, end in ends.items()}
 
     def _keep_the_best(self) -> None:
         order = sorted(range(NUM_PLAYERS), key=lambda i: -self._players[i].value)

@@ -159,11 +159,6 @@ class Growth:
         return self._limits.end_step
 
     @property
-    def onset_steps(self) -> Mapping[int, int]:
-        """The keys that sound, and since when; -1 for those of the opening."""
-        return self._grammar.onset_step
-
-    @property
     def deadlines(self) -> Mapping[int, int]:
         """The keys that sound, and when they are let go at latest."""
         return self._grammar.deadline

@@ -9,7 +9,6 @@ from perceiver_music.generation.continuation import continue_events
 from perceiver_music.generation.ending import (
     LONGEST_RING_STEPS,
     SHORTEST_RING_STEPS,
-    Tonic,
     closing_ids,
     last_part_begins,
 )
@@ -164,23 +163,6 @@ def test_the_last_part_is_long_in_a_short_piece_and_short_in_a_long_one() -> Non
     assert last_part_begins(Limits(num_notes=1500)) == 0.9
     assert last_part_begins(Limits(end_step=1000)) == pytest.approx(0.4)
     assert last_part_begins(Limits()) == 1.0
-
-
-@pytest.mark.parametrize("root", [0, 5])
-@pytest.mark.parametrize(("scale", "third"), [(C_MAJOR, 4), ((0, 2, 3, 5, 7, 8, 11), 3)])
-def test_the_tonic_is_that_of_the_last_notes(root: int, scale: tuple[int, ...], third: int) -> None:
-    degrees = [*range(7), 0, 0, 0, 4, 4, 2]
-    played = [v.NOTE_ON + 60 + root + scale[degree] for degree in degrees]
-    earlier = [v.NOTE_ON + 60 + root + 6] * 600
-    tonic = Tonic.of(earlier + played * 40)
-    assert (tonic.root, tonic.triad) == (
-        root,
-        {(root + step) % 12 for step in (0, third, 7)},
-    )
-    low = 36 + root
-    full = tonic.suits([low, low + 7, low + 12 + third])
-    assert full > tonic.suits([low, low + 12]) > tonic.suits([low, low + 6])
-    assert tonic.suits([low, low + 6]) > tonic.suits([low - 5, low, low + third])
 
 
 def test_keys_are_let_go_in_the_order_of_their_ends() -> None:
