@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,10 @@ from perceiver_music.errors import NonFiniteError
 from perceiver_music.generation.options import SamplingOptions
 
 Probabilities = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.intp]
+
+_COLDEST = 1e-200
+"""A lower temperature draws the same, and a division by it could overflow."""
 
 
 def probabilities(
@@ -21,44 +27,42 @@ def probabilities(
     Raises:
         NonFiniteError: the logits are not numbers.
     """
-    if not np.isfinite(logits).all():
+    if not math.isfinite(float(logits.sum(dtype=np.float64))):
         raise NonFiniteError(
             "the model's prediction is not finite",
             hint="The checkpoint may be damaged: try `perceiver-music models verify`.",
         )
-    scores = np.where(allowed, logits.astype(np.float64), -np.inf)
+    ids = np.flatnonzero(allowed)
+    scores = logits[ids].astype(np.float64)
+    found = np.zeros(len(logits))
     if options.temperature == 0.0:
-        certain = np.zeros_like(scores)
-        certain[int(scores.argmax())] = 1.0
-        return certain
-    with np.errstate(over="ignore"):  # the coldest divide by next to nothing
-        scaled = (scores - scores.max()) / options.temperature
-    weights = np.exp(scaled)
-    weights[_cut(weights, options)] = 0.0
-    return weights / weights.sum()
+        found[ids[scores.argmax()]] = 1.0
+        return found
+    scores -= scores.max()
+    scores /= max(options.temperature, _COLDEST)
+    weights = np.exp(scores)
+    kept = _kept(weights, options)
+    found[ids[kept]] = weights[kept] / weights[kept].sum()
+    return found
 
 
-def _cut(weights: Probabilities, options: SamplingOptions) -> npt.NDArray[np.bool_]:
-    """Which events are too unlikely; the likeliest never is. Ties go to the lower id."""
-    is_cut = np.zeros(len(weights), dtype=np.bool_)
-    if options.min_p is not None:
-        is_cut |= weights < options.min_p * weights.max()
-    if options.top_k is None and options.top_p is None:
-        return is_cut
+def _kept(weights: Probabilities, options: SamplingOptions) -> Ids:
+    """Places of those likely enough, likeliest first, one at least. Ties go to the lower id."""
     order = np.argsort(-weights, kind="stable")
-    if options.top_k is not None:
-        is_cut[order[options.top_k :]] = True
     if options.top_p is not None:
-        before = np.concatenate(([0.0], np.cumsum(weights[order])[:-1]))
-        is_cut[order[before >= options.top_p * weights.sum()]] = True
-    return is_cut
+        sums = weights[order].cumsum()
+        order = order[: 1 + sums.searchsorted(options.top_p * sums[-1])]
+    if options.min_p is not None:
+        order = order[weights[order] >= options.min_p * weights[order[0]]]
+    return order[: options.top_k]
 
 
 def draw(distribution: Probabilities, rng: np.random.Generator) -> int:
     """One event, by inversion: exactly one random number an event, whatever the options."""
     cumulative = np.cumsum(distribution)
     point = rng.random() * cumulative[-1]
-    return int(np.searchsorted(cumulative, point, side="right").clip(max=_last(distribution)))
+    drawn = int(cumulative.searchsorted(point, side="right"))
+    return drawn if drawn < len(distribution) else _last(distribution)
 
 
 def branched(rng: np.random.Generator) -> np.random.Generator:
