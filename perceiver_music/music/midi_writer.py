@@ -208,7 +208,11 @@ def _add_controls(
     """What was set when the window begins, all changes in it, and the pedals up after it.
 
     Args:
+        track: gets them.
+        primer: has them.
+        factor: new ticks in one of the primer's.
         ticks: of the window's start, of its end, and of the pedals' lift.
+        seam: whether the new music goes on with the pedal.
     """
     from_tick, seam_tick, lift_tick = ticks
     state: dict[tuple[int, int], int] = {}
