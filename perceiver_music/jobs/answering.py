@@ -58,11 +58,14 @@ class Machine:
         from perceiver_music.generation.pedal_opening import opening_for
         from perceiver_music.generation.primer import Window
         from perceiver_music.jobs.streaming import events_of
+        from perceiver_music.live.closing import brought_to_a_stop
 
         window = Window(from_us=turn.from_us, to_us=max(turn.at_us, turn.from_us + 1))
         opening = opening_for(self._tokenizer, turn.performance, window)
-        for event, _ in events_of(self._events(opening, turn.number), opening):
-            yield event
+        drawn = events_of(self._events(opening, turn.number), opening)
+        yield from brought_to_a_stop(
+            (event for event, _ in drawn), longest_seconds=self._request.answer_seconds
+        )
 
     def _events(self, opening: Any, number: int) -> Iterator[Any]:
         from perceiver_music.generation.continuation import continue_events

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from perceiver_music.evaluation.passage_index_file import TrainingPassages
     from perceiver_music.model.checkpoint_description import CheckpointDescription
     from perceiver_music.music.midi_file import MidiFile
-    from perceiver_music.music.performance import NoteArray
+    from perceiver_music.music.performance import NoteArray, PedalArray
 
 _MICROSECONDS = 1_000_000
 
@@ -125,8 +125,7 @@ class Checker:
 
         data, midi = _read(request, warn)
         part = _chosen(data, midi, request)
-        notes, end_us = part.notes, part.heard_until_us
-        pedal = midi.performance.pedal
+        notes, end_us, pedal = part.notes, part.heard_until_us, part.pedal
         # New music of a model that was taught the pedal as longer notes has none of its own.
         is_known = part.name == "all" or has_presses(pedal, part.begin_us, end_us)
         figures = figures_of(notes, pedal[pedal["time_us"] < end_us] if is_known else None)
@@ -201,6 +200,7 @@ class _Part:
     """
 
     notes: NoteArray
+    pedal: PedalArray
     name: str
     begin_us: int
     end_us: int
@@ -211,16 +211,20 @@ class _Part:
 
 
 def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
-    from perceiver_music.music.performance import Performance
+    from perceiver_music.music.midi_parts import heard_with_own_pedals, part_on
     from perceiver_music.music.sustain import apply_sustain
 
     performance = midi.performance
-    name, begin_us, end_us = "all", 0, midi.performance.end_us
-    new = None if request.is_whole else new_part_of(data, name=request.input_name)
-    if new is not None and new.channel is not None:
-        is_theirs = midi.note_ticks["channel"] == new.channel
-        performance = Performance(notes=performance.notes[is_theirs], pedal=performance.pedal)
-    notes = apply_sustain(performance).notes
+    name, begin_us, end_us = "all", 0, performance.end_us
+    made = new_part_of(data, name=request.input_name)
+    new = None if request.is_whole else made
+    if made is None or made.channel is None:
+        notes, pedal = apply_sustain(performance).notes, performance.pedal
+    elif new is None:
+        notes, pedal = heard_with_own_pedals(midi), performance.pedal
+    else:
+        part = part_on(midi, made.channel)
+        notes, pedal = apply_sustain(part).notes, part.pedal
     if new is not None:
         name, begin_us = "new", new.from_us
         is_new = notes["start_us"] >= begin_us
@@ -234,4 +238,4 @@ def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
             path=request.input_name,
             hint=None if name == "all" else "Check all of it with --whole.",
         )
-    return _Part(notes=notes, name=name, begin_us=begin_us, end_us=end_us)
+    return _Part(notes=notes, pedal=pedal, name=name, begin_us=begin_us, end_us=end_us)

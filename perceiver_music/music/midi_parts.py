@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perceiver_music.music.midi_file import SEQUENCE_NAME
+import numpy as np
+
+from perceiver_music.music.midi_file import SEQUENCE_NAME, SUSTAIN_PEDAL, MidiFile
 from perceiver_music.music.midi_track import Track
 from perceiver_music.music.midi_writer import TICKS_PER_QUARTER, add_performance, add_tempo
-from perceiver_music.music.performance import Performance
+from perceiver_music.music.performance import PEDAL_DTYPE, NoteArray, Performance, in_order
+from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.music.tempo_map import TempoMap
 
 
@@ -27,3 +30,20 @@ def parts_to_midi(parts: Sequence[Performance], *, title: bytes = b"") -> bytes:
     for channel, part in enumerate(parts):
         add_performance(track, part, tempo_map, channel=channel, from_tick=0, shift_us=0)
     return track.file(TICKS_PER_QUARTER)
+
+
+def part_on(midi: MidiFile, channel: int) -> Performance:
+    """What one of several players played: the notes and the pedal of a channel, from 0."""
+    controls = midi.controls
+    is_own = (controls["channel"] == channel) & (controls["number"] == SUSTAIN_PEDAL)
+    pedal = np.empty(int(is_own.sum()), dtype=PEDAL_DTYPE)
+    pedal["time_us"] = controls["time_us"][is_own]
+    pedal["value"] = controls["value"][is_own]
+    return Performance(midi.performance.notes[midi.note_ticks["channel"] == channel], pedal)
+
+
+def heard_with_own_pedals(midi: MidiFile) -> NoteArray:
+    """The notes of all players as they sound, each one's own pedal holding them."""
+    channels = np.unique(midi.note_ticks["channel"])
+    parts = [apply_sustain(part_on(midi, int(channel))).notes for channel in channels]
+    return in_order(np.concatenate(parts)) if parts else midi.performance.notes

@@ -78,15 +78,18 @@ def continued_midi(
     """
     tempo_map, factor = finer_ticks(primer.tempo_map)
     seam_tick = int(tempo_map.us_to_ticks(to_us))
+    # The file's later tempi are not those of the new music: the last one before the seam holds.
+    tempo_map = tempo_map.until(seam_tick)
     from_tick = int(tempo_map.us_to_ticks(from_us)) if include_primer else seam_tick
     track = Track()
-    _add_tempi(track, tempo_map, from_tick, seam_tick)
+    _add_tempi(track, tempo_map, from_tick)
     for metas in (primer.time_signatures, primer.key_signatures):
         _add_signatures(track, metas, factor, from_tick, seam_tick)
     if include_primer:
         _add_primer_texts(track, primer.texts, factor, from_tick, seam_tick)
         _add_primer_notes(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
-        _add_controls(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
+        lift_tick = int(tempo_map.us_to_ticks(_lift_us(primer, to_us, seam)))
+        _add_controls(track, primer, factor, (from_tick, seam_tick, lift_tick), seam)
     add_performance(
         track,
         continuation,
@@ -127,14 +130,14 @@ def add_tempo(track: Track, tick: int, us_per_quarter: int) -> None:
     track.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
 
 
-def _add_tempi(track: Track, tempo_map: TempoMap, from_tick: int, seam_tick: int) -> None:
-    """The tempo at the start, and the changes up to the seam; the last one then holds."""
+def _add_tempi(track: Track, tempo_map: TempoMap, from_tick: int) -> None:
+    """The tempo at the start, and the changes after it."""
     rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     at_start = None
     for tick, tempo in rows:
         if tick <= from_tick:
             at_start = tempo
-        elif tick <= seam_tick:
+        else:
             add_tempo(track, tick - from_tick, tempo)
     if at_start is not None:
         add_tempo(track, 0, at_start)
@@ -188,7 +191,8 @@ def _add_primer_notes(
         note = primer.performance.notes[row]
         end = int(ends[row])
         if end > seam_tick:
-            end = min(end, release_tick.get(int(note["pitch"]), seam_tick))
+            own_end = int(tempo_map.us_to_ticks(note["end_us"]))
+            end = min(own_end, release_tick.get(int(note["pitch"]), seam_tick))
         track.note(
             int(starts[row]) - from_tick,
             end - from_tick,
@@ -199,16 +203,18 @@ def _add_primer_notes(
 
 
 def _add_controls(
-    track: Track,
-    primer: MidiFile,
-    tempo_map: TempoMap,
-    factor: float,
-    from_tick: int,
-    seam_tick: int,
-    to_us: int,
-    seam: Seam,
+    track: Track, primer: MidiFile, factor: float, ticks: tuple[int, int, int], seam: Seam
 ) -> None:
-    """What was set when the window begins, all changes in it, and the pedals up after it."""
+    """What was set when the window begins, all changes in it, and the pedals up after it.
+
+    Args:
+        track: gets them.
+        primer: has them.
+        factor: new ticks in one of the primer's.
+        ticks: of the window's start, of its end, and of the pedals' lift.
+        seam: whether the new music goes on with the pedal.
+    """
+    from_tick, seam_tick, lift_tick = ticks
     state: dict[tuple[int, int], int] = {}
     is_begun = False
     for control in primer.controls:
@@ -225,7 +231,6 @@ def _add_controls(
         state[key] = int(control["value"])
     if not is_begun:
         _set_all(track, state)
-    lift_tick = _lift_tick(primer, tempo_map, factor, seam_tick, to_us, seam)
     played = (main_channel(primer), SUSTAIN_PEDAL) if seam.plays_pedal else None
     for (channel, number), value in state.items():
         if number in PEDALS and value and (channel, number) != played:
@@ -242,24 +247,16 @@ def _set_all(track: Track, state: Mapping[tuple[int, int], int]) -> None:
         track.control(0, channel=channel, number=number, value=value)
 
 
-def _lift_tick(
-    primer: MidiFile,
-    tempo_map: TempoMap,
-    factor: float,
-    seam_tick: int,
-    to_us: int,
-    seam: Seam,
-) -> int:
+def _lift_us(primer: MidiFile, to_us: int, seam: Seam) -> int:
     """When the pedals come up: with the last release of the primer, or when they did in it."""
     last_us = to_us + max(seam.released_us.values(), default=0)
-    lift = int(tempo_map.us_to_ticks(last_us))
-    ticks = np.rint(primer.controls["tick"] * factor).astype(np.int64)
+    controls = primer.controls
     is_lift = (
-        (primer.controls["number"] == SUSTAIN_PEDAL)
-        & (primer.controls["value"] < 64)
-        & (ticks >= seam_tick)
+        (controls["number"] == SUSTAIN_PEDAL)
+        & (controls["value"] < 64)
+        & (controls["time_us"] >= to_us)
     )
-    return min(lift, int(ticks[is_lift].min())) if is_lift.any() else lift
+    return min(last_us, int(controls["time_us"][is_lift].min(initial=last_us)))
 
 
 def add_performance(

@@ -66,6 +66,19 @@ class TempoMap:
             ticks_per_quarter=ticks_per_quarter, ticks=ticks, us_per_quarter=tempi, _start=starts
         )
 
+    def until(self, last_tick: int) -> TempoMap:
+        """The same up to a tick, itself included; its last tempo then holds."""
+        return TempoMap.from_changes(
+            self.ticks_per_quarter,
+            [
+                (tick, tempo)
+                for tick, tempo in zip(
+                    self.ticks.tolist(), self.us_per_quarter.tolist(), strict=True
+                )
+                if tick <= last_tick
+            ],
+        )
+
     @property
     def last_tick(self) -> int:
         """The last tick that sounds within `MAX_MUSIC_US`; later ones must not be converted."""

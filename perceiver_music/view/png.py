@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from perceiver_music.view.fonts import drawable, font_for
+from perceiver_music.view.fonts import runs_of
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ SCALE = 2.0
 """Pixels a unit: 3,200 wide, which prints 27 cm at 300 dots an inch."""
 _OVERSAMPLING = 2
 _MOST_PIXELS = 120_000_000
-_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
+_SHARE_BEFORE = {"start": 0.0, "middle": 0.5, "end": 1.0}
+"""Of a label's width, what lies before its anchor."""
 
 
 def as_png(drawing: Drawing) -> bytes:
@@ -64,11 +65,9 @@ def _rule(draw: ImageDraw.ImageDraw, rule: Rule, scale: float) -> None:
 
 
 def _label(draw: ImageDraw.ImageDraw, label: Label, scale: float) -> None:
-    font = font_for(label.text, label.size * scale)
-    draw.text(
-        (label.x * scale, label.y * scale),
-        drawable(label.text, font),
-        fill=label.colour,
-        font=font,
-        anchor=_ANCHORS[label.anchor],
-    )
+    runs = runs_of(label.text, label.size * scale)
+    widths = [font.getlength(text) for font, text in runs]
+    x = label.x * scale - _SHARE_BEFORE[label.anchor] * sum(widths)
+    for (font, text), width in zip(runs, widths, strict=True):
+        draw.text((x, label.y * scale), text, fill=label.colour, font=font, anchor="ls")
+        x += width

@@ -117,3 +117,62 @@ def test_a_pedal_that_is_down_at_the_seam_comes_up_with_the_last_release() -> No
     assert lift({60: 700_000}) == pytest.approx(1_200_000, abs=250)
     assert lift({60: 9_000_000}) == pytest.approx(2_000_000, abs=250)
     assert lift({}) == pytest.approx(500_000, abs=250)
+
+
+def file_that_changes_tempo(*changes: tuple[float, int]) -> bytes:
+    """A note and its pedal from 0 to 4 quarters; each change is (quarters, beats a minute)."""
+    file, track = mido.MidiFile(ticks_per_beat=480), mido.MidiTrack()
+    rows = [
+        (0.0, mido.Message("control_change", control=64, value=127)),
+        (0.0, mido.Message("note_on", note=60, velocity=64)),
+        *((at, mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm))) for at, bpm in changes),
+        (4.0, mido.Message("note_off", note=60)),
+        (4.0, mido.Message("control_change", control=64, value=0)),
+    ]
+    now = 0
+    for at, message in sorted(rows, key=lambda row: row[0]):
+        track.append(message.copy(time=round(at * 480) - now))
+        now = round(at * 480)
+    file.tracks.append(track)
+    stream = io.BytesIO()
+    file.save(file=stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("include_primer", [True, False])
+def test_tempi_after_the_seam_do_not_bend_the_new_music(include_primer: bool) -> None:
+    # Up to the seam a quarter takes 0.5 s; later it would take 1.5 s, and then 0.25 s.
+    primer = parse_midi(file_that_changes_tempo((0, 120), (2.1, 40), (3, 240)), name="x")
+    own_end = int(primer.performance.notes["end_us"][0])
+    data = continued_midi(
+        primer,
+        from_us=0,
+        to_us=1_000_000,
+        continuation=music((0, 500_000, 70, 64), (19_000_000, 20_000_000, 72, 64)),
+        seam=Seam(released_us={60: 60_000_000}),
+        include_primer=include_primer,
+    )
+    seam_us = 1_000_000 if include_primer else 0
+    read = parse_midi(data, name="y")
+    new = read.performance.notes[read.performance.notes["pitch"] >= 70]
+    assert np.abs(new["start_us"] - seam_us - [0, 19_000_000]).max() <= 250
+    assert np.abs(new["end_us"] - seam_us - [500_000, 20_000_000]).max() <= 250
+    assert read.tempo_map.us_per_quarter.tolist() == [500_000]
+    if include_primer:
+        assert read.performance.notes["end_us"][0] == pytest.approx(own_end, abs=250)
+        assert read.performance.pedal["time_us"][-1] == pytest.approx(own_end, abs=250)
+
+
+def test_a_tempo_at_the_seam_itself_is_that_of_the_new_music() -> None:
+    primer = parse_midi(file_that_changes_tempo((0, 120), (2, 60)), name="x")
+    data = continued_midi(
+        primer,
+        from_us=0,
+        to_us=1_000_000,
+        continuation=music((0, 8_000_000, 70, 64)),
+        seam=Seam(),
+        include_primer=True,
+    )
+    read = parse_midi(data, name="y")
+    assert read.tempo_map.us_per_quarter.tolist() == [500_000, 1_000_000]
+    assert read.performance.end_us == pytest.approx(9_000_000, abs=250)

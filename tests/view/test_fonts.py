@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import ImageFont
 
 from perceiver_music.view import fonts
-from perceiver_music.view.fonts import drawable, font_for, lost_signs
+from perceiver_music.view.fonts import lost_signs, runs_of
 
 TITLE = "月光 ソナタ"
 
@@ -41,55 +42,87 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return signs
 
 
-def name_of(font: object) -> str:
-    return getattr(font, "name", "own")
+def drawn(text: str) -> list[tuple[str, str]]:
+    """The name of the font, and what it draws, of each run."""
+    return [(getattr(font, "name", "own"), piece) for font, piece in runs_of(text, 20)]
+
+
+def spelled(text: str) -> str:
+    return "".join(piece for _, piece in runs_of(text, 20))
+
+
+@pytest.fixture
+def no_bold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without pygame-ce."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+
+def test_only_what_the_usual_font_lacks_is_drawn_in_another(installed: dict[str, str]) -> None:
+    installed["LiberationSans-Regular.ttf"] = string.ascii_letters + "éřáÉ"
+    assert drawn("Moonlight") == [("own", "Moonlight")]
+    assert drawn("Prélude, no. 1") == [
+        ("own", "Pr"),
+        ("LiberationSans-Regular.ttf", "é"),
+        ("own", "lude, no. 1"),
+    ]
+    assert drawn("Dvořák") == [
+        ("own", "Dvo"),
+        ("LiberationSans-Regular.ttf", "řá"),
+        ("own", "k"),
+    ]
+    assert drawn("E\u0301tude in F♯") == [
+        ("LiberationSans-Regular.ttf", "É"),
+        ("own", "tude in F#"),
+    ]
+    assert lost_signs("Prélude, Dvořák") == ""
 
 
 def test_a_font_of_the_system_that_has_all_signs(installed: dict[str, str]) -> None:
     installed["ipaexg.ttf"] = "月光"
     installed["DejaVuSans.ttf"] = "月光ソナタ"
     installed["NotoSans-Regular.ttf"] = "月光ソナタ"
-    font = font_for(TITLE, 20)
-    assert name_of(font) == "DejaVuSans.ttf"
-    assert drawable(TITLE, font) == TITLE
+    assert drawn(TITLE + " 1") == [
+        ("DejaVuSans.ttf", "月光"),
+        ("own", " "),
+        ("DejaVuSans.ttf", "ソナタ"),
+        ("own", " 1"),
+    ]
     assert lost_signs(TITLE) == ""
-    assert name_of(font_for("Moonlight", 20)) == "own"
 
 
 def test_the_font_that_has_most(installed: dict[str, str]) -> None:
     installed["ipaexg.ttf"] = "月"
     installed["malgun.ttf"] = "月光ソ"
     installed["DejaVuSans.ttf"] = "光ソナ"
-    font = font_for(TITLE, 20)
-    assert name_of(font) == "malgun.ttf"
-    assert drawable(TITLE, font) == "月光 ソ??"
+    assert {name for name, _ in drawn(TITLE)} == {"malgun.ttf", "own"}
+    assert spelled(TITLE) == "月光 ソ??"
     assert lost_signs(TITLE + TITLE) == "ナタ"
 
 
 def test_without_any_font_all_is_lost_and_told(installed: dict[str, str]) -> None:
-    assert name_of(font_for(TITLE, 20)) == "own"
+    assert drawn(TITLE) == [("own", "?? ???")]
     assert lost_signs("月光?") == "月光"
     assert lost_signs("Dvořák, F♯ \u2013 why?") == ""
 
 
-def test_a_png_spells_what_its_font_lacks() -> None:
-    font = ImageFont.load_default(size=20)
-    spelled = {"Gymnopédie": "Gymnopedie", "Dvořák": "Dvorak", "F♯ \u2013 Œuvre": "F# - OEuvre"}
-    spelled |= {"J. S. Bach, no. 1": "J. S. Bach, no. 1", "夜": "?"}
-    for title, expected in spelled.items():
-        assert drawable(title, font) == expected
+@pytest.mark.usefixtures("installed", "no_bold")
+def test_a_png_spells_what_no_font_has() -> None:
+    plain = {"Gymnopédie": "Gymnopedie", "Dvořák": "Dvorak", "F♯ \u2013 Œuvre": "F# - OEuvre"}
+    plain |= {"J. S. Bach, no. 1": "J. S. Bach, no. 1", "夜": "?", "x\u0302": "x"}
+    for title, expected in plain.items():
+        assert drawn(title) == [("own", expected)]
 
 
-def test_a_png_keeps_accents_and_alphabets() -> None:
-    for title in ("Gymnopédie", "Dvořák", "Gymnope\u0301die", "Чайковский", "Łódź, œuvre \u2013 1"):
-        font = font_for(title, 20)
-        assert "?" not in drawable(title, font)
-        assert drawable(title, font) == unicodedata.normalize("NFC", title)
-    assert drawable("Étude in F♯", font_for("Étude in F♯", 20)) == "Étude in F#"
-    assert font_for("no. 1 in F♯", 20).getname() != font_for("Étude", 20).getname()
-
-
-def test_without_the_wider_font_accents_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+def test_where_only_a_bold_font_has_a_sign_it_draws_the_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(fonts, "SYSTEM_FONTS", ())
-    assert drawable("Étude", font_for("Étude", 20)) == "Etude"
+    for title in ("Gymnopédie", "Dvořák", "Gymnope\u0301die", "Чайковский", "Łódź, œuvre \u2013 1"):
+        [(font, text)] = runs_of(title, 20)
+        assert isinstance(font, ImageFont.FreeTypeFont)
+        assert font.getname() == ("FreeSans", "Bold")
+        assert text == unicodedata.normalize("NFC", title)
+    assert spelled("Étude in F♯") == "Étude in F#"
+    [(font, _)] = runs_of("no. 1 in F♯", 20)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    assert font.getname() != ("FreeSans", "Bold")

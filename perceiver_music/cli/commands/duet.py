@@ -115,7 +115,8 @@ def duet(
             "-l",
             parser=parse_length,
             metavar="LENGTH",
-            help="The longest answer, in seconds: 20s. It ends sooner when you play.",
+            help="The longest answer, in seconds: 20s. It ends at a breath before that, or when "
+            "you play.",
             rich_help_panel=TURNS_PANEL,
         ),
     ] = DEFAULT_LENGTH,

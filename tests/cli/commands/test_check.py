@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from perceiver_music.dataset.token_store import TokenStore
+from perceiver_music.jobs.duet_file import duet_midi
 from perceiver_music.music.midi_writer import performance_to_midi
-from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -101,6 +102,27 @@ def test_of_a_duet_only_the_answers_count(
     fields = run("check", "d.mid", "--data", store, "--json").succeeded().object
     assert fields["part"] == "new"
     assert fields["statistics"]["notes"] == made["answered_notes"]
+
+
+def test_the_pedal_of_a_player_does_not_hold_the_answers(run: Run, store: str) -> None:
+    starts = np.arange(8) * 500_000
+    played = note_array(starts, starts + 100_000, 40 + np.arange(8), np.full(8, 60))
+    down = np.array([(0, 127), (9_000_000, 0)], dtype=PEDAL_DTYPE)
+    answers = note_array(starts + 4_000_000, starts + 4_100_000, 70 + np.arange(8), np.full(8, 60))
+
+    def notes_at_once(*words: str, player: Performance, answered: Performance) -> float:
+        midi = duet_midi(player, answered, title=b"", settings={"seed": 1})
+        Path("d.mid").write_bytes(midi)
+        fields = run("check", "d.mid", "--data", store, "--json", *words).succeeded().object
+        return float(fields["statistics"]["polyphony"])
+
+    pedalled, dry = Performance(played, down), Performance(played)
+    plain = notes_at_once(player=dry, answered=Performance(answers))
+    assert notes_at_once(player=pedalled, answered=Performance(answers)) == plain
+    assert notes_at_once(player=dry, answered=Performance(answers, down)) > plain
+    one = notes_at_once("--whole", player=pedalled, answered=Performance(answers))
+    both = notes_at_once("--whole", player=pedalled, answered=Performance(answers, down))
+    assert plain < one < both
 
 
 def test_a_batch_with_a_bad_file(
