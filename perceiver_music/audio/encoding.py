@@ -94,10 +94,11 @@ class Encoding:
                 hint=f"For .{name} there is: {offered}.",
             )
         if self.sample_rate not in self.audio_format.sample_rates:
-            offered = ", ".join(map(str, self.audio_format.sample_rates))
+            *lower, highest = map(str, self.audio_format.sample_rates)
             raise UsageError(
-                f"a .{name} file cannot have {self.sample_rate} frames a second",
-                hint=f"For .{name} there is: {offered}.",
+                f"a .{name} file is not made with {self.sample_rate} samples a second",
+                hint=f"Give --sample-rate one of {', '.join(lower)} and {highest}."
+                + (" Other formats go higher." if self.sample_rate in HIGH_RATES else ""),
             )
 
     @property

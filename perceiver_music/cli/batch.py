@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from perceiver_music.cli import failures
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.errors import PartialFailureError
+from perceiver_music.errors import PartialFailureError, PerceiverMusicError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +27,19 @@ class Item:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-def run_batch(invocation: Invocation, items: Iterable[Item], *, num_inputs: int) -> int:
+def run_batch(
+    invocation: Invocation, items: Iterable[Item], *, num_inputs: int, writes_files: bool = False
+) -> int:
     """Does all items and returns the exit code.
 
     Args:
         invocation: where results and failures are told.
         items: the work, in order.
         num_inputs: how many inputs the items come from; a single one fails with its own code.
+        writes_files: whether each writes a file, which an interruption then counts.
+
+    Raises:
+        StoppedBySignalError: it was interrupted when files had been written.
     """
     codes: list[int] = []
     num_done = num_skipped = 0
@@ -48,12 +54,23 @@ def run_batch(invocation: Invocation, items: Iterable[Item], *, num_inputs: int)
             failure = failures.report(error, invocation.console)
             invocation.emit_failure(failure, inputs=item.inputs, since=started, **item.fields)
             codes.append(failure.exit_code)
+        except (KeyboardInterrupt, failures.Terminated) as stop:
+            if not writes_files or not num_done + num_skipped:
+                raise
+            raise _stopped(stop, num_done + num_skipped, num_inputs) from None
     num_items = num_done + num_skipped + len(codes)
     if num_items > 1:
         _summarise(invocation, done=num_done, skipped=num_skipped, failed=len(codes))
     if not codes:
         return 0
     return codes[0] if num_inputs == 1 else PartialFailureError.exit_code
+
+
+def _stopped(stop: BaseException, num_there: int, num_inputs: int) -> PerceiverMusicError:
+    failure = failures.as_failure(stop)
+    failure.message += f"; {num_there} of {num_inputs} files are written"
+    failure.hint = "For the rest run it again with --skip-existing."
+    return failure
 
 
 def _summarise(invocation: Invocation, *, done: int, skipped: int, failed: int) -> None:

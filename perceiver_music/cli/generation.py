@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,8 @@ from typing import TYPE_CHECKING
 from perceiver_music.cli.batch import Item, run_batch
 from perceiver_music.cli.failures import Terminated, as_failure, report
 from perceiver_music.cli.generation_call import GenerationCall
-from perceiver_music.cli.inputs import InputFile
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.outputs import (
-    ExistingOutputs,
-    NameParts,
     OutputNames,
     check_midi_name,
     check_stdout,
@@ -26,39 +22,12 @@ from perceiver_music.cli.outputs import (
     without_own_outputs,
 )
 from perceiver_music.cli.streaming import streaming
-from perceiver_music.errors import OutputExistsError, PerceiverMusicError
+from perceiver_music.cli.variations import Variation, is_there, request_for, variations_of
+from perceiver_music.errors import PerceiverMusicError
 from perceiver_music.generation.options import LARGEST_SEED
-from perceiver_music.generation.options import LengthOption as LengthOfMusic
 
 if TYPE_CHECKING:
-    from perceiver_music.jobs.continuation import ContinueRequest, Session
-
-AUDIO_SUFFIX = ".wav"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Variation:
-    """One item of the batch: which primer, which number, and where it goes."""
-
-    source: InputFile
-    index: int
-    seed: int
-    midi: Path | None
-    audio: Path | None
-    checkpoint: Mapping[str, str]
-
-    @property
-    def fields(self) -> dict[str, object]:
-        """What every JSON object of this item says, however it ends."""
-        return {"seed": self.seed, "index": self.index, **self.checkpoint}
-
-    @property
-    def input_names(self) -> list[str]:
-        return [] if self.source.is_nothing else [self.source.name]
-
-    @property
-    def outputs(self) -> list[Path]:
-        return [path for path in (self.midi, self.audio) if path is not None]
+    from perceiver_music.jobs.continuation import Session
 
 
 def run_generation(invocation: Invocation, call: GenerationCall) -> int:
@@ -69,70 +38,13 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     names = OutputNames(wanted=call.output, default=call.default_name, numbered=call.variations > 1)
     _check_names(call, names, as_json=console.as_json)
     seed = secrets.randbelow(LARGEST_SEED + 1) if call.seed is None else call.seed
-    variations, num_left_out = without_own_outputs(list(_variations(call, names, seed)))
+    variations, num_left_out = without_own_outputs(list(variations_of(call, names, seed)))
     if num_left_out:
         console.info(f"left out, as outputs of this command: {num_left_out}")
     refuse_collisions(
         [item.outputs for item in variations], inputs=[item.source.path for item in variations]
     )
-    session = None
-    if any(_needs_work(item, call.existing) for item in variations):
-        session = _open_session(call)
-        console.info(f"device: {session.device}")
-        console.detail(f"decoder: {session.decoder}")
-        if session.doubt is not None:
-            console.warning(session.doubt)
-        if not call.stream and call.port is None:
-            _announce(call, session, variations)
-    console.info(f"seed: {seed}")
-    if call.length.is_of_few_events:
-        console.info(f"length: {call.length.in_words}")
-    items = (
-        Item(
-            inputs=item.input_names,
-            work=partial(_make, invocation, call, session, item),
-            fields=item.fields,
-        )
-        for item in variations
-    )
-    try:
-        return run_batch(invocation, items, num_inputs=len(call.inputs))
-    except (KeyboardInterrupt, Terminated) as stop:
-        if session is not None:
-            _keep_finished(invocation, call, session, variations)
-        if session is None or not session.num_written:
-            raise
-        raise _stopped(stop, session.num_written, variations, seed) from None
-
-
-def _keep_finished(
-    invocation: Invocation,
-    call: GenerationCall,
-    session: Session,
-    variations: Sequence[_Variation],
-) -> None:
-    """Writes what is finished of the pieces that were being made together, without its sound."""
-    for item in variations:
-        if item.source.failure is None and session.is_made(_request(call, item)):
-            try:
-                _make(invocation, call, session, replace(item, audio=None), time.perf_counter())
-            except PerceiverMusicError as error:
-                report(error, invocation.console)
-
-
-def _stopped(
-    stop: BaseException, num_written: int, variations: Sequence[_Variation], seed: int
-) -> PerceiverMusicError:
-    failure = as_failure(stop)
-    failure.message += f"; {num_written} of {len(variations)} are finished, and kept"
-    silent = sum(is_there == [True, False] for is_there in map(_which_are_there, variations))
-    failure.message += f", {silent} without sound" if silent else ""
-    failure.hint = f"For the rest run it again with --seed {seed} --skip-existing."
-    return failure
-
-
-def _which_are_there(item: _Variation) -> list[bool]:
-    return [path.exists() for path in item.outputs]
+    return _Batch(invocation, call, seed, variations).run()
 
 
 def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> None:
@@ -150,151 +62,184 @@ def _check_names(call: GenerationCall, names: OutputNames, *, as_json: bool) -> 
         )
 
 
-def _variations(call: GenerationCall, names: OutputNames, seed: int) -> Iterator[_Variation]:
-    from perceiver_music.jobs.continuation_plan import check_infill
-    from perceiver_music.jobs.models import info
+class _Batch:
+    """The variations, and the model that makes them as soon as one of them can be made."""
 
-    description = info(call.checkpoint).description
-    if "between_seconds" in call.window:
-        check_infill(description)
-    checkpoint = {"checkpoint": description.name, "checkpoint_sha256": description.sha256}
-    for source in call.inputs:
-        make = partial(_Variation, source=source, seed=seed, checkpoint=checkpoint)
-        if source.failure is not None:  # said once, not once a variation
-            yield make(index=1, midi=None, audio=None)
-            continue
-        for index in range(1, call.variations + 1):
-            parts = NameParts(stem=source.stem, index=index, seed=seed, checkpoint=description.name)
-            midi = None if names.to_stdout else names.path(parts)
-            audio = midi.with_suffix(AUDIO_SUFFIX) if midi is not None and call.render else None
-            yield make(index=index, midi=midi, audio=audio)
+    def __init__(
+        self, invocation: Invocation, call: GenerationCall, seed: int, variations: list[Variation]
+    ) -> None:
+        self._invocation, self._console = invocation, invocation.console
+        self._call, self._seed, self._variations = call, seed, variations
+        self._session: Session | None = None
+        self._written: set[Path] = set()
 
-
-def _open_session(call: GenerationCall) -> Session:
-    from perceiver_music.jobs import continuation as job
-
-    return job.open_session(
-        call.checkpoint,
-        device=call.device,
-        decoder=call.decoder,
-        policy=call.policy,
-        context=call.context,
-        latents=call.latents,
-        fills_gaps="between_seconds" in call.window,
-    )
-
-
-def _needs_work(item: _Variation, existing: ExistingOutputs) -> bool:
-    """Whether the item will want the model; its failures are told in its turn."""
-    try:
-        return item.source.failure is None and not _is_there(item, existing)
-    except OutputExistsError:
-        return False
-
-
-def _make(
-    invocation: Invocation,
-    call: GenerationCall,
-    session: Session | None,
-    item: _Variation,
-    started: float,
-) -> bool:
-    """Makes one variation and prints what it became; False when it was there already."""
-    request = _request(call, item)
-    if _is_there(item, call.existing):
-        return _make_the_rest(invocation, call, item, started)
-    assert session is not None
-    console = invocation.console
-    with (
-        console.progress(item.source.stem) as on_progress,
-        streaming(invocation, call, item.index) as stream,
-    ):
-        result = session.run(request, on_progress, console.warning, stream)
-        if stream is not None:
-            stream.finish()
-    if item.midi is None:
-        console.binary(result.midi)
-        return True
-    console.detail(
-        f"{result.events:,} events, {result.notes:,} notes, {result.seconds:.1f} s, ended by "
-        f"{result.ended}; {result.events_per_second:,.0f} events/s"
-    )
-    fields = result.as_json()
-    invocation.written(item.midi)
-    if item.audio is not None:
-        fields["audio"] = _make_audible(invocation, item, call.existing)
-        invocation.written(item.audio)
-    invocation.emit(fields, inputs=item.input_names, outputs=item.outputs, since=started)
-    return True
-
-
-def _request(call: GenerationCall, item: _Variation) -> ContinueRequest:
-    from perceiver_music.jobs.continuation import ContinueRequest
-
-    primer = None if item.source.is_nothing else item.source.source
-    return ContinueRequest(
-        primer=primer,
-        primer_name=item.source.name if primer is not None else "",
-        output=item.midi,
-        overwrite=call.existing.force,
-        seed=item.seed,
-        index=item.index,
-        length=LengthOfMusic(amount=call.length.amount, unit=call.length.unit),
-        ending=call.ending,
-        sampling=call.sampling,
-        **call.window,
-    )
-
-
-def _announce(call: GenerationCall, session: Session, variations: Sequence[_Variation]) -> None:
-    """Has neighbours in the batch made together; what is wrong is told in an item's turn."""
-    with contextlib.suppress(PerceiverMusicError):
-        session.announce(
-            [_request(call, item) for item in variations if _needs_work(item, call.existing)]
+    def run(self) -> int:
+        """Make them all; returns the exit code."""
+        # A mistake that needs no model to be found is told without a word about the model.
+        if any(map(self._can_be_made, self._variations)):
+            self._opened()
+        elif any(map(self._is_done, self._variations)):
+            self._console.info(f"seed: {self._seed}")
+        items = (
+            Item(inputs=item.input_names, work=partial(self._make, item), fields=item.fields)
+            for item in self._variations
         )
+        try:
+            return run_batch(self._invocation, items, num_inputs=len(self._call.inputs))
+        except (KeyboardInterrupt, Terminated) as stop:
+            if self._session is not None:
+                self._keep_finished(self._session)
+            if not self._written:
+                raise
+            raise self._stopped(stop) from None
 
+    def _can_be_made(self, item: Variation) -> bool:
+        """Whether nothing is wrong with it as far as can be known without the model."""
+        from perceiver_music.jobs.continuation_plan import check
 
-def _make_the_rest(
-    invocation: Invocation,
-    call: GenerationCall,
-    item: _Variation,
-    started: float,
-) -> bool:
-    """Of an item whose MIDI file is to be left alone: the sound, if that is still wanted."""
-    assert item.midi is not None
-    if item.audio is None or call.existing.should_skip(item.audio):
-        invocation.skipped(item.outputs, inputs=item.input_names, since=started, **item.fields)
+        if not self._is_wanted(item):
+            return False
+        with contextlib.suppress(PerceiverMusicError):
+            check(request_for(self._call, item))
+            return True
         return False
-    audio = _make_audible(invocation, item, call.existing)
-    fields = {**item.fields, "output": item.midi, "skipped": True, "audio": audio}
-    invocation.written(item.audio)
-    invocation.emit(fields, inputs=item.input_names, outputs=item.outputs, since=started)
-    return True
 
+    def _is_wanted(self, item: Variation) -> bool:
+        """Whether the item will want the model; its failures are told in its turn."""
+        with contextlib.suppress(PerceiverMusicError):
+            return item.source.failure is None and not is_there(item, self._call.existing)
+        return False
 
-def _is_there(item: _Variation, existing: ExistingOutputs) -> bool:
-    """Whether the MIDI file is there and is to be left alone.
+    def _is_done(self, item: Variation) -> bool:
+        with contextlib.suppress(PerceiverMusicError):
+            return is_there(item, self._call.existing)
+        return False
 
-    Raises:
-        OutputExistsError: something is there, and is neither to be left alone nor replaced.
-    """
-    midi_is_there = item.midi is not None and existing.should_skip(item.midi)
-    if item.audio is not None and existing.should_skip(item.audio) and not midi_is_there:
-        raise OutputExistsError("exists already, without its MIDI file", path=item.audio)
-    return midi_is_there
+    def _opened(self) -> Session:
+        """The model; the first time it says which device and seed it has."""
+        if self._session is not None:
+            return self._session
+        from perceiver_music.jobs import continuation as job
 
+        call, console = self._call, self._console
+        self._session = session = job.open_session(
+            call.checkpoint,
+            device=call.device,
+            decoder=call.decoder,
+            policy=call.policy,
+            context=call.context,
+            latents=call.latents,
+            fills_gaps="between_seconds" in call.window,
+        )
+        console.info(f"device: {session.device}")
+        console.detail(f"decoder: {session.decoder}")
+        if session.doubt is not None:
+            console.warning(session.doubt)
+        console.info(f"seed: {self._seed}")
+        if call.length.is_of_few_events:
+            console.info(f"length: {call.length.in_words}")
+        if not call.stream and call.port is None:
+            # Neighbours are made together; what is wrong with one is told in its turn.
+            wanted = filter(self._is_wanted, self._variations)
+            with contextlib.suppress(PerceiverMusicError):
+                session.announce([request_for(call, item) for item in wanted])
+        return session
 
-def _make_audible(
-    invocation: Invocation, item: _Variation, existing: ExistingOutputs
-) -> dict[str, object]:
-    from perceiver_music.jobs import render as job
+    def _make(self, item: Variation, started: float) -> bool:
+        """Makes one variation and prints what it became; False when it was there already."""
+        from perceiver_music.jobs.continuation_plan import check
 
-    assert item.midi is not None
-    request = job.RenderRequest(
-        midi=item.midi, input_name=str(item.midi), output=item.audio, overwrite=existing.force
-    )
-    console = invocation.console
-    with console.progress(f"render {item.midi.stem}") as on_progress:
-        result = job.run(request, on_progress, console.warning)
-    console.info(f"played by {result.synthesizer}, {result.soundfont}")
-    return result.as_json()
+        call, console = self._call, self._console
+        request = request_for(call, item)
+        if is_there(item, call.existing):
+            return self._make_the_rest(item, started)
+        if self._session is None:
+            check(request)
+        session = self._opened()
+        with (
+            console.progress(item.source.stem) as on_progress,
+            streaming(self._invocation, call, item.index) as stream,
+        ):
+            result = session.run(request, on_progress, console.warning, stream)
+            if stream is not None:
+                stream.finish()
+        if item.midi is None:
+            console.binary(result.midi)
+            return True
+        console.detail(
+            f"{result.events:,} events, {result.notes:,} notes, {result.seconds:.1f} s, ended by "
+            f"{result.ended}; {result.events_per_second:,.0f} events/s"
+        )
+        fields = result.as_json()
+        self._tell_of(item.midi)
+        if item.audio is not None:
+            fields["audio"] = self._make_audible(item)
+        self._invocation.emit(
+            fields,
+            inputs=item.input_names,
+            outputs=item.outputs,
+            since=started + result.seconds_for_others,
+        )
+        return True
+
+    def _make_the_rest(self, item: Variation, started: float) -> bool:
+        """Of an item whose MIDI file is to be left alone: the sound, if that is still wanted."""
+        assert item.midi is not None
+        inputs = item.input_names
+        if item.audio is None or self._call.existing.should_skip(item.audio):
+            self._invocation.skipped(item.outputs, inputs=inputs, since=started, **item.fields)
+            return False
+        audio = self._make_audible(item)
+        fields = {**item.fields, "output": item.midi, "skipped": True, "audio": audio}
+        self._invocation.emit(fields, inputs=inputs, outputs=item.outputs, since=started)
+        return True
+
+    def _make_audible(self, item: Variation) -> dict[str, object]:
+        from perceiver_music.jobs import render as job
+
+        assert item.midi is not None
+        assert item.audio is not None
+        request = job.RenderRequest(
+            midi=item.midi,
+            input_name=str(item.midi),
+            output=item.audio,
+            overwrite=self._call.existing.force,
+        )
+        with self._console.progress(f"render {item.midi.stem}") as on_progress:
+            result = job.run(request, on_progress, self._console.warning)
+        self._console.info(f"played by {result.synthesizer}, {result.soundfont}")
+        self._tell_of(item.audio)
+        return result.as_json()
+
+    def _tell_of(self, path: Path) -> None:
+        self._written.add(path)
+        self._invocation.written(path)
+
+    def _keep_finished(self, session: Session) -> None:
+        """Writes what is finished of the pieces that were being made together, not its sound."""
+        for item in self._variations:
+            if item.source.failure is None and session.is_made(request_for(self._call, item)):
+                try:
+                    self._make(replace(item, audio=None), time.perf_counter())
+                except PerceiverMusicError as error:
+                    report(error, self._console)
+
+    def _stopped(self, stop: BaseException) -> PerceiverMusicError:
+        """How an interrupted batch ends that has written something."""
+        kinds = {
+            "MIDI files": [item.midi for item in self._variations],
+            "sound files": [item.audio for item in self._variations if self._call.render],
+        }
+        counts = [
+            f"{sum(map(self._is_kept, paths))} of {len(paths)} {kind}"
+            for kind, paths in kinds.items()
+            if paths
+        ]
+        failure = as_failure(stop)
+        failure.message += f"; {' and '.join(counts)} are written"
+        failure.hint = f"For the rest run it again with --seed {self._seed} --skip-existing."
+        return failure
+
+    def _is_kept(self, path: Path | None) -> bool:
+        is_old = self._call.existing.skip and path is not None and path.exists()
+        return path in self._written or is_old

@@ -23,7 +23,10 @@ Soundfont = Annotated[
 SampleRate = Annotated[
     int,
     typer.Option(
-        "--sample-rate", metavar="HZ", help="Samples a second.", rich_help_panel=SOUND_PANEL
+        "--sample-rate",
+        metavar="HZ",
+        help="Samples a second: 32000, 44100, 48000 and, but for mp3, 88200 and 96000.",
+        rich_help_panel=SOUND_PANEL,
     ),
 ]
 Gain = Annotated[

@@ -85,8 +85,8 @@ def choose_gap(performance: Performance, from_seconds: float, to_seconds: float)
     heard_end = int(apply_sustain(performance).end_us)
     if gap.from_us >= heard_end:
         raise UsageError(
-            f"{between}: nothing lies there",
-            hint=f"The music is {heard_end / MICROSECONDS:.1f} s long; "
+            f"{between}: the music has ended before",
+            hint=f"It is {heard_end / MICROSECONDS:.1f} s long; "
             "`perceiver-music continue` goes on from its end.",
         )
     return gap

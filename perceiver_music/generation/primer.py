@@ -102,14 +102,14 @@ def choose_window(
     to_us = min(to_us, heard_end)
     from_us = 0 if from_seconds is None else round(from_seconds * MICROSECONDS)
     if last_seconds is not None:
-        if from_seconds is not None:
-            raise UsageError("--from and --last both say where to begin", hint="Give one of them.")
         from_us = max(0, to_us - round(last_seconds * MICROSECONDS))
     if performance.num_notes and from_us >= to_us:
+        given = {"--from": from_seconds, "--to": to_seconds, "--last": last_seconds}
+        words = " ".join(f"{flag} {value:g}" for flag, value in given.items() if value is not None)
         raise UsageError(
-            f"no music lies between {from_us / MICROSECONDS:.1f} s and "
-            f"{to_us / MICROSECONDS:.1f} s",
-            hint=f"The music is {heard_end / MICROSECONDS:.1f} s long.",
+            f"{words}: no music of the primer is left to go on from",
+            hint=f"It is {heard_end / MICROSECONDS:.1f} s long; use some of that, or "
+            "`perceiver-music compose`.",
         )
     return Window(from_us=from_us, to_us=to_us)
 

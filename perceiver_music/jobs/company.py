@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music.errors import PerceiverMusicError
@@ -33,11 +33,18 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Music, and how long it took: of several made together each has its share."""
+    """Music, and how long it took.
+
+    Attributes:
+        seconds: of several made together each has an even share.
+        seconds_for_others: how much longer its own turn took for that; below 0 where it was made
+            in the turn of another.
+    """
 
     planned: Planned
     music: Continuation
     seconds: float
+    seconds_for_others: float = 0.0
 
 
 class Company:
@@ -101,13 +108,17 @@ class Company:
                 if growth is growths[0]:
                     on_music(growth.music)
         finally:
-            seconds = (time.perf_counter() - started) / len(together)
+            whole = time.perf_counter() - started
+            share = whole / len(together)
             self._made |= {
-                planned.plan.request: Made(planned=planned, music=growth.music, seconds=seconds)
+                planned.plan.request: Made(
+                    planned=planned, music=growth.music, seconds=share, seconds_for_others=-share
+                )
                 for planned, growth in zip(together, growths, strict=True)
                 if growth.music.ended
             }
-        return self._made.pop(together[0].plan.request)
+        made = self._made.pop(together[0].plan.request)
+        return replace(made, seconds_for_others=whole - share)
 
 
 def _growth(plan: Plan) -> Growth:

@@ -44,7 +44,6 @@ class Session:
     Attributes:
         context, latents: what each prediction sees.
         doubt: what the user should know about them; None if nothing.
-        num_written: files written so far.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Session:
         self.latents = latents
         self._company = Company()
         self.doubt = doubt
-        self.num_written = 0
+        self._said: set[str] = set()
 
     @property
     def loaded(self) -> LoadedDecoder:
@@ -124,7 +123,9 @@ class Session:
         made = self._company.take(request)
         planned = self._plan(request) if made is None else made.planned
         for warning in planned.warnings:
-            warn(warning)
+            if warning not in self._said:  # once, not once a variation
+                self._said.add(warning)
+                warn(warning)
         if request.output is not None:
             probe_output(request.output, overwrite=request.overwrite)
         if made is None:
@@ -151,7 +152,6 @@ class Session:
         data = self._with_settings(planned, planned.as_midi(music))
         if request.output is not None:
             write_bytes_atomically(request.output, data, overwrite=request.overwrite)
-            self.num_written += 1
         performance = performance_of(music, planned.opening)
         return ContinueResult(
             primer=request.primer_name if planned.midi is not None else None,
@@ -172,6 +172,7 @@ class Session:
             midi=data,
             between_seconds=request.between_seconds,
             circles_from_seconds=circles_from_seconds(planned, performance),
+            seconds_for_others=made.seconds_for_others,
         )
 
     def _decode(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perceiver_music.errors import InvalidInputError, UnavailableError
-from perceiver_music.files import read_bytes
+from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
+from perceiver_music.files import probe_output, read_bytes
+from perceiver_music.jobs.continuation_doubts import warn_of_short_ending, warn_of_short_primer
 from perceiver_music.jobs.continuation_request import ContinueRequest
-from perceiver_music.jobs.progress import WarningCallback
+from perceiver_music.jobs.progress import WarningCallback, no_warning
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Continuation
@@ -87,12 +91,8 @@ def plan(
         UnavailableError: the checkpoint has not learned to fill gaps.
         StorageError: reading failed.
     """
-    from perceiver_music.generation.length import limits_of
     from perceiver_music.generation.pedal_opening import opening_for
-    from perceiver_music.generation.primer import (
-        Window,
-        choose_window,
-    )
+    from perceiver_music.generation.primer import Window
     from perceiver_music.music.embedded import without_embedded
     from perceiver_music.music.performance import MICROSECONDS
     from perceiver_music.tokenizer.registry import get_tokenizer
@@ -101,7 +101,8 @@ def plan(
     data = _primer_bytes(request)
     if data is None:
         window = Window(from_us=0, to_us=0)
-        limits = limits_of(request.length, is_ending_allowed=request.ending, primer=None, seam_us=0)
+        limits = _limits(request, None, window)
+        warn_of_short_ending(request, limits, warn)
         return Plan(
             request=request,
             primer=None,
@@ -115,24 +116,14 @@ def plan(
         return _plan_of_gap(
             request, data, midi, description, context=context, latents=latents, warn=warn
         )
-    window = choose_window(
-        midi.performance,
-        from_seconds=request.from_seconds,
-        to_seconds=request.to_seconds,
-        last_seconds=request.last_seconds,
-    )
+    window = _window(request, midi)
     end_seconds = window.to_us / MICROSECONDS
-    if request.to_seconds is not None and request.to_seconds > end_seconds + 0.001:
-        warn(
-            f"{request.primer_name}: ends at {end_seconds:.1f} s, before the "
-            f"{request.to_seconds:g} s of --to; new music begins at its end"
-        )
+    warn_of_short_primer(request, end_seconds, warn)
     opening = opening_for(tokenizer, midi.performance, window)
     if not opening.has_notes:
         warn(f"{request.primer_name}: no notes before {end_seconds:g} s; it begins from nothing")
-    limits = limits_of(
-        request.length, is_ending_allowed=request.ending, primer=midi, seam_us=window.to_us
-    )
+    limits = _limits(request, midi, window)
+    warn_of_short_ending(request, limits, warn)
     return Plan(
         request=request,
         primer=without_embedded(data),
@@ -141,6 +132,30 @@ def plan(
         opening=opening,
         limits=limits,
     )
+
+
+def check(request: ContinueRequest) -> None:
+    """Find, before any model is loaded, what `plan` and the writing would find wrong.
+
+    A primer that can be read only once, as a pipe, is left alone.
+
+    Raises:
+        UsageError: the window, the gap or the length makes no sense for this primer.
+        InvalidInputError: the primer is no MIDI file or has no piano notes.
+        OutputExistsError: the output exists and is not to be overwritten.
+        StorageError: reading failed, or the output cannot be written.
+    """
+    primer = request.primer
+    is_pipe = isinstance(primer, Path) and primer.exists() and not primer.is_file()
+    data = None if is_pipe else _primer_bytes(request)
+    if data is not None:
+        midi = _parse(data, request, no_warning)
+        if request.between_seconds is not None:
+            _gap(request, midi)
+        else:
+            _limits(request, midi, _window(request, midi))
+    if request.output is not None:
+        probe_output(request.output, overwrite=request.overwrite)
 
 
 def check_infill(description: CheckpointDescription) -> tuple[float, float]:
@@ -158,6 +173,44 @@ def check_infill(description: CheckpointDescription) -> tuple[float, float]:
     return seconds
 
 
+def _window(request: ContinueRequest, midi: MidiFile) -> Window:
+    from perceiver_music.generation.primer import choose_window
+
+    with _naming(request):
+        return choose_window(
+            midi.performance,
+            from_seconds=request.from_seconds,
+            to_seconds=request.to_seconds,
+            last_seconds=request.last_seconds,
+        )
+
+
+def _gap(request: ContinueRequest, midi: MidiFile) -> Window:
+    from perceiver_music.generation.infill import choose_gap
+
+    assert request.between_seconds is not None
+    with _naming(request):
+        return choose_gap(midi.performance, *request.between_seconds)
+
+
+@contextmanager
+def _naming(request: ContinueRequest) -> Iterator[None]:
+    """Moments that make no sense for a file: the failure names it, for it may be one of many."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(error.message, path=request.primer_name, hint=error.hint) from None
+
+
+def _limits(request: ContinueRequest, midi: MidiFile | None, window: Window) -> Limits:
+    from perceiver_music.generation.length import limits_of
+
+    with _naming(request) if midi is not None else nullcontext():
+        return limits_of(
+            request.length, is_ending_allowed=request.ending, primer=midi, seam_us=window.to_us
+        )
+
+
 def _plan_of_gap(
     request: ContinueRequest,
     data: bytes,
@@ -168,14 +221,14 @@ def _plan_of_gap(
     latents: int,
     warn: WarningCallback,
 ) -> Plan:
-    from perceiver_music.generation.infill import choose_gap, gap_opening
+    from perceiver_music.generation.infill import gap_opening
     from perceiver_music.generation.limits import Limits
     from perceiver_music.music.embedded import without_embedded
 
     shortest, longest = check_infill(description)
     assert request.between_seconds is not None
     first, last = request.between_seconds
-    gap = choose_gap(midi.performance, first, last)
+    gap = _gap(request, midi)
     end_seconds = midi.performance.seconds
     if last > end_seconds + 0.001:
         warn(

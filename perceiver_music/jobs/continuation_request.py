@@ -61,6 +61,7 @@ class ContinueRequest:
             if value is not None and not 0.0 <= value <= MAX_SECONDS:
                 flag = name.removesuffix("_seconds")
                 raise UsageError(f"--{flag} {value:g} is not within six hours of music")
+        self._check_window()
         for value in self.between_seconds or ():
             if not 0.0 <= value <= MAX_SECONDS:
                 raise UsageError(f"--between {value:g} is not within six hours of music")
@@ -70,6 +71,19 @@ class ContinueRequest:
             )
         if self.length.unit == "seconds" and self.length.amount > MAX_SECONDS:
             raise UsageError("more than six hours of music", hint="Choose a shorter --length.")
+
+    def _check_window(self) -> None:
+        begin, end = self.from_seconds, self.to_seconds
+        if begin is not None and self.last_seconds is not None:
+            raise UsageError(
+                f"--from {begin:g} and --last {self.last_seconds:g} both say where to begin",
+                hint="Give one of them.",
+            )
+        if begin is not None and end is not None and begin >= end:
+            raise UsageError(
+                f"--from {begin:g} --to {end:g}: no music lies between them",
+                hint="Give --from the earlier moment and --to the later one.",
+            )
 
     @property
     def command(self) -> str:
@@ -90,7 +104,10 @@ class ContinueResult:
         notes: notes of the new music.
         seconds: its length.
         ended: `length` or `ending`.
-        events_per_second: how fast it was decoded, reading the primer included.
+        events_per_second: how fast it was decoded, reading the primer included; of pieces that
+            are decoded together each has an even share of the time.
+        seconds_for_others: how much longer its turn took because others were decoded with it;
+            below 0 where it was decoded in the turn of another.
         midi: the whole MIDI file.
         between_seconds: the gap that was filled, if one was.
         circles_from_seconds: when in the file the new music begins to repeat itself to its end;
@@ -115,6 +132,7 @@ class ContinueResult:
     midi: bytes = field(repr=False)
     between_seconds: tuple[float, float] | None = None
     circles_from_seconds: float | None = None
+    seconds_for_others: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `continue --json`, `compose --json` and `infill --json`."""

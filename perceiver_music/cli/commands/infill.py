@@ -112,7 +112,7 @@ def _moments(between: tuple[str, str]) -> tuple[float, float]:
         ) from None
     if first >= last:
         raise UsageError(
-            f"--between {between[0]} {between[1]}: the gap is empty",
-            hint="The second moment is the later one.",
+            f"--between {between[0]} {between[1]}: no music lies between them",
+            hint="Give the earlier moment first, then the later one.",
         )
     return first, last

@@ -118,7 +118,7 @@ def render(
         )
         for item, target in zip(inputs, targets, strict=True)
     )
-    return run_batch(invocation, work, num_inputs=len(inputs))
+    return run_batch(invocation, work, num_inputs=len(inputs), writes_files=True)
 
 
 def _refuse_contradiction(names: OutputNames, audio_format: str | None) -> None:

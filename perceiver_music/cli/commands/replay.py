@@ -109,7 +109,7 @@ def replay(
         )
         for source, path in zip(inputs, outputs, strict=True)
     )
-    return run_batch(invocation, items, num_inputs=len(inputs))
+    return run_batch(invocation, items, num_inputs=len(inputs), writes_files=any(outputs))
 
 
 def _replay(

@@ -123,7 +123,7 @@ def view(
         )
         for item, target, kind in zip(inputs, targets, pictures, strict=True)
     )
-    return run_batch(invocation, work, num_inputs=len(inputs))
+    return run_batch(invocation, work, num_inputs=len(inputs), writes_files=any(targets))
 
 
 def _targets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import soundfile
@@ -106,3 +106,40 @@ def test_format_and_name_must_not_contradict_each_other(run: Run, write_midi: Wr
     run("render", "x.mid", "--format", "ogg", "-o", "x.oga").succeeded()
     run("render", "x.mid", "--format", "wav", "-o", "x.WAV").succeeded()
     assert sorted(path.name for path in Path().iterdir()) == ["x.WAV", "x.mid", "x.oga"]
+
+
+@pytest.mark.parametrize("rate", ["7", "-1", "22050", "192000"])
+def test_a_sample_rate_that_there_is_not(run: Run, write_midi: WriteMidi, rate: str) -> None:
+    write_midi("x.mid", num_notes=3)
+    outcome = run("render", "x.mid", "--sample-rate", rate).failed(2)
+    assert outcome.error_lines == [
+        f"error: a .wav file is not made with {rate} samples a second",
+        "hint: Give --sample-rate one of 32000, 44100, 48000, 88200 and 96000.",
+    ]
+    words = ("render", "x.mid", "-o", "x.mp3", "--sample-rate", "96000")
+    assert "32000, 44100 and 48000. Other formats go higher." in run(*words).failed(2).stderr
+    assert all(rate in run("render", "--help").stdout.decode() for rate in ("32000", "96000"))
+
+
+def test_interrupted_it_says_what_is_written(
+    run: Run, write_midi: WriteMidi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perceiver_music.jobs import render as job
+
+    names = [write_midi(f"{name}.mid", num_notes=3).name for name in "abc"]
+    render = job.run
+
+    def interrupted(request: job.RenderRequest, *rest: Any) -> job.RenderResult:
+        if request.input_name == "c.mid":
+            raise KeyboardInterrupt
+        return render(request, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "run", interrupted)
+        outcome = run("render", *names).failed(130)
+        assert outcome.error_lines[-2:] == [
+            "error: interrupted; 2 of 3 files are written",
+            "hint: For the rest run it again with --skip-existing.",
+        ]
+        assert "start over" in run("render", "c.mid").failed(130).error_lines[-1]
+    assert run("render", *names, "--skip-existing").succeeded().lines == ["c.wav"]
