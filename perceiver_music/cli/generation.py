@@ -120,8 +120,11 @@ class _Batch:
         if self._session is not None:
             return self._session
         from perceiver_music.jobs import continuation as job
+        from perceiver_music.jobs.streaming import check_port
 
         call, console = self._call, self._console
+        if call.port is not None:
+            check_port(call.port)
         self._session = session = job.open_session(
             call.checkpoint,
             device=call.device,

@@ -106,6 +106,18 @@ class _Reader:
         self._num_closing = len(music.closing)
 
 
+def check_port(port_name: str) -> None:
+    """Find, before any model is loaded, whether there is a port to play on.
+
+    Raises:
+        UnavailableError: there is no such port.
+        UsageError: several ports have that part in their names.
+    """
+    from perceiver_music.live.ports import check_output
+
+    check_output(port_name)
+
+
 @contextmanager
 def played_on(port_name: str) -> Iterator[EventSink]:
     """A sink that plays on a MIDI port; whatever happens, nothing goes on sounding there.

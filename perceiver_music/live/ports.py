@@ -80,6 +80,18 @@ def open_output(name: str | None) -> Output:
         return _SafeOutput(backend.open_output(chosen), chosen)
 
 
+def check_output(name: str | None) -> None:
+    """Find out whether `open_output` would find its port, without opening it.
+
+    Raises:
+        UnavailableError: there is none, or none of that name.
+        UsageError: several have that part in their names.
+    """
+    backend = _backend()
+    with _reporting(backend.name):
+        _choose(name, backend.get_output_names(), "output")
+
+
 def open_input(name: str | None) -> Input:
     """An input port by its name or a part of it; None takes the first there is.
 
