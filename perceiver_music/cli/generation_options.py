@@ -38,7 +38,11 @@ Variations = Annotated[
     ),
 ]
 Ending = Annotated[
-    bool, typer.Option("--ending", help="Bring the piece to an end of its own within the length.")
+    bool,
+    typer.Option(
+        "--ending",
+        help="Bring the piece to an end of its own within the length, which is best 10s or more.",
+    ),
 ]
 Temperature = Annotated[
     float,

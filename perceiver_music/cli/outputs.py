@@ -151,13 +151,17 @@ class ExistingOutputs:
                 "--force and --skip-existing contradict each other", hint="Give one of them."
             )
 
+    def is_there(self, path: Path) -> bool:
+        """Whether `path` is there and is not to be overwritten."""
+        return not self.force and os.path.lexists(path)
+
     def should_skip(self, path: Path) -> bool:
         """Whether `path` is there and is to be left alone.
 
         Raises:
             OutputExistsError: it is there, and neither leave was given.
         """
-        if self.force or not os.path.lexists(path):
+        if not self.is_there(path):
             return False
         if not self.skip:
             raise OutputExistsError(

@@ -28,7 +28,8 @@ Made by `python -m perceiver_music.cli.reference docs/cli.md`; change the comman
 
 Results go to standard output, everything else to standard error. `--json` prints one object a
 result, with `schema`, `version` and `elapsed_seconds`; a failure is an object with `error`.
-Of pieces that are made together, as with `-n 4`, each has an even share of that time.
+Of pieces that are made together, as with `-n 4`, each has an even share of that time, and its
+`events_per_second` are its events in that share: the mean of them is the rate of all.
 """
 
 

@@ -15,6 +15,7 @@ from perceiver_music.errors import UsageError
 from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
 from perceiver_music.jobs.company import Company, Made, Planned
 from perceiver_music.jobs.context_choice import doubt_about_context
+from perceiver_music.jobs.continuation_doubts import warn_of_result
 from perceiver_music.jobs.continuation_plan import Plan, performance_of, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
@@ -24,7 +25,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.jobs.repetition import circles_from_seconds, warn_of_circles
+from perceiver_music.jobs.repetition import circles_from_seconds
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 
@@ -131,7 +132,7 @@ class Session:
         if made is None:
             made = self._decode(planned, on_progress, stream)
         result = self._keep(made)
-        warn_of_circles(result, warn)
+        warn_of_result(request, result, warn)
         return result
 
     def _plan(self, request: ContinueRequest) -> Planned:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from perceiver_music.jobs.continuation_request import ContinueRequest
+from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import WarningCallback
+from perceiver_music.jobs.repetition import warn_of_circles
 
 if TYPE_CHECKING:
     from perceiver_music.generation.limits import Limits
@@ -41,4 +42,15 @@ def warn_of_short_ending(request: ContinueRequest, limits: Limits, warn: Warning
         warn(
             f"so short a --length leaves no time to prepare an ending; give {seconds}s, "
             f"{notes}notes or more"
+        )
+
+
+def warn_of_result(request: ContinueRequest, result: ContinueResult, warn: WarningCallback) -> None:
+    """Where the new music goes round in circles, or an end was wanted and none was found."""
+    warn_of_circles(result, warn)
+    if request.ending and result.ended == "length":
+        name = result.output or result.primer or "the new music"
+        warn(
+            f"{name}: no ending was found, so it breaks off where --length is reached; give a "
+            "longer --length or another --seed"
         )

@@ -142,7 +142,6 @@ def run(
         OutputExistsError: the output exists and is not to be overwritten.
         StorageError: reading or writing failed.
     """
-    from perceiver_music.audio.encoding import Encoding, audio_format_of
     from perceiver_music.audio.fluidsynth_engine import SynthesisOptions
     from perceiver_music.audio.fluidsynth_library import load_fluidsynth
     from perceiver_music.audio.mastering import LevelMeter, decibels, master
@@ -151,11 +150,7 @@ def run(
     from perceiver_music.audio.synthesizer_process import synthesize_apart
     from perceiver_music.music.performance import MICROSECONDS
 
-    encoding = Encoding(
-        audio_format=audio_format_of(request.output, request.audio_format),
-        bit_depth=request.bit_depth,
-        sample_rate=request.sample_rate,
-    )
+    encoding = _encoding(request)
     midi = _read(request, warn)
     try:
         sound = sound_events(midi.performance.notes, midi.controls)
@@ -187,6 +182,35 @@ def run(
         peak_dbfs=decibels(peak) if peak > 0 else None,
         loudness_lufs=_loudness_after(meter, gains),
         audio=audio,
+    )
+
+
+def check(request: RenderRequest) -> None:
+    """Find, before any music is read, what is wrong whatever the music.
+
+    Raises:
+        UsageError: no such format, rate, depth or synthesizer.
+        InvalidInputError: the SoundFont is none.
+        UnavailableError: the synthesizer that was named is not installed.
+        StorageError: the SoundFont cannot be read.
+    """
+    from perceiver_music.audio.fluidsynth_library import load_fluidsynth
+    from perceiver_music.audio.soundfonts import find_soundfont
+
+    _encoding(request)
+    if request.synthesizer is not None:
+        load_fluidsynth(request.synthesizer)
+    if request.soundfont is not None:
+        find_soundfont(request.soundfont)
+
+
+def _encoding(request: RenderRequest) -> Encoding:
+    from perceiver_music.audio.encoding import Encoding, audio_format_of
+
+    return Encoding(
+        audio_format=audio_format_of(request.output, request.audio_format),
+        bit_depth=request.bit_depth,
+        sample_rate=request.sample_rate,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +29,10 @@ from perceiver_music.cli.sound import (
     Soundfont,
     Synthesizer,
 )
-from perceiver_music.errors import UsageError
+from perceiver_music.errors import PerceiverMusicError, UsageError
+
+if TYPE_CHECKING:
+    from perceiver_music.jobs.render import RenderRequest
 
 EXAMPLES = (
     "perceiver-music render song.mid",
@@ -111,12 +115,14 @@ def render(
         [[] if target is None else [target] for target in targets],
         inputs=[item.path for item in inputs],
     )
+    pairs = list(zip(inputs, targets, strict=True))
+    _refuse_what_suits_no_file(pairs, existing, options)
     work = (
         Item(
             inputs=[item.name],
             work=partial(_render_one, invocation, item, target, existing, options),
         )
-        for item, target in zip(inputs, targets, strict=True)
+        for item, target in pairs
     )
     return run_batch(invocation, work, num_inputs=len(inputs), writes_files=True)
 
@@ -130,6 +136,42 @@ def _refuse_contradiction(names: OutputNames, audio_format: str | None) -> None:
         )
 
 
+def _refuse_what_suits_no_file(
+    pairs: Sequence[tuple[InputFile, Path | None]],
+    existing: ExistingOutputs,
+    options: dict[str, Any],
+) -> None:
+    """Tells of options that suit none of many files once, not once a file."""
+    from perceiver_music.jobs import render as job
+
+    first = None
+    for item, target in pairs if len(pairs) > 1 else ():
+        if item.failure is not None or (target is not None and existing.is_there(target)):
+            continue
+        try:
+            job.check(_request(item, target, existing, options))
+        except PerceiverMusicError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
+
+
+def _request(
+    item: InputFile, target: Path | None, existing: ExistingOutputs, options: dict[str, Any]
+) -> RenderRequest:
+    from perceiver_music.jobs import render as job
+
+    return job.RenderRequest(
+        midi=item.source,
+        input_name=item.name,
+        output=target,
+        overwrite=existing.force,
+        **options,
+    )
+
+
 def _render_one(
     invocation: Invocation,
     item: InputFile,
@@ -138,19 +180,12 @@ def _render_one(
     options: dict[str, Any],
     started: float,
 ) -> bool:
-    source = item.source
     if target is not None and existing.should_skip(target):
         invocation.skipped([target], inputs=[item.name], since=started)
         return False
     from perceiver_music.jobs import render as job
 
-    request = job.RenderRequest(
-        midi=source,
-        input_name=item.name,
-        output=target,
-        overwrite=existing.force,
-        **options,
-    )
+    request = _request(item, target, existing, options)
     with invocation.console.progress(f"render {item.stem}") as on_progress:
         result = job.run(request, on_progress, invocation.console.warning)
     invocation.console.info(f"{item.name}: played by {result.synthesizer}, {result.soundfont}")

@@ -109,6 +109,15 @@ def test_a_length_that_is_short_for_an_ending_is_told(
     assert "prepare an ending" not in run(*words, "--force").stderr
 
 
+def test_an_end_that_was_not_found_is_told(run: Run) -> None:
+    words = ("compose", "--length", "1notes", "--seed", "1", "-n", "2", "-o", "o.mid", "--json")
+    outcome = run(*words, "--ending").succeeded()
+    assert [fields["ended"] for fields in outcome.objects] == ["length", "length"]
+    told = [line for line in outcome.error_lines if "no ending was found" in line]
+    assert [line.split(": ")[1] for line in told] == ["o_1.mid", "o_2.mid"]
+    assert "ending" not in run(*words, "--force").succeeded().stderr
+
+
 def test_the_times_of_pieces_made_together_add_up(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

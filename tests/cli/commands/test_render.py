@@ -121,6 +121,35 @@ def test_a_sample_rate_that_there_is_not(run: Run, write_midi: WriteMidi, rate: 
     assert all(rate in run("render", "--help").stdout.decode() for rate in ("32000", "96000"))
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (("--sample-rate", "7"), 2, "a .wav file is not made with 7 samples a second"),
+        (("--bit-depth", "24", "--format", "mp3"), 2, "a .mp3 file cannot have bit depth 24"),
+        (("--gain", "999"), 2, "a gain of 999 dB is out of range"),
+        (("--synth", "kazoo"), 2, "there is no synthesizer named 'kazoo'"),
+        (("--soundfont", "gone.sf2"), 74, "gone.sf2: no such file or directory"),
+        (("-o", "{stem}"), 2, "a: the output has no audio suffix"),
+    ],
+)
+def test_options_that_suit_no_file_are_told_once(
+    run: Run, write_midi: WriteMidi, words: tuple[str, ...], code: int, error: str
+) -> None:
+    for name in ("a.mid", "b.mid"):
+        write_midi(name, num_notes=3)
+    outcome = run("render", "a.mid", "b.mid", "gone.mid", *words).failed(code)
+    assert outcome.error_lines[0] == f"error: {error}"
+    assert len(outcome.error_lines) == 2
+
+
+def test_options_are_not_asked_about_where_nothing_is_made(run: Run, write_midi: WriteMidi) -> None:
+    for name in ("a", "b"):
+        write_midi(f"{name}.mid", num_notes=3)
+        Path(f"{name}.wav").write_bytes(b"mine")
+    words = ("a.mid", "b.mid", "--skip-existing", "--soundfont", "gone.sf2")
+    assert run("render", *words).succeeded().lines == []
+
+
 def test_interrupted_it_says_what_is_written(
     run: Run, write_midi: WriteMidi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
