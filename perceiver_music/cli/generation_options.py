@@ -26,6 +26,16 @@ LengthOption = Annotated[
         help="How much new music: 4096 (events), 500notes, 60s, 1:30 or 16bars.",
     ),
 ]
+LengthWithoutBars = Annotated[
+    Length,
+    typer.Option(
+        "--length",
+        "-l",
+        parser=parse_length,
+        metavar="LENGTH",
+        help="How much music: 4096 (events), 500notes, 60s or 1:30.",
+    ),
+]
 Variations = Annotated[
     int,
     typer.Option(

@@ -29,10 +29,12 @@ lowest note of the last chord in 85 of 100 pieces. By 50 notes it is as often, b
 are tried, one will be found whose last bars are all of one chord, which is taken for the tonic."""
 _BASS_BELOW = 48
 """Notes below it count twice in the key."""
-_TONIC, _TRIAD, _LOW, _FULL = 6.0, 4.0, 3.0, 1.0
+_TONIC, _TRIAD, _LOW, _FULL, _KEY = 6.0, 4.0, 3.0, 1.0, 1.5
 _MIDDLE_C = 60
 _FULL_CHORD = 3
 """Pitch classes; six in ten last chords have as many. Three in 100 have no key below middle C."""
+_ENOUGH_KEYS = 4
+"""One key alone is the last chord of four pieces in 100, two of five."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class Tonic:
             + _TRIAD * (classes <= self.triad)
             + _LOW * (bass < _MIDDLE_C)
             + _FULL * (len(classes) >= _FULL_CHORD)
+            + _KEY * min(len(pitches), _ENOUGH_KEYS)
         )
 
 

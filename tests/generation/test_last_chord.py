@@ -33,7 +33,8 @@ def test_the_tonic_is_that_of_the_notes(root: int, scale: tuple[int, ...], third
     chord = [low, low + 7, low + 12 + third]
     full = tonic.suits(chord)
     assert full > tonic.suits([low, low + 12]) > tonic.suits([low, low + 6])
-    assert tonic.suits([low, low + 6]) > tonic.suits([low - 5, low, low + third])
+    assert full > tonic.suits([low - 5, low, low + third])
+    assert full > tonic.suits([low, low + 7])
     assert full > tonic.suits([pitch + 36 for pitch in chord])
 
 

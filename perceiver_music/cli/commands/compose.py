@@ -9,7 +9,7 @@ from perceiver_music.cli.generation_options import (
     DEFAULT_SAMPLING,
     Decoder,
     Ending,
-    LengthOption,
+    LengthWithoutBars,
     MinP,
     Output,
     Policy,
@@ -38,7 +38,7 @@ STEM = "composed"
 
 def compose(
     invocation: Invocation,
-    length: LengthOption = DEFAULT_LENGTH,
+    length: LengthWithoutBars = DEFAULT_LENGTH,
     variations: Variations = 1,
     ending: Ending = False,
     temperature: Temperature = DEFAULT_SAMPLING.temperature,
