@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,15 +74,14 @@ Latents = Annotated[
 
 
 DEFAULT_TOKENIZER = "maestro-performance-400"
-TokenizerName = Annotated[
-    str,
-    typer.Option(
-        "--tokenizer",
-        metavar="NAME",
-        help="Whose events: maestro-performance-400, or pedal-performance-623 with the pedal.",
-        autocompletion=complete_tokenizer,
-    ),
-]
+_tokenizer: Any = typer.Option(
+    "--tokenizer",
+    metavar="NAME",
+    help="Whose events: maestro-performance-400, or pedal-performance-623 with the pedal.",
+    autocompletion=complete_tokenizer,
+)
+TokenizerName = Annotated[str, _tokenizer]
+TokenizerNameIfAny = Annotated[str | None, _tokenizer]
 
 
 def announce_device(console: Console, wanted: str) -> None:

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import typer
+
+from perceiver_music.cli.app import app
 from perceiver_music.cli.reference import reference
+from perceiver_music.cli.settings import commands_beneath
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 
@@ -18,3 +22,15 @@ def test_defaults_are_told_in_words() -> None:
     assert "[default: drawn, and shown]" in " ".join(text.split())
     assert "x>=" not in text
     assert "default: (" not in text
+
+
+def test_everything_that_may_be_given_is_explained() -> None:
+    commands = list(commands_beneath(typer.main.get_command(app)))
+    bare = [
+        (*words, parameter.name)
+        for words, command in commands
+        for parameter in command.params
+        if not getattr(parameter, "hidden", False) and not parameter.help
+    ]
+    assert len(commands) > 10
+    assert not bare

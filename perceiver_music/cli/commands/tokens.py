@@ -17,7 +17,7 @@ from perceiver_music.cli.options import (
     OUTPUT_PANEL,
     Force,
     SkipExisting,
-    TokenizerName,
+    TokenizerNameIfAny,
 )
 from perceiver_music.cli.outputs import (
     ExistingOutputs,
@@ -54,7 +54,7 @@ def tokens(
             show_default=False,
         ),
     ] = None,
-    tokenizer: TokenizerName | None = None,
+    tokenizer: TokenizerNameIfAny = None,
     output: Annotated[
         str | None,
         typer.Option(
