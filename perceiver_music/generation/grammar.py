@@ -40,6 +40,7 @@ class Grammar:
         end_step: where the new music ends; time does not run past it. None for no such end.
         velocity_bin: the one in force, or None.
         locked: sounding keys that are not to be let go before their deadline.
+        waited: steps of the first event, a TIME_SHIFT, that lie before the new music.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Grammar:
         end_step: int | None = None,
         velocity_bin: int | None = None,
         locked: Collection[int] = (),
+        waited: int = 0,
     ) -> None:
         self.step = 0
         self.last_onset_step = 0
@@ -61,6 +63,7 @@ class Grammar:
         )
         self._velocity_bin = velocity_bin
         self._locked = frozenset(locked)
+        self._waited = waited
         self._needs_note = False
         self._steps_since_event = 0
         self._is_shift_over = False
@@ -73,6 +76,9 @@ class Grammar:
     def allowed(self) -> npt.NDArray[np.bool_]:
         """Which ids may come next, `[vocabulary]`; never none."""
         mask = np.zeros(v.VOCABULARY_SIZE, dtype=np.bool_)
+        if self._waited:
+            mask[self._first_times()] = True
+            return mask
         due = [pitch for pitch, deadline in self.deadline.items() if deadline <= self.step]
         if due and not self._needs_note:
             mask[[v.NOTE_OFF + pitch for pitch in due]] = True
@@ -92,6 +98,11 @@ class Grammar:
             mask[v.NOTE_OFF + pitch] = onset < self.step and pitch not in self._locked
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         return mask
+
+    def _first_times(self) -> slice:
+        shortest = v.TIME_SHIFT + self._waited - 1
+        longest = min(shortest + self._longest_shift(), v.TIME_SHIFT + _LONGEST_SHIFT - 1)
+        return slice(shortest, longest + 1)
 
     @property
     def _is_too_late_to_strike(self) -> bool:
@@ -119,8 +130,9 @@ class Grammar:
         kind, value = v.describe(token)
         self._needs_note = kind == "VELOCITY"
         if kind == "TIME_SHIFT":
-            self.step += value
-            self._steps_since_event += value
+            self.step += value - self._waited
+            self._steps_since_event += value - self._waited
+            self._waited = 0
             self._is_shift_over = value < _LONGEST_SHIFT
             return
         self._steps_since_event = 0

@@ -75,6 +75,7 @@ class Growth:
         self.music = Continuation()
         self._opening, self._limits, self._sampling, self.rng = opening, limits, sampling, rng
         self._still_held = set(opening.sounding)
+        self._waited = opening.waited
         self._grammar = _grammar(opening, limits)
         self._guard = LoopGuard()
         self._pace = PaceKeeper(opening.before)
@@ -105,10 +106,15 @@ class Growth:
     def take(self, token: int) -> None:
         """Go on by an event."""
         music, grammar = self.music, self._grammar
+        # Of the first event, a time, only what lies after the opening is part of the music.
+        waited, self._waited = self._waited, 0
         if self._is_silence(token):
             grammar.skip(token)
             return
         grammar.take(token)
+        if waited and not grammar.step:
+            return
+        token -= waited
         if token < v.VELOCITY:
             self._guard.take(token)
             self._pace.take(token)
@@ -199,6 +205,7 @@ def _grammar(opening: Opening, limits: Limits) -> Grammar:
         "end_step": limits.end_step,
         "velocity_bin": opening.velocity_bin,
         "locked": opening.locked,
+        "waited": opening.waited,
     }
     if opening.pedal is None:
         return Grammar(opening.sounding, **rules)

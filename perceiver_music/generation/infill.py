@@ -103,7 +103,7 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
     """
     num_steps = (gap.to_us - gap.from_us) // v.MICROSECONDS_PER_STEP
     opening = opening_of(performance, Window(from_us=0, to_us=gap.from_us))
-    before = np.array(opening.tokens, dtype=np.int64)
+    before = np.array(opening.before, dtype=np.int64)
     after = _events_after(performance, gap.to_us)
     room = context - 2 - len(length_ids(num_steps)) - _events_to_expect(performance, gap, context)
     before, after = share_room(before, after, max(0, room), most_after(latents))
@@ -114,7 +114,7 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
     sounding |= dict.fromkeys(sorted(locked), num_steps)
     tokens = tuple(int(token) for token in prompt_ids(before, after, num_steps))
     return GapOpening(
-        opening=replace(opening, tokens=tokens, sounding=sounding, locked=locked),
+        opening=replace(opening, tokens=tokens, sounding=sounding, locked=locked, waited=0),
         num_steps=num_steps,
     )
 

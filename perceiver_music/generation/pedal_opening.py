@@ -52,7 +52,8 @@ def pedal_opening_of(performance: Performance, window: Window) -> Opening:
     held = notes[notes["end_us"] > seam_us]
     ids = without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
     seam_step = (seam_us + _STEP_US // 2) // _STEP_US
-    ids += shifts(max(0, seam_step - step_after(ids)))
+    whole, waited = divmod(max(0, seam_step - step_after(ids)), v.MAX_SHIFT_STEPS)
+    ids += shifts(whole * v.MAX_SHIFT_STEPS)
     start = [v.PEDAL.bos] if window.from_us == 0 else []
     velocities = [t for t in ids if v.VELOCITY <= t < v.VELOCITY + v.PEDAL.num_velocities]
     return Opening(
@@ -62,6 +63,7 @@ def pedal_opening_of(performance: Performance, window: Window) -> Opening:
         },
         velocity_bin=velocities[-1] - v.VELOCITY if velocities else None,
         pedal=_pedal_at(performance, window.to_us),
+        waited=waited,
     )
 
 

@@ -42,8 +42,11 @@ class Opening:
     """What the model sees before its first event.
 
     Attributes:
-        tokens: BOS where the music begins, then the window's events up to its very end, without
-            the releases of what sounds on.
+        tokens: BOS where the music begins, then the window's events, without the releases of
+            what sounds on, and the whole TIME_SHIFTs up to its end.
+        waited: steps from there to the window's very end, fewer than a whole TIME_SHIFT. They are
+            not among the tokens: a model has never seen one time after another that is not whole,
+            and would strike a key at once; the first event is a time of at least so much instead.
         sounding: pitch -> steps after the window's end at which it is released at latest.
         velocity_bin: the one in force, or None.
         locked: those of the sounding pitches that only their deadline releases.
@@ -55,6 +58,7 @@ class Opening:
     velocity_bin: int | None
     locked: frozenset[int] = frozenset()
     pedal: PedalInForce | None = None
+    waited: int = 0
 
     @property
     def vocabulary(self) -> v.Vocabulary:
@@ -63,10 +67,10 @@ class Opening:
 
     @property
     def before(self) -> tuple[int, ...]:
-        """The tokens of what comes before the new music; of an infilling prompt only those."""
+        """The events up to where the new music begins; of an infilling prompt only those."""
         if self.pedal is None and SUFFIX in self.tokens:
             return self.tokens[: self.tokens.index(SUFFIX)]
-        return self.tokens
+        return self.tokens + tuple(shifts(self.waited))
 
     @property
     def has_notes(self) -> bool:
@@ -126,8 +130,8 @@ def opening_of(performance: Performance, window: Window) -> Opening:
     held = notes[is_held]
     # The encoder has to end a note somewhere: these releases, at the very end, are not true.
     open_ids = without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
-    gap = seam_step - step_after(open_ids)
-    open_ids += shifts(max(0, gap))
+    whole, waited = divmod(max(0, seam_step - step_after(open_ids)), v.MAX_SHIFT_STEPS)
+    open_ids += shifts(whole * v.MAX_SHIFT_STEPS)
     start = [v.BOS] if window.from_us == 0 else []
     velocities = [token for token in open_ids if token >= v.VELOCITY]
     sounding = {
@@ -137,6 +141,7 @@ def opening_of(performance: Performance, window: Window) -> Opening:
         tokens=tuple(start + open_ids) or (v.BOS,),
         sounding=sounding,
         velocity_bin=velocities[-1] - v.VELOCITY if velocities else None,
+        waited=waited,
     )
 
 

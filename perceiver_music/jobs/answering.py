@@ -81,4 +81,5 @@ class Machine:
             rng=variation_rng(self.seed, number),
             context=self._context,
             latents=self._latents,
+            starts_at_once=True,  # The player has waited long enough.
         )

@@ -1,5 +1,6 @@
 """New events after openings of exactly so many events, around the sizes that decoding turns on."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,16 +8,24 @@ import pytest
 import torch
 
 from perceiver_music.generation.continuation import continue_events
+from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.growth import Continuation
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
-from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInForce
+from perceiver_music.generation.primer import (
+    EMPTY_OPENING,
+    Opening,
+    PedalInForce,
+    Window,
+    opening_of,
+)
 from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, NoteArray, Performance
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.pedal_events import PEDAL
-from perceiver_music.tokenizer.performance_events import decode, encode
+from perceiver_music.tokenizer.performance_events import decode, encode, encode_notes
 
 CONTEXT, LATENTS = 64, 16
 SIZES = (0, 1, 10, LATENTS - 1, LATENTS, LATENTS + 1, 3 * CONTEXT)
@@ -138,3 +147,42 @@ def test_silence_ends_though_it_is_left_out() -> None:
     music = scripted([PEDAL + 127, shift, PEDAL, shift], PEDAL_OPENING, starts_at_once=True)
     assert music.num_notes > 0
     assert music.step == 300
+
+
+def test_of_the_first_time_only_what_lies_after_the_opening_is_music() -> None:
+    note = [v.VELOCITY + 16, v.NOTE_ON + 60, v.TIME_SHIFT + 99, v.NOTE_OFF + 60]
+    opening = replace(PEDAL_OPENING, waited=30)
+    for first, of_it in ((80, [v.TIME_SHIFT + 49]), (30, [])):
+        music = scripted([v.TIME_SHIFT + first - 1, *note], opening, starts_at_once=False)
+        assert music.ids[: len(of_it) + 4] == [*of_it, *note]
+        assert music.step == 300
+    music = scripted([v.TIME_SHIFT + 79, *note], opening, starts_at_once=True)
+    assert music.ids[:4] == note
+
+
+def random_notes(rng: np.random.Generator, count: int) -> NoteArray:
+    notes = np.zeros(count, dtype=NOTE_DTYPE)
+    notes["start_us"] = np.cumsum(rng.choice([0, 10, 70, 350, 1300, 2600], count)) * 1000
+    notes["end_us"] = notes["start_us"] + rng.integers(2, 200, count) * 10_000
+    notes["pitch"] = 21 + np.arange(count) % 88
+    notes["velocity"] = rng.integers(1, 128, count)
+    return notes
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_pianists_play_next_may_come_next(seed: int) -> None:
+    """Tokens of a cut piece are those of the whole up to there: nothing tells of the cut."""
+    rng = np.random.default_rng(seed)
+    performance = Performance(random_notes(rng, 60), np.zeros(0, dtype=PEDAL_DTYPE))
+    whole = encode_notes(performance.notes).tolist()
+    cut_us = int(rng.integers(1, performance.end_us // 10_000)) * 10_000
+    opening = opening_of(performance, Window(from_us=0, to_us=cut_us))
+    shown = list(opening.tokens[1:])
+    assert shown == whole[: len(shown)]
+    grammar = Grammar(opening.sounding, velocity_bin=opening.velocity_bin, waited=opening.waited)
+    assert grammar.allowed()[whole[len(shown)]]
+    assert sum(t - v.TIME_SHIFT + 1 for t in opening.before if is_time(t)) == cut_us // 10_000
+
+
+def is_time(token: int) -> bool:
+    return v.TIME_SHIFT <= token < v.VELOCITY

@@ -138,6 +138,22 @@ def test_a_walk_from_silence_is_what_the_encoder_would_write(seed: int) -> None:
     assert sorted(again) == sorted(drawn)
 
 
+def test_time_that_was_waited_before_the_music_is_waited_to_its_end() -> None:
+    def times(grammar: Grammar) -> list[int]:
+        allowed = np.flatnonzero(grammar.allowed())
+        assert ((allowed >= v.TIME_SHIFT) & (allowed < v.VELOCITY)).all()
+        return (allowed - v.TIME_SHIFT + 1).tolist()
+
+    assert times(Grammar(velocity_bin=5, waited=30)) == list(range(30, 101))
+    assert times(Grammar({60: 20}, velocity_bin=5, waited=30)) == list(range(30, 51))
+    at_once = after(("TIME_SHIFT", 30), waited=30)
+    assert at_once.step == 0
+    assert not is_allowed(at_once, "TIME_SHIFT", 1)
+    assert is_allowed(at_once, "NOTE_ON", 60)
+    assert after(("TIME_SHIFT", 80), waited=30).step == 50
+    assert is_allowed(after(("TIME_SHIFT", 100), waited=30), "TIME_SHIFT", 100)
+
+
 def test_no_key_is_struck_just_before_the_end() -> None:
     grammar = Grammar(end_step=200, velocity_bin=10)
     grammar.take(v.TIME_SHIFT + 99)
