@@ -69,6 +69,10 @@ class Grammar:
         self._is_shift_over = False
 
     @property
+    def _is_release_due(self) -> bool:
+        return min(self.deadline.values(), default=self.step + 1) <= self.step
+
+    @property
     def is_silent(self) -> bool:
         """Whether no key sounds."""
         return not self.onset_step
@@ -79,13 +83,13 @@ class Grammar:
         if self._waited:
             mask[self._first_times()] = True
             return mask
-        due = [pitch for pitch, deadline in self.deadline.items() if deadline <= self.step]
-        if due and not self._needs_note:
+        if self._is_release_due and not self._needs_note:
+            due = [pitch for pitch, deadline in self.deadline.items() if deadline <= self.step]
             mask[[v.NOTE_OFF + pitch for pitch in due]] = True
             return mask
+        sounding = np.fromiter(self.onset_step, np.intp, len(self.onset_step))
         mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = self._velocity_bin is not None
-        for pitch in self.onset_step:
-            mask[v.NOTE_ON + pitch] = False
+        mask[v.NOTE_ON + sounding] = False
         if self._needs_note:
             return mask
         has_free_key = len(self.onset_step) < _NUM_PITCHES
@@ -94,8 +98,10 @@ class Grammar:
             mask[v.VELOCITY + self._velocity_bin] = False
         if self._is_too_late_to_strike:
             mask[:] = False
-        for pitch, onset in self.onset_step.items():
-            mask[v.NOTE_OFF + pitch] = onset < self.step and pitch not in self._locked
+        onsets = np.fromiter(self.onset_step.values(), np.intp, len(sounding))
+        mask[v.NOTE_OFF + sounding] = onsets < self.step
+        for pitch in self._locked:
+            mask[v.NOTE_OFF + pitch] = False
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         return mask
 

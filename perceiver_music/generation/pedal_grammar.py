@@ -57,8 +57,7 @@ class PedalGrammar(Grammar):
         for_keys = super().allowed()
         mask = np.zeros(v.PEDAL.size, dtype=np.bool_)
         mask[: v.VELOCITY] = for_keys[: v.VELOCITY]
-        is_due = any(deadline <= self.step for deadline in self.deadline.values())
-        if self._needs_note or is_due or self._waited:
+        if self._needs_note or self._is_release_due or self._waited:
             return mask
         if self._lift_step is not None and self._lift_step <= self.step:
             mask[:] = False

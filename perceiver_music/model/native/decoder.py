@@ -32,8 +32,9 @@ from perceiver_music.model.native.weights import (
 )
 
 Precision = Literal["int8", "fp32"]
-LATENTS_AT_ONCE: Final = 8
-"""So many latents of the next set are computed together, in every so many steps."""
+LATENTS_AT_ONCE: Final = 7
+"""So many latents of the next set are computed together, in every so many steps: with the newest
+position eight rows, for which the kernels read each weight once."""
 
 
 class NativeDecode:

@@ -116,7 +116,7 @@ INLINE void tile_int8(
             for (int b = 0; b < blocks * SUB; b++) {
                 const uint8_t *from =
                     data + (b / SUB) * bytes + (size_t)i * PM_BLOCK + (b % SUB) * 4 * LANES;
-                FETCH(from + AHEAD);
+                FETCH(from + blocks * bytes); /* of the next tile: its blocks follow these */
                 UNROLL
                 for (int r = 0; r < rows; r++)
                     acc[r][b] = dot4(
