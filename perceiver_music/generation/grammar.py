@@ -41,6 +41,7 @@ class Grammar:
         velocity_bin: the one in force, or None.
         locked: sounding keys that are not to be let go before their deadline.
         waited: steps of the first event, a TIME_SHIFT, that lie before the new music.
+        reserved: pitch -> the step from which its key is left to what comes after the new music.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Grammar:
         velocity_bin: int | None = None,
         locked: Collection[int] = (),
         waited: int = 0,
+        reserved: Mapping[int, int] | None = None,
     ) -> None:
         self.step = 0
         self.last_onset_step = 0
@@ -64,6 +66,7 @@ class Grammar:
         self._velocity_bin = velocity_bin
         self._locked = frozenset(locked)
         self._waited = waited
+        self._reserved = dict(reserved or {})
         self._needs_note = False
         self._steps_since_event = 0
         self._is_shift_over = False
@@ -90,6 +93,9 @@ class Grammar:
         sounding = np.fromiter(self.onset_step, np.intp, len(self.onset_step))
         mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = self._velocity_bin is not None
         mask[v.NOTE_ON + sounding] = False
+        for pitch, step in self._reserved.items():
+            if step <= self.step:
+                mask[v.NOTE_ON + pitch] = False
         if self._needs_note:
             return mask
         has_free_key = len(self.onset_step) < _NUM_PITCHES

@@ -206,6 +206,7 @@ def _grammar(opening: Opening, limits: Limits) -> Grammar:
         "velocity_bin": opening.velocity_bin,
         "locked": opening.locked,
         "waited": opening.waited,
+        "reserved": opening.reserved,
     }
     if opening.pedal is None:
         return Grammar(opening.sounding, **rules)

@@ -25,6 +25,7 @@ LONGEST_US: Final = 120 * MICROSECONDS
 """More than this no training window holds (`WindowConfig.infill_seconds`)."""
 
 _NEAR_US = 30 * MICROSECONDS
+_RESTRIKE_US = 300_000
 _DENSER = 1.5
 """The middle may become so much denser than what is around it before anything must be forgotten."""
 _LARGEST_MIDDLE = 0.75
@@ -114,9 +115,37 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
     sounding |= dict.fromkeys(sorted(locked), num_steps)
     tokens = tuple(int(token) for token in prompt_ids(before, after, num_steps))
     return GapOpening(
-        opening=replace(opening, tokens=tokens, sounding=sounding, locked=locked, waited=0),
+        opening=replace(
+            opening,
+            tokens=tokens,
+            sounding=sounding,
+            locked=locked,
+            reserved=_reserved(performance, gap),
+            waited=0,
+        ),
         num_steps=num_steps,
     )
+
+
+def _reserved(performance: Performance, gap: Window) -> dict[int, int]:
+    """Pitch -> the step of the gap from which its key is left to the first note after the gap.
+
+    A key that is struck again sooner than anywhere near the gap sounds like a stumble.
+    """
+    notes = performance.notes
+    start = notes["start_us"]
+    is_near = (start >= gap.from_us - _NEAR_US) & (start < gap.to_us + _NEAR_US)
+    is_near &= (start < gap.from_us) | (start >= gap.to_us)
+    soonest = _RESTRIKE_US
+    for pitch in np.unique(notes["pitch"][is_near]):
+        again = np.diff(np.sort(start[is_near & (notes["pitch"] == pitch)]))
+        soonest = min(soonest, int(again[again > 0].min(initial=soonest)))
+    is_next = (start >= gap.to_us) & (start < gap.to_us + soonest)
+    return {
+        int(note["pitch"]): max(0, int(note["start_us"]) - soonest - gap.from_us)
+        // v.MICROSECONDS_PER_STEP
+        for note in notes[is_next][::-1]
+    }
 
 
 def share_room(before: Ids, after: Ids, room: int, most: int) -> tuple[Ids, Ids]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,6 +51,7 @@ class Opening:
         sounding: pitch -> steps after the window's end at which it is released at latest.
         velocity_bin: the one in force, or None.
         locked: those of the sounding pitches that only their deadline releases.
+        reserved: pitch -> the step of the new music from which its key is not to be struck.
         pedal: where it stands, for tokens that keep the pedal; None for those that do not.
     """
 
@@ -57,6 +59,7 @@ class Opening:
     sounding: dict[int, int]
     velocity_bin: int | None
     locked: frozenset[int] = frozenset()
+    reserved: Mapping[int, int] = field(default_factory=dict)
     pedal: PedalInForce | None = None
     waited: int = 0
 

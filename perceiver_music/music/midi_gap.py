@@ -5,7 +5,8 @@ gap, every controller, tempi, signatures and texts of the whole file. What the g
 
 - A note that sounds at the gap's first moment keeps its beginning. When its key is let go in the
   gap, new music says when; when the key is held beyond the gap, it ends where it did.
-- A note that begins in the gap is gone, however long it lasted.
+- A note that begins in the gap is gone, however long it lasted. What is new and sounds up to the
+  gap's last moment rings on as the gone ones that sounded there did, or is let go just before.
 - A pedal that is down at the first moment comes up with the last of the notes that need it. At the
   gap's last moment it stands where it stood in the file. Its moves in between are gone.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +31,13 @@ from perceiver_music.music.midi_writer import (
     is_settings,
     main_channel,
 )
-from perceiver_music.music.performance import Performance
+from perceiver_music.music.performance import MICROSECONDS, Performance
+from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.music.tempo_map import TempoMap
+
+_AT_THE_END_US: Final = 20_000
+_BEFORE_THE_END_US: Final = 1_000
+_LONGEST_RING_US: Final = 4 * MICROSECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +46,7 @@ class FilledGap:
 
     Attributes:
         from_us, to_us: the gap, in microseconds of the file.
-        middle: new music, counted from the gap's first moment; it does not outlast the gap.
+        middle: new music, counted from the gap's first moment, which ends with the gap.
         released_us: pitch -> when a note that sounds at the first moment is let go, counted from
             there.
     """
@@ -65,13 +72,32 @@ def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
     _add_controls(track, file, tempo_map, factor, gap)
     add_performance(
         track,
-        gap.middle,
+        _rung_over(gap, file.performance),
         tempo_map,
         channel=main_channel(file),
         from_tick=0,
         shift_us=gap.from_us,
     )
     return track.file(tempo_map.ticks_per_quarter)
+
+
+def _rung_over(gap: FilledGap, old: Performance) -> Performance:
+    """The middle; what sounds at its end goes on beyond the gap where something did."""
+    length = gap.to_us - gap.from_us
+    heard = apply_sustain(old).notes
+    is_gone = (heard["start_us"] >= gap.from_us) & (heard["start_us"] < gap.to_us)
+    ends = heard["end_us"][is_gone & (heard["end_us"] > gap.to_us)] - gap.from_us
+    ring = min(int(np.median(ends)), length + _LONGEST_RING_US) if len(ends) else 0
+    notes = gap.middle.notes.copy()
+    for note in notes[notes["end_us"] >= length - _AT_THE_END_US]:
+        struck = old.notes["start_us"][old.notes["pitch"] == note["pitch"]] - gap.from_us
+        end = int(struck[struck >= length].min(initial=ring))
+        if end <= length:
+            # Not at the very end: a pedal that is down from there on would hold it.
+            end = max(length - _BEFORE_THE_END_US, int(note["start_us"]))
+        is_it = (notes["pitch"] == note["pitch"]) & (notes["start_us"] == note["start_us"])
+        notes["end_us"][is_it] = end
+    return Performance(notes=notes)
 
 
 def _add_notes(

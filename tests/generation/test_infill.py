@@ -102,3 +102,25 @@ def test_a_gap_at_the_beginning_and_one_to_the_end() -> None:
 def test_gaps_that_are_none(moments: tuple[float, float]) -> None:
     with pytest.raises(UsageError, match="between"):
         choose_gap(performance(), *moments)
+
+
+def test_a_key_that_is_struck_after_the_gap_is_left_alone_just_before() -> None:
+    opening = gap_opening(performance(), GAP, context=4096, latents=LATENTS).opening
+    # At 6.5 s and 6.75 s keys 42 and 43 are struck; no key twice within 0.3 s anywhere.
+    assert opening.reserved == {42: 220, 43: 245}
+    grammar = Grammar({}, end_step=250, velocity_bin=5, reserved=opening.reserved)
+    grammar.take(v.TIME_SHIFT + 99)
+    grammar.take(v.TIME_SHIFT + 99)
+    grammar.take(v.TIME_SHIFT + 18)
+    assert grammar.allowed()[v.NOTE_ON + 42]
+    grammar.take(v.VELOCITY)
+    grammar.take(v.NOTE_ON + 60)
+    grammar.take(v.TIME_SHIFT)
+    assert not grammar.allowed()[v.NOTE_ON + 42]
+    assert grammar.allowed()[v.NOTE_ON + 43]
+
+
+def test_where_keys_are_repeated_fast_they_may_be() -> None:
+    fast = [(7_000_000 + i * 100_000, 7_050_000 + i * 100_000, 100, 64) for i in range(4)]
+    opening = gap_opening(performance(*fast), GAP, context=4096, latents=LATENTS).opening
+    assert opening.reserved == {42: 240}

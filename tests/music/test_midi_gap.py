@@ -6,6 +6,7 @@ from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_gap import FilledGap, filled_midi
 from perceiver_music.music.midi_track import Track
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
+from perceiver_music.music.sustain import apply_sustain
 
 # At 480 ticks a quarter and the default tempo, 960 ticks are a second.
 SECOND = 960
@@ -54,6 +55,19 @@ def test_a_note_over_the_first_edge_ends_when_told_one_over_both_when_it_did() -
     file = file_with((1, 3, 50), (1, 5, 51), (1, 4, 52))
     found = fill(file, p50=250_000, p51=2_000_000, p52=2_000_000)
     assert seconds(found) == [(1, 2.25, 50), (1, 5, 51), (1, 4, 52)]
+
+
+def test_what_is_new_rings_on_as_what_was_there_did() -> None:
+    file = file_with((0, 1, 50), (3, 4.4, 51), (3.5, 4.8, 52), (3.9, 6, 53), (4.3, 5, 70))
+    up_to_the_end = [(1_000_000, 2_000_000, pitch, 80) for pitch in (70, 71)]
+    found = fill(file, *up_to_the_end, (1_500_000, 1_700_000, 75, 80))
+    assert seconds(found)[1:] == [(3, 4.3, 70), (3, 4.8, 71), (3.5, 3.7, 75), (4.3, 5, 70)]
+
+
+def test_what_is_new_is_not_held_by_the_pedal_that_returns() -> None:
+    file = file_with((0, 1, 50), (5, 6, 53), controls=((3.5, 64, 100), (7, 64, 0)))
+    found = apply_sustain(fill(file, (1_000_000, 2_000_000, 70, 80)).performance)
+    assert [int(note["end_us"]) // 10_000 for note in found.notes] == [100, 399, 700]
 
 
 def test_the_pedal_comes_up_with_the_last_note_that_needs_it_and_returns() -> None:
