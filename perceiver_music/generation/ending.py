@@ -4,7 +4,7 @@ A model that was not told that the end is near does not prepare it, and an end t
 sounds like a cut. So the last part is looked for, not merely drawn:
 
 1. Where the last part begins, twelve players go on from the same music, each by its own random
-   numbers.
+   numbers, and all more and more towards the tonic of its key.
 2. Wherever one of them has struck a key and time goes on, the piece might end. What would it be
    like if this chord rang out, was let go, and nothing followed? The model says how likely that
    is: that no key is struck while the chord rings, and then its own EOS. A chord of the key's
@@ -12,7 +12,7 @@ sounds like a cut. So the last part is looked for, not merely drawn:
 3. Six times in the last part the players stop; the two that came nearest to an end go on in the
    place of all.
 
-The best end that was found is taken: nothing is cut, and every note before it is the model's own.
+The best end that was found is taken: nothing is cut.
 This is sequential Monte Carlo with a lookahead (arXiv 1302.5206), made greedy.
 """
 
@@ -47,6 +47,9 @@ _LAST_PART = {"steps": 15 * v.STEPS_PER_SECOND, "events": 600, "notes": 150}
 _LARGEST_LAST_PART = 0.6
 _LARGEST_RING = 0.4
 """Of the last part."""
+_LEAN = 2.0
+"""Nats, in the last round, for each key of the tonic's triad, and as many more for its root in the
+bass: players that have moved to another key find back in time."""
 _EOS_WEIGHT = 0.5
 """EOS is met once in a piece, and what a model says of it is rougher than of other events."""
 
@@ -86,6 +89,8 @@ class EndingSearch:
             longest = int(_LARGEST_RING * (growth.end_step - growth.music.step))
             self._ring = max(1, min(self._ring, longest))
         self._last_chords = LastChords(growth.tokens, self._ring)
+        self._leaning = _LEAN * self._last_chords.tonic.leaning()
+        self._share = 0.0
         self._num_before = len(growth.music.ids)
         self._players = [self._branch(growth, state) for _ in range(NUM_PLAYERS)]
         self._score = -np.inf
@@ -104,6 +109,7 @@ class EndingSearch:
         """Look for it; after each event of all players one of them is given."""
         for number in range(NUM_ROUNDS):
             share = (number + 1) / NUM_ROUNDS
+            self._share = number / (NUM_ROUNDS - 1)
             last = self._begins + share * (1.0 - self._begins)
             for player in self._players:
                 player.nearest = player.value = -np.inf
@@ -116,13 +122,19 @@ class EndingSearch:
 
     def _draw(self, player: _Player, *, may_end: bool) -> int:
         growth = player.growth
-        token = growth.choose(player.state.logits)
+        token = growth.choose(self._leant(player.state.logits))
         is_time = v.TIME_SHIFT <= token < v.VELOCITY
         if is_time and player.has_struck and may_end:
             self._consider(player)
         player.has_struck = v.NOTE_ON <= token < v.NOTE_OFF
         growth.take(token)
         return token
+
+    def _leant(self, logits: Any) -> npt.NDArray[np.floating]:
+        """The prediction with a pull towards the tonic, which grows from round to round."""
+        leant = as_numpy(logits).copy()
+        leant[v.NOTE_ON : v.NOTE_OFF] += self._share * self._leaning
+        return leant
 
     def _consider(self, player: _Player) -> None:
         """Whether the piece might end with what was just struck; the likelier are tried."""

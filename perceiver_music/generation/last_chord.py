@@ -24,9 +24,9 @@ _TOGETHER_STEPS = 12
 _AGAIN_STEPS = 40
 """In so short a time no key is struck twice by a last chord; it would be a stutter."""
 _KEY_ONSETS = 300
-"""The key is that of so many notes before the last chord, half a minute of them: its tonic is the
-lowest note of the last chord in 85 of 100 pieces. By 50 notes it is as often, but where many ends
-are tried, one will be found whose last bars are all of one chord, which is taken for the tonic."""
+"""The key is that of the whole piece and of so many notes before the last chord, half a minute of
+them. By 50 notes alone it is named as well, but where many ends are tried, one will be found
+whose last bars are all of one chord, which is taken for the tonic."""
 _BASS_BELOW = 48
 """Notes below it count twice in the key."""
 _TONIC, _TRIAD, _LOW, _FULL, _KEY = 6.0, 4.0, 3.0, 1.0, 1.5
@@ -46,17 +46,23 @@ class Tonic:
 
     @classmethod
     def of(cls, pitches: npt.ArrayLike) -> Tonic:
-        """That of the key that some notes are in.
+        """That of the key that a piece is in, and its last notes more than others.
 
         Args:
-            pitches: `[notes]`, MIDI note numbers.
+            pitches: `[notes]`, MIDI note numbers, in order.
         """
         notes = np.asarray(pitches)
-        weights = 1.0 + (notes < _BASS_BELOW)
-        classes = np.bincount(notes % 12, weights=weights, minlength=12)
-        mode, root = divmod(int(np.argmax(key_fits(classes))), 12)
+        fits = _key_fits(notes) + _key_fits(notes[-_KEY_ONSETS:])
+        mode, root = divmod(int(np.argmax(fits)), 12)
         third = 3 if mode else 4
         return cls(root=root, triad=frozenset({root, (root + third) % 12, (root + 7) % 12}))
+
+    def leaning(self) -> npt.NDArray[np.float64]:
+        """Which keys lead towards it, `[128]`: those of its triad, most its root in the bass."""
+        pitches = np.arange(128)
+        is_of_it = np.isin(pitches % 12, list(self.triad))
+        is_bass = (pitches % 12 == self.root) & (pitches < _MIDDLE_C)
+        return is_of_it.astype(np.float64) + is_bass
 
     def suits(self, pitches: Collection[int]) -> float:
         """How much more than another a chord of these keys counts as the last one."""
@@ -93,8 +99,10 @@ class LastChords:
     """
 
     def __init__(self, tokens: Sequence[int], ring_steps: int) -> None:
-        self._before = pitches_of(tokens)[-_KEY_ONSETS:]
+        self._before = pitches_of(tokens)
         self.ring_steps = ring_steps
+        self.tonic = Tonic.of(self._before)
+        """Of the music up to its last part."""
 
     def at(
         self, step: int, played: Sequence[int], deadlines: Mapping[int, int]
@@ -110,7 +118,7 @@ class LastChords:
         if stutters:
             return None
         before = np.concatenate([self._before, pitches_of(played)])[: -len(struck)]
-        tonic = Tonic.of(before[-_KEY_ONSETS:])
+        tonic = Tonic.of(before)
         over, let_go = step + self.ring_steps, step + min(LET_GO_STEPS, self.ring_steps)
         rings_on = {
             pitch
@@ -122,6 +130,11 @@ class LastChords:
             for pitch, deadline in deadlines.items()
         }
         return LastChord(ends=ends, suits=tonic.suits(rings_on))
+
+
+def _key_fits(notes: Pitches) -> npt.NDArray[np.float64]:
+    weights = 1.0 + (notes < _BASS_BELOW)
+    return key_fits(np.bincount(notes % 12, weights=weights, minlength=12))
 
 
 def pitches_of(tokens: npt.ArrayLike) -> Pitches:

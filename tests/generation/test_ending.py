@@ -9,10 +9,12 @@ from perceiver_music.generation.continuation import continue_events
 from perceiver_music.generation.ending import (
     LONGEST_RING_STEPS,
     SHORTEST_RING_STEPS,
+    EndingSearch,
     closing_ids,
     last_part_begins,
 )
-from perceiver_music.generation.growth import Continuation
+from perceiver_music.generation.growth import Continuation, Growth
+from perceiver_music.generation.last_chord import Tonic, pitches_of
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInForce
@@ -64,6 +66,17 @@ class Scales:
                 logits[v.TIME_SHIFT + 99] = 9.0
                 logits[v.EOS] = 12.0
         state.logits = logits
+
+
+class WideScales(Scales):
+    """The same over five octaves, and keys are let go soon, so that most are free."""
+
+    def _predict(self, state: SimpleNamespace) -> None:
+        super()._predict(state)
+        if not state.struck:
+            keys = [v.NOTE_ON + pitch for pitch in range(36, 97) if pitch % 12 in C_MAJOR]
+            state.logits[keys] = 5.0
+            state.logits[v.NOTE_OFF : v.TIME_SHIFT] = 9.0
 
 
 def piece(limits: Limits, *, seed: int = 1, opening: Opening = EMPTY_OPENING) -> Continuation:
@@ -176,3 +189,31 @@ def test_keys_are_let_go_in_the_order_of_their_ends() -> None:
         ("NOTE_OFF", 60),
         ("NOTE_OFF", 62),
     ]
+
+
+def test_the_players_are_drawn_towards_the_tonic(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(end_step=3000, is_ending_allowed=True)
+
+    def share_of_its_triad() -> float:
+        growth = Growth(
+            EMPTY_OPENING, limits=limits, sampling=SamplingOptions(), rng=variation_rng(1, 1)
+        )
+        model = WideScales()
+        state = model.begin(())
+        while not growth.is_to_end:
+            token = growth.choose(state.logits)
+            growth.take(token)
+            model.advance(state, token)
+        search = EndingSearch(model, growth, state)  # type: ignore[arg-type]
+        list(search.rounds())
+        played = [
+            token - v.NOTE_ON
+            for player in search._players
+            for token in [t for t in player.growth.music.ids if t < v.NOTE_OFF][-10:]
+        ]
+        triad = Tonic.of(pitches_of(growth.music.ids)).triad
+        return float(np.mean([pitch % 12 in triad for pitch in played]))
+
+    drawn = share_of_its_triad()
+    monkeypatch.setattr("perceiver_music.generation.ending._LEAN", 0.0)
+    assert drawn > share_of_its_triad() + 0.15

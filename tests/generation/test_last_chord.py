@@ -44,6 +44,18 @@ def test_a_bass_in_the_bass_register_counts_for_more() -> None:
     assert roots == {42: 7, 66: 0}
 
 
+def test_the_whole_piece_has_a_say_in_the_key() -> None:
+    in_c, in_g = [48, 60, 64, 65, 67, 71], [43, 55, 59, 62, 66, 67]
+    assert Tonic.of(in_c * 100 + in_g * 35).root == 0
+    assert Tonic.of((in_c * 100 + in_g * 35)[-300:]).root == 7
+    assert Tonic.of(in_c * 20 + in_g * 100).root == 7
+
+
+def test_its_triad_leads_to_it_and_its_root_most_of_all() -> None:
+    leaning = Tonic(root=2, triad=frozenset({2, 6, 9})).leaning()
+    assert leaning[[38, 62, 66, 45, 60, 37]].tolist() == [2, 1, 1, 1, 0, 0]
+
+
 def test_what_belongs_to_the_tonic_rings_on_and_the_rest_is_let_go() -> None:
     step = 1000
     deadlines = {36: 1400, 43: 1100, 53: 1500, 64: 1800, 67: 1800}
