@@ -11,7 +11,7 @@ perceiver-music continue primer.mid --to 10 --length 20s --seed 3 --force -o con
 perceiver-music continue primer.mid --to 10 --length 20s --seed 5 --force -o continued_3.mid
 perceiver-music continue primer.mid --to 10 --length 20s --seed 8 --force -o continued_4.mid
 perceiver-music infill "$satie" --between 10 18 --seed 4 --force -o infilled.mid
-perceiver-music compose --length 40s --ending --seed 5 --force -o composed.mid
+perceiver-music compose --length 40s --ending --seed 6 --force -o composed.mid
 
 perceiver-music render ./*.mid --force -o '{stem}.ogg'
 perceiver-music view ./*.mid --force -o '{stem}.svg'

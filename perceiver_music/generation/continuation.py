@@ -27,6 +27,7 @@ def continue_events(
     context: int | None = None,
     latents: int | None = None,
     starts_at_once: bool = False,
+    winds_down_from: float | None = None,
 ) -> Iterator[Continuation]:
     """Draw event after event; the music so far is given after each, and once at the end.
 
@@ -37,7 +38,12 @@ def continue_events(
         ValueError: `context` and `latents` do not fit together.
     """
     growth = Growth(
-        opening, limits=limits, sampling=sampling, rng=rng, starts_at_once=starts_at_once
+        opening,
+        limits=limits,
+        sampling=sampling,
+        rng=rng,
+        starts_at_once=starts_at_once,
+        winds_down_from=winds_down_from,
     )
     state = model.begin(opening.tokens, context=context, latents=latents)
     while not growth.is_long_enough:

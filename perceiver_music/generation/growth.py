@@ -23,6 +23,7 @@ from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import draw, probabilities
+from perceiver_music.generation.winding_down import WindingDown
 from perceiver_music.tokenizer import vocabulary as v
 
 LAST_NOTE_STEPS = 50
@@ -61,6 +62,7 @@ class Growth:
         sampling: how events are drawn.
         rng: its own random numbers.
         starts_at_once: leave out the silence before the first note, as recordings have it.
+        winds_down_from: the progress from which it is led to a stop, if it is.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Growth:
         sampling: SamplingOptions,
         rng: np.random.Generator,
         starts_at_once: bool = False,
+        winds_down_from: float | None = None,
     ) -> None:
         self.music = Continuation()
         self._opening, self._limits, self._sampling, self.rng = opening, limits, sampling, rng
@@ -81,6 +84,9 @@ class Growth:
         self._pace = PaceKeeper(opening.before)
         self._last_part = last_part_begins(limits) if limits.is_ending_allowed else 1.0
         self._starts_at_once = starts_at_once
+        self._winding_down = (
+            None if winds_down_from is None else WindingDown(opening.before, winds_down_from)
+        )
 
     def branch(self, rng: np.random.Generator) -> Growth:
         """The same music, to go on by itself; the primer's pace no longer leads it back."""
@@ -138,6 +144,8 @@ class Growth:
         """The prediction as the primer's pace and the guard would have it."""
         if self._sampling.keep_pace:
             logits = self._pace.adjusted(logits)
+        if self._winding_down is not None:
+            logits = self._winding_down.adjusted(logits, self.progress)
         if self._sampling.loop_guard:
             logits = self._guard.adjusted(logits)
             self.music.num_guarded += self._guard.is_acting

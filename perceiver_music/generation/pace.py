@@ -33,6 +33,14 @@ _LENGTH = np.log(np.arange(1, v.MAX_SHIFT_STEPS + 1) / 10)
 """Longer times become likelier where onsets become less so, as in playing slower."""
 
 
+def bent(logits: npt.NDArray[np.floating], bend: float) -> npt.NDArray[np.floating]:
+    """Logits `[vocabulary]` of slower playing, of faster where `bend` is negative."""
+    changed = logits.copy()
+    changed[v.NOTE_ON : v.NOTE_OFF] -= bend
+    changed[v.TIME_SHIFT : v.TIME_SHIFT + v.MAX_SHIFT_STEPS] += bend * _LENGTH
+    return changed
+
+
 class PaceKeeper:
     """Listens to every event; `adjusted` bends a prediction while the pace is far off.
 
@@ -61,12 +69,7 @@ class PaceKeeper:
     def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Logits `[vocabulary]` with onsets made less or more likely, if the pace is far off."""
         bend = self._bend()
-        if not bend:
-            return logits
-        bent = logits.copy()
-        bent[v.NOTE_ON : v.NOTE_OFF] -= bend
-        bent[v.TIME_SHIFT : v.TIME_SHIFT + v.MAX_SHIFT_STEPS] += bend * _LENGTH
-        return bent
+        return bent(logits, bend) if bend else logits
 
     def _bend(self) -> float:
         if self._rate is None:

@@ -71,6 +71,7 @@ class Machine:
         from perceiver_music.generation.continuation import continue_events
         from perceiver_music.generation.limits import Limits
         from perceiver_music.generation.sampling import variation_rng
+        from perceiver_music.live.closing import led_from
 
         request = self._request
         return continue_events(
@@ -82,4 +83,5 @@ class Machine:
             context=self._context,
             latents=self._latents,
             starts_at_once=True,  # The player has waited long enough.
+            winds_down_from=led_from(request.answer_seconds),
         )

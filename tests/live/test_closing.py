@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perceiver_music.live.closing import RING_SECONDS, brought_to_a_stop
+from perceiver_music.live.closing import RING_SECONDS, brought_to_a_stop, led_from
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.event_reader import Event, EventReader
 from perceiver_music.tokenizer.pedal_events import PEDAL
@@ -69,6 +69,13 @@ def test_however_it_plays_the_last_chord_is_whole_and_rings_within_the_limit(
     assert ends.pop() == pytest.approx(min(longest, last + RING_SECONDS))
     assert longest - last >= min(RING_SECONDS, longest / 4) - 1e-9
     assert [event.seconds for event in found] == sorted(event.seconds for event in found)
+
+
+@pytest.mark.parametrize(
+    ("longest", "seconds"), [(60.0, 51.0), (20.0, 11.0), (10.0, 5.0), (1, 0.35)]
+)
+def test_it_is_led_to_a_stop_in_its_last_seconds(longest: float, seconds: float) -> None:
+    assert led_from(longest) * longest == pytest.approx(seconds)
 
 
 def test_what_ends_before_is_left_as_it_is() -> None:
