@@ -23,7 +23,7 @@ _UNITS: dict[str, LengthUnit] = {
     "bars": "bars",
 }
 _LENGTH_FORMS = "4096 (events), 500notes, 60s, 1:30 or 16bars"
-_FEW_EVENTS, _EVENTS_PER_SECOND = 200, 40
+_FEW_EVENTS, _EVENTS_PER_NOTE = 200, 4
 _MOST = {"events": 2_000_000, "notes": 500_000, "seconds": 6 * 3600, "bars": 20_000}
 _MOMENT_FORMS = "12.5, 12.5s or 1:30"
 
@@ -42,8 +42,9 @@ class Length:
 
     @property
     def in_words(self) -> str:
-        """With the time that so many events take in MAESTRO."""
-        return f"{self} events, about {self.amount / _EVENTS_PER_SECOND:.1f} s of music"
+        """With the notes that they are, more or less: each takes four events."""
+        num_notes = max(1, round(self.amount / _EVENTS_PER_NOTE))
+        return f"{self} events, about {num_notes} note{'s' * (num_notes > 1)}; {self}s is seconds"
 
     def __str__(self) -> str:
         amount = f"{self.amount:g}" if self.unit == "seconds" else str(int(self.amount))

@@ -36,7 +36,7 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0.0 <= self.temperature <= 100.0):
             raise UsageError(
-                f"a temperature of {self.temperature} is not between 0 and 100",
+                f"--temperature {self.temperature:g} is not between 0 and 100",
                 hint="Try values from 0.8 to 1.2.",
             )
         if self.top_k is not None and self.top_k < 1:

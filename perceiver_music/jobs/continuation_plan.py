@@ -233,7 +233,7 @@ def _plan_of_gap(
     if last > end_seconds + 0.001:
         warn(
             f"{request.primer_name}: ends at {end_seconds:.1f} s, before the {last:g} s of "
-            "--between"
+            "--between: music is added up to there"
         )
     if not shortest <= last - first <= longest:
         warn(
@@ -283,8 +283,8 @@ def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> Midi
         warn(f"{request.primer_name}: {warning}")
     if not midi.performance.num_notes:
         raise InvalidInputError(
-            "has no piano notes to go on from",
+            "has no piano notes",
             path=request.primer_name,
-            hint="`perceiver-music compose` needs no primer.",
+            hint="`perceiver-music compose` makes music from nothing.",
         )
     return midi

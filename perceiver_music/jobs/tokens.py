@@ -110,7 +110,7 @@ def run(request: TokensRequest, warn: WarningCallback = no_warning) -> TokensRes
 
     Raises:
         UsageError: there is no such tokenizer.
-        InvalidInputError: it is no MIDI file.
+        InvalidInputError: it is no MIDI file, or has no piano notes.
         StorageError: it cannot be read.
     """
     tokenizer = get_tokenizer(request.tokenizer)
@@ -120,6 +120,8 @@ def run(request: TokensRequest, warn: WarningCallback = no_warning) -> TokensRes
         midi = read_midi(request.midi)
     for warning in midi.warnings:
         warn(f"{request.input_name}: {warning}")
+    if not midi.performance.num_notes:
+        raise InvalidInputError("has no piano notes", path=request.input_name)
     return TokensResult(
         input=request.input_name,
         tokenizer=tokenizer.name,

@@ -180,12 +180,11 @@ class Duet:
     def _is_turn_over(self, now: float) -> bool:
         if not self._has_news:
             return False
-        if isinstance(self._source, FilePlayer) and self._source.is_over:
-            return True
+        has_ended = isinstance(self._source, FilePlayer) and self._source.is_over
         pause = self._options.pause_seconds
         if pause is None:
-            return False
-        factor = HELD_PAUSE_FACTOR if self.player.keys_down else 1.0
+            return has_ended
+        factor = HELD_PAUSE_FACTOR if self.player.keys_down and not has_ended else 1.0
         return now - self._last_heard >= pause * factor
 
     def _ask(self, now: float) -> None:

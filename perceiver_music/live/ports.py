@@ -157,7 +157,8 @@ def _choose(name: str | None, names: Sequence[str], what: str) -> str:
     if not names:
         raise UnavailableError(
             f"there is no MIDI {what} port",
-            hint="Connect a device or start a software synthesizer; see duet --list-ports.",
+            hint="Connect a device, or start a software synthesizer."
+            + " `duet --midi-file FILE` needs neither." * (what == "input"),
         )
     if name is None or name in names:
         return name or names[0]

@@ -157,6 +157,8 @@ def test_a_file_plays_like_a_player_and_then_it_is_over(backend: ModuleType) -> 
     machine = duet.machine.performance(clock.now()).notes
     assert machine["start_us"][0] == pytest.approx(1_300_000, abs=10_000)
     assert len(machine) == 6 + 10
+    # The second comes a pause after the file's last release, as any other would.
+    assert machine["start_us"][6] == pytest.approx(4_100_000 + 1_000_000, abs=10_000)
     assert backend.sounding(backend.sent) == (set(), {})
 
 

@@ -38,7 +38,7 @@ _LABELS = {
     "pedal_share": ("time with the pedal down", ".0%"),
     "pedal_presses_per_minute": ("pedal presses a minute", ".0f"),
     "longest_silence": ("longest silence, seconds", ".1f"),
-    "repeated_share": ("notes in passages heard before", ".0%"),
+    "repeated_share": ("notes in passages it has twice", ".0%"),
     "longest_loop": ("longest loop, seconds", ".1f"),
 }
 

@@ -94,7 +94,8 @@ def duet(
         typer.Option(
             "--pause",
             metavar="SECONDS",
-            help="So long a pause asks for an answer; 0 waits for the cue alone.",
+            help="So long a pause asks for an answer, and three times as long one in which keys "
+            "are held; 0 waits for the cue alone.",
             rich_help_panel=TURNS_PANEL,
         ),
     ] = 1.0,
