@@ -13,7 +13,7 @@ signatures and texts.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,18 @@ SEQUENCE_NAME = 0x03
 """The kind of the text that names a piece, or a track of it."""
 
 CONTROL_DTYPE = np.dtype(
-    [("tick", "<i8"), ("time_us", "<i8"), ("channel", "u1"), ("number", "u1"), ("value", "u1")]
+    [
+        ("tick", "<i8"),
+        ("time_us", "<i8"),
+        ("track", "<i4"),
+        ("channel", "u1"),
+        ("number", "u1"),
+        ("value", "u1"),
+    ]
 )
-NOTE_TICK_DTYPE = np.dtype([("start_tick", "<i8"), ("end_tick", "<i8"), ("channel", "u1")])
+NOTE_TICK_DTYPE = np.dtype(
+    [("start_tick", "<i8"), ("end_tick", "<i8"), ("track", "<i4"), ("channel", "u1")]
+)
 
 _DRUM_CHANNEL = 9
 _TEMPO, _TIME_SIGNATURE, _KEY_SIGNATURE = 0x51, 0x58, 0x59
@@ -51,6 +60,9 @@ class MidiFile:
     Attributes:
         performance: all notes and the sustain pedal.
         note_ticks: `NOTE_TICK_DTYPE`, the note of the same row of `performance.notes` in ticks.
+            Tracks are numbered among the first one and those that have notes; where only one has,
+            all is of track 0. So are those of controls and texts; what stands in a track without
+            notes is of the first.
         controls: `CONTROL_DTYPE`, every control change but the drums', in order of time.
         tempo_map: when each tick sounds.
         time_signatures: `FF 58` events in order of time; `data` is numerator, power of two, ...
@@ -113,20 +125,46 @@ def parse_midi(data: bytes, *, name: str) -> MidiFile:
         )
     metas = tuple(sorted((m for m in metas if m.tick <= last_tick), key=lambda meta: meta.tick))
     performance, note_ticks, controls = _as_piano(channel_events, tempo_map, warnings)
+    texts = tuple(meta for meta in metas if meta.kind in _TEXT_KINDS)
+    tracks = _tracks_with_notes(note_ticks, is_of_pieces=events.chunks.midi_format == 2)
+    for rows in (note_ticks, controls):
+        rows["track"] = _numbered(rows["track"], tracks)
+    numbers = _numbered(np.array([meta.track for meta in texts], dtype=np.int32), tracks)
     return MidiFile(
         performance=performance,
         note_ticks=note_ticks,
         controls=controls,
         tempo_map=tempo_map,
-        time_signatures=tuple(
-            meta for meta in metas if meta.kind == _TIME_SIGNATURE and len(meta.data) >= 2
-        ),
-        key_signatures=tuple(
-            meta for meta in metas if meta.kind == _KEY_SIGNATURE and len(meta.data) >= 2
-        ),
-        texts=tuple(meta for meta in metas if meta.kind in _TEXT_KINDS),
+        time_signatures=_signatures(metas, _TIME_SIGNATURE),
+        key_signatures=_signatures(metas, _KEY_SIGNATURE),
+        texts=tuple(_moved(text, int(n)) for text, n in zip(texts, numbers, strict=True)),
         warnings=tuple(warnings),
     )
+
+
+def _signatures(metas: tuple[MetaEvent, ...], kind: int) -> tuple[MetaEvent, ...]:
+    """Those of the whole file, in its first track."""
+    return tuple(_moved(meta, 0) for meta in metas if meta.kind == kind and len(meta.data) >= 2)
+
+
+def _moved(meta: MetaEvent, track: int) -> MetaEvent:
+    return meta if meta.track == track else replace(meta, track=track)
+
+
+def _tracks_with_notes(
+    note_ticks: npt.NDArray[np.void], *, is_of_pieces: bool
+) -> npt.NDArray[np.int32]:
+    """The tracks that a copy of the file has, the first one always."""
+    with_notes = np.unique(note_ticks["track"])
+    if is_of_pieces or len(with_notes) < 2:
+        return np.zeros(1, dtype=np.int32)
+    return np.union1d(with_notes, [0]).astype(np.int32)
+
+
+def _numbered(track: npt.NDArray[np.int32], tracks: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+    """The place of each track among `tracks`; 0 where it is none of them."""
+    place = np.minimum(np.searchsorted(tracks, track), len(tracks) - 1)
+    return np.where(tracks[place] == track, place, 0)
 
 
 def _one_after_the_other(
@@ -187,6 +225,7 @@ def _as_piano(
     note_ticks = np.empty(len(on), dtype=NOTE_TICK_DTYPE)
     note_ticks["start_tick"] = tick[on]
     note_ticks["end_tick"] = tick[off]
+    note_ticks["track"] = events["track"][rows[on]]
     note_ticks["channel"] = channel[rows[on]]
     controls = _controls(events, np.flatnonzero((kind == 0xB) & ~is_drum), tempo_map)
     pedal = _one_pedal(_pedal_moves(controls, warnings))
@@ -202,6 +241,7 @@ def _controls(
     controls = np.empty(len(rows), dtype=CONTROL_DTYPE)
     controls["tick"] = tick
     controls["time_us"] = tempo_map.ticks_to_us(tick)
+    controls["track"] = events["track"][rows]
     controls["channel"] = events["status"][rows] & 0x0F
     controls["number"] = events["data1"][rows]
     controls["value"] = events["data2"][rows]

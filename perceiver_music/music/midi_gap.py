@@ -20,16 +20,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
-from perceiver_music.music.midi_track import Track
-from perceiver_music.music.midi_writer import (
+from perceiver_music.music.midi_controls import (
     PEDALS,
+    Control,
+    control_of,
+    is_copied_control,
+    set_control,
+)
+from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
+from perceiver_music.music.midi_track import Tracks
+from perceiver_music.music.midi_writer import (
     add_performance,
     add_tempo,
     finer_ticks,
-    is_copied_control,
     is_settings,
     main_channel,
+    main_track,
 )
 from perceiver_music.music.performance import MICROSECONDS, Performance
 from perceiver_music.music.sustain import apply_sustain
@@ -58,27 +64,28 @@ class FilledGap:
 
 
 def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
-    """The file with the gap filled, as a MIDI file of format 0."""
+    """The file with the gap filled, as a MIDI file with the tracks that have notes."""
     tempo_map, factor = finer_ticks(file.tempo_map)
-    track = Track()
+    tracks = Tracks()
     rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     for tick, tempo in rows:
-        add_tempo(track, tick, tempo)
+        add_tempo(tracks, tick, tempo)
     for metas in (file.time_signatures, file.key_signatures, file.texts):
         for meta in metas:
             if not is_settings(meta):
-                track.meta(round(meta.tick * factor), meta.kind, meta.data)
-    _add_notes(track, file, tempo_map, factor, gap)
-    _add_controls(track, file, tempo_map, factor, gap)
+                tracks.meta(round(meta.tick * factor), meta.kind, meta.data, track=meta.track)
+    _add_notes(tracks, file, tempo_map, factor, gap)
+    _add_controls(tracks, file, tempo_map, factor, gap)
     add_performance(
-        track,
+        tracks,
         _rung_over(gap, file.performance),
         tempo_map,
         channel=main_channel(file),
         from_tick=0,
         shift_us=gap.from_us,
+        track=main_track(file),
     )
-    return track.file(tempo_map.ticks_per_quarter)
+    return tracks.file(tempo_map.ticks_per_quarter)
 
 
 def _rung_over(gap: FilledGap, old: Performance) -> Performance:
@@ -101,7 +108,7 @@ def _rung_over(gap: FilledGap, old: Performance) -> Performance:
 
 
 def _add_notes(
-    track: Track, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
+    tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
 ) -> None:
     starts = np.rint(file.note_ticks["start_tick"] * factor).astype(np.int64)
     ends = np.rint(file.note_ticks["end_tick"] * factor).astype(np.int64)
@@ -114,9 +121,10 @@ def _add_notes(
         is_let_go = start_us < gap.from_us < end_us < gap.to_us
         if is_let_go and released_us is not None:
             end = int(tempo_map.us_to_ticks(gap.from_us + released_us))
-        track.note(
+        tracks.note(
             int(starts[row]),
             end,
+            track=int(file.note_ticks["track"][row]),
             channel=int(file.note_ticks["channel"][row]),
             pitch=int(note["pitch"]),
             velocity=int(note["velocity"]),
@@ -124,7 +132,7 @@ def _add_notes(
 
 
 def _add_controls(
-    track: Track, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
+    tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
 ) -> None:
     """Every controller but the pedals' moves in the gap, which become a lift and a return."""
     controls = file.controls[[is_copied_control(int(n)) for n in file.controls["number"]]]
@@ -134,30 +142,26 @@ def _add_controls(
     at_first = _values(controls[is_pedal & is_before])
     at_last = _values(controls[is_pedal & ~is_after])
     # In this order, because of several at one tick the last one holds.
-    _copy_controls(track, controls[is_before | ~(is_after | is_pedal)], factor)
+    _copy_controls(tracks, controls[is_before | ~(is_after | is_pedal)], factor)
     lift_tick = int(tempo_map.us_to_ticks(gap.from_us + _lift_us(file, gap)))
     return_tick = int(tempo_map.us_to_ticks(gap.to_us))
-    for (channel, number), value in at_last.items():
-        if at_first.get((channel, number), 0):
-            track.control(lift_tick, channel=channel, number=number, value=0)
+    for key, value in at_last.items():
+        if at_first.get(key, 0):
+            set_control(tracks, lift_tick, key, 0)
         if value:
-            track.control(return_tick, channel=channel, number=number, value=value)
-    _copy_controls(track, controls[is_after], factor)
+            set_control(tracks, return_tick, key, value)
+    _copy_controls(tracks, controls[is_after], factor)
 
 
-def _values(controls: npt.NDArray[np.void]) -> dict[tuple[int, int], int]:
-    """What each controller, by channel and number, was set to last."""
-    return {(int(c["channel"]), int(c["number"])): int(c["value"]) for c in controls}
+def _values(controls: npt.NDArray[np.void]) -> dict[Control, int]:
+    """What each controller was set to last."""
+    return {control_of(control): int(control["value"]) for control in controls}
 
 
-def _copy_controls(track: Track, controls: npt.NDArray[np.void], factor: float) -> None:
+def _copy_controls(tracks: Tracks, controls: npt.NDArray[np.void], factor: float) -> None:
     for control in controls:
-        track.control(
-            round(int(control["tick"]) * factor),
-            channel=int(control["channel"]),
-            number=int(control["number"]),
-            value=int(control["value"]),
-        )
+        tick = round(int(control["tick"]) * factor)
+        set_control(tracks, tick, control_of(control), int(control["value"]))
 
 
 def _lift_us(file: MidiFile, gap: FilledGap) -> int:

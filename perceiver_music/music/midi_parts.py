@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perceiver_music.music.midi_file import SEQUENCE_NAME, SUSTAIN_PEDAL, MidiFile
-from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import TICKS_PER_QUARTER, add_performance, add_tempo
 from perceiver_music.music.performance import PEDAL_DTYPE, NoteArray, Performance, in_order
 from perceiver_music.music.sustain import apply_sustain
@@ -23,13 +23,13 @@ def parts_to_midi(parts: Sequence[Performance], *, title: bytes = b"") -> bytes:
     """
     assert len(parts) <= 9
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
-    track = Track()
-    add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
+    tracks = Tracks()
+    add_tempo(tracks, 0, int(tempo_map.us_per_quarter[0]))
     if title:
-        track.meta(0, SEQUENCE_NAME, title)
+        tracks.meta(0, SEQUENCE_NAME, title)
     for channel, part in enumerate(parts):
-        add_performance(track, part, tempo_map, channel=channel, from_tick=0, shift_us=0)
-    return track.file(TICKS_PER_QUARTER)
+        add_performance(tracks, part, tempo_map, channel=channel, from_tick=0, shift_us=0)
+    return tracks.file(TICKS_PER_QUARTER)
 
 
 def part_on(midi: MidiFile, channel: int) -> Performance:

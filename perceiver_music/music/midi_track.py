@@ -1,4 +1,4 @@
-"""A MIDI track as rows in any order, written by mido in order of time."""
+"""The tracks of a MIDI file as rows in any order, written by mido in order of time."""
 
 from __future__ import annotations
 
@@ -11,44 +11,49 @@ import mido
 _META, _END, _CONTROL, _BEGIN, _END_AT_ONCE = range(5)
 
 
-class Track:
-    """Meta events, notes and controls; the file has them in order of time."""
+class Tracks:
+    """Meta events, notes and controls; each track has them in order of time."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[int, int, int, mido.Message]] = []
+        self._rows: dict[int, list[tuple[int, int, int, mido.Message]]] = {0: []}
 
-    def _add(self, tick: int, order: int, message: mido.Message) -> None:
-        self._rows.append((int(tick), order, len(self._rows), message))
+    def _add(self, track: int, tick: int, order: int, message: mido.Message) -> None:
+        rows = self._rows.setdefault(track, [])
+        rows.append((int(tick), order, len(rows), message))
 
-    def meta(self, tick: int, kind: int, data: bytes) -> None:
+    def meta(self, tick: int, kind: int, data: bytes, *, track: int = 0) -> None:
         """Add a meta event by its kind byte and content."""
-        self._add(tick, _META, mido.UnknownMetaMessage(kind, list(data)))
+        self._add(track, tick, _META, mido.UnknownMetaMessage(kind, list(data)))
 
-    def note(self, start: int, end: int, *, channel: int, pitch: int, velocity: int) -> None:
+    def note(
+        self, start: int, end: int, *, channel: int, pitch: int, velocity: int, track: int = 0
+    ) -> None:
         """Add both ends of a note."""
         end = max(int(start), int(end))
         # From tables whose types allow nothing else; a million checks take half a minute.
         on = mido.Message("note_on", True, channel=channel, note=pitch, velocity=velocity)
         off = mido.Message("note_off", True, channel=channel, note=pitch, velocity=64)
-        self._add(start, _BEGIN, on)
-        self._add(end, _END_AT_ONCE if end == start else _END, off)
+        self._add(track, start, _BEGIN, on)
+        self._add(track, end, _END_AT_ONCE if end == start else _END, off)
 
-    def control(self, tick: int, *, channel: int, number: int, value: int) -> None:
+    def control(self, tick: int, *, channel: int, number: int, value: int, track: int = 0) -> None:
         """Add a control change."""
         message = mido.Message("control_change", channel=channel, control=number, value=value)
-        self._add(tick, _CONTROL, message)
+        self._add(track, tick, _CONTROL, message)
 
     def file(self, ticks_per_quarter: int) -> bytes:
-        """The bytes of a MIDI file of format 0 with this one track."""
-        midi = mido.MidiFile(type=0, ticks_per_beat=ticks_per_quarter)
-        track = mido.MidiTrack()
-        midi.tracks.append(track)
-        now = 0
-        for tick, _, _, message in sorted(self._rows, key=lambda row: row[:3]):
-            message.time = tick - now  # a copy would check all of it again
-            track.append(message)
-            now = tick
-        track.append(mido.MetaMessage("end_of_track"))
+        """The bytes of a MIDI file: of format 0 where there is one track, else of format 1."""
+        is_one = len(self._rows) == 1
+        midi = mido.MidiFile(type=0 if is_one else 1, ticks_per_beat=ticks_per_quarter)
+        for number in sorted(self._rows):
+            track = mido.MidiTrack()
+            midi.tracks.append(track)
+            now = 0
+            for tick, _, _, message in sorted(self._rows[number], key=lambda row: row[:3]):
+                message.time = tick - now  # a copy would check all of it again
+                track.append(message)
+                now = tick
+            track.append(mido.MetaMessage("end_of_track"))
         buffer = io.BytesIO()
         midi.save(file=buffer)
         return buffer.getvalue()

@@ -15,8 +15,15 @@ import numpy as np
 
 from perceiver_music.music.embedded import SETTINGS_MARK
 from perceiver_music.music.midi_bytes import MetaEvent
+from perceiver_music.music.midi_controls import (
+    PEDALS,
+    Control,
+    control_of,
+    is_copied_control,
+    set_control,
+)
 from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
-from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.tempo_map import TempoMap
 
@@ -27,11 +34,6 @@ which keeps the order in which notes of one step are struck (`performance_events
 _TEMPO = 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
 _WANTED_US_PER_TICK = 100
-_BANK_SELECT = (0, 32)
-_FIRST_CHANNEL_MODE = 120
-
-PEDALS: Final = (SUSTAIN_PEDAL, 66, 67, 69)
-"""Controllers that are a pedal which must come up again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +52,10 @@ class Seam:
 def performance_to_midi(performance: Performance) -> bytes:
     """A MIDI file of format 0 with the notes and the pedal of a performance of up to six hours."""
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
-    track = Track()
-    add_tempo(track, 0, int(tempo_map.us_per_quarter[0]))
-    add_performance(track, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
-    return track.file(TICKS_PER_QUARTER)
+    tracks = Tracks()
+    add_tempo(tracks, 0, int(tempo_map.us_per_quarter[0]))
+    add_performance(tracks, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
+    return tracks.file(TICKS_PER_QUARTER)
 
 
 def continued_midi(
@@ -81,24 +83,25 @@ def continued_midi(
     # The file's later tempi are not those of the new music: the last one before the seam holds.
     tempo_map = tempo_map.until(seam_tick)
     from_tick = int(tempo_map.us_to_ticks(from_us)) if include_primer else seam_tick
-    track = Track()
-    _add_tempi(track, tempo_map, from_tick)
+    tracks = Tracks()
+    _add_tempi(tracks, tempo_map, from_tick)
     for metas in (primer.time_signatures, primer.key_signatures):
-        _add_signatures(track, metas, factor, from_tick, seam_tick)
+        _add_signatures(tracks, metas, factor, from_tick, seam_tick)
     if include_primer:
-        _add_primer_texts(track, primer.texts, factor, from_tick, seam_tick)
-        _add_primer_notes(track, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
+        _add_primer_texts(tracks, primer.texts, factor, from_tick, seam_tick)
+        _add_primer_notes(tracks, primer, tempo_map, factor, from_tick, seam_tick, to_us, seam)
         lift_tick = int(tempo_map.us_to_ticks(_lift_us(primer, to_us, seam)))
-        _add_controls(track, primer, factor, (from_tick, seam_tick, lift_tick), seam)
+        _add_controls(tracks, primer, factor, (from_tick, seam_tick, lift_tick), seam)
     add_performance(
-        track,
+        tracks,
         continuation,
         tempo_map,
         channel=main_channel(primer),
         from_tick=from_tick,
         shift_us=to_us,
+        track=main_track(primer) if include_primer else 0,
     )
-    return track.file(tempo_map.ticks_per_quarter)
+    return tracks.file(tempo_map.ticks_per_quarter)
 
 
 def finer_ticks(tempo_map: TempoMap) -> tuple[TempoMap, float]:
@@ -125,12 +128,18 @@ def main_channel(primer: MidiFile) -> int:
     return int(np.bincount(channels).argmax()) if len(channels) else 0
 
 
-def add_tempo(track: Track, tick: int, us_per_quarter: int) -> None:
+def main_track(primer: MidiFile) -> int:
+    """The track of most notes of that channel."""
+    notes = primer.note_ticks[primer.note_ticks["channel"] == main_channel(primer)]
+    return int(np.bincount(notes["track"]).argmax()) if len(notes) else 0
+
+
+def add_tempo(tracks: Tracks, tick: int, us_per_quarter: int) -> None:
     """Add a tempo from a tick on."""
-    track.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
+    tracks.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
 
 
-def _add_tempi(track: Track, tempo_map: TempoMap, from_tick: int) -> None:
+def _add_tempi(tracks: Tracks, tempo_map: TempoMap, from_tick: int) -> None:
     """The tempo at the start, and the changes after it."""
     rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     at_start = None
@@ -138,13 +147,13 @@ def _add_tempi(track: Track, tempo_map: TempoMap, from_tick: int) -> None:
         if tick <= from_tick:
             at_start = tempo
         else:
-            add_tempo(track, tick - from_tick, tempo)
+            add_tempo(tracks, tick - from_tick, tempo)
     if at_start is not None:
-        add_tempo(track, 0, at_start)
+        add_tempo(tracks, 0, at_start)
 
 
 def _add_signatures(
-    track: Track, metas: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
+    tracks: Tracks, metas: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
 ) -> None:
     at_start = None
     for meta in metas:
@@ -152,19 +161,19 @@ def _add_signatures(
         if tick <= from_tick:
             at_start = meta
         elif tick <= seam_tick:
-            track.meta(tick - from_tick, meta.kind, meta.data)
+            tracks.meta(tick - from_tick, meta.kind, meta.data)
     if at_start is not None:
-        track.meta(0, at_start.kind, at_start.data)
+        tracks.meta(0, at_start.kind, at_start.data)
 
 
 def _add_primer_texts(
-    track: Track, texts: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
+    tracks: Tracks, texts: Sequence[MetaEvent], factor: float, from_tick: int, seam_tick: int
 ) -> None:
     """Titles and the like, but not the settings that made the primer: they made only that."""
     for text in texts:
         tick = round(text.tick * factor)
         if not is_settings(text) and (tick == 0 or from_tick <= tick <= seam_tick):
-            track.meta(max(0, tick - from_tick), text.kind, text.data)
+            tracks.meta(max(0, tick - from_tick), text.kind, text.data, track=text.track)
 
 
 def is_settings(text: MetaEvent) -> bool:
@@ -173,7 +182,7 @@ def is_settings(text: MetaEvent) -> bool:
 
 
 def _add_primer_notes(
-    track: Track,
+    tracks: Tracks,
     primer: MidiFile,
     tempo_map: TempoMap,
     factor: float,
@@ -193,9 +202,10 @@ def _add_primer_notes(
         if end > seam_tick:
             own_end = int(tempo_map.us_to_ticks(note["end_us"]))
             end = min(own_end, release_tick.get(int(note["pitch"]), seam_tick))
-        track.note(
+        tracks.note(
             int(starts[row]) - from_tick,
             end - from_tick,
+            track=int(primer.note_ticks["track"][row]),
             channel=int(primer.note_ticks["channel"][row]),
             pitch=int(note["pitch"]),
             velocity=int(note["velocity"]),
@@ -203,48 +213,45 @@ def _add_primer_notes(
 
 
 def _add_controls(
-    track: Track, primer: MidiFile, factor: float, ticks: tuple[int, int, int], seam: Seam
+    tracks: Tracks, primer: MidiFile, factor: float, ticks: tuple[int, int, int], seam: Seam
 ) -> None:
     """What was set when the window begins, all changes in it, and the pedals up after it.
 
     Args:
-        track: gets them.
+        tracks: get them.
         primer: has them.
         factor: new ticks in one of the primer's.
         ticks: of the window's start, of its end, and of the pedals' lift.
         seam: whether the new music goes on with the pedal.
     """
     from_tick, seam_tick, lift_tick = ticks
-    state: dict[tuple[int, int], int] = {}
+    state: dict[Control, int] = {}
     is_begun = False
     for control in primer.controls:
         tick = round(int(control["tick"]) * factor)
-        key = (int(control["channel"]), int(control["number"]))
-        if not is_copied_control(key[1]) or tick > seam_tick:
+        key = control_of(control)
+        if not is_copied_control(key.number) or tick > seam_tick:
             continue
         if tick >= from_tick:
             if not is_begun:
-                _set_all(track, state)
+                _set_all(tracks, state)
                 is_begun = True
             value = int(control["value"])
-            track.control(tick - from_tick, channel=key[0], number=key[1], value=value)
+            set_control(tracks, tick - from_tick, key, value)
         state[key] = int(control["value"])
     if not is_begun:
-        _set_all(track, state)
-    played = (main_channel(primer), SUSTAIN_PEDAL) if seam.plays_pedal else None
-    for (channel, number), value in state.items():
-        if number in PEDALS and value and (channel, number) != played:
-            track.control(lift_tick - from_tick, channel=channel, number=number, value=0)
+        _set_all(tracks, state)
+    played = None
+    if seam.plays_pedal:
+        played = Control(main_track(primer), main_channel(primer), SUSTAIN_PEDAL)
+    for key, value in state.items():
+        if key.number in PEDALS and value and key != played:
+            set_control(tracks, lift_tick - from_tick, key, 0)
 
 
-def is_copied_control(number: int) -> bool:
-    """Whether a controller belongs to the playing: neither a choice of sound nor a mode."""
-    return number < _FIRST_CHANNEL_MODE and number not in _BANK_SELECT
-
-
-def _set_all(track: Track, state: Mapping[tuple[int, int], int]) -> None:
-    for (channel, number), value in state.items():
-        track.control(0, channel=channel, number=number, value=value)
+def _set_all(tracks: Tracks, state: Mapping[Control, int]) -> None:
+    for key, value in state.items():
+        set_control(tracks, 0, key, value)
 
 
 def _lift_us(primer: MidiFile, to_us: int, seam: Seam) -> int:
@@ -260,22 +267,24 @@ def _lift_us(primer: MidiFile, to_us: int, seam: Seam) -> int:
 
 
 def add_performance(
-    track: Track,
+    tracks: Tracks,
     performance: Performance,
     tempo_map: TempoMap,
     *,
     channel: int,
     from_tick: int,
     shift_us: int,
+    track: int = 0,
 ) -> None:
     """Notes and pedal, `shift_us` later, on ticks that count from `from_tick`."""
     notes = performance.notes
     starts = tempo_map.us_to_ticks(notes["start_us"] + shift_us) - from_tick
     ends = tempo_map.us_to_ticks(notes["end_us"] + shift_us) - from_tick
     for row, note in enumerate(notes):
-        track.note(
+        tracks.note(
             int(starts[row]),
             int(ends[row]),
+            track=track,
             channel=channel,
             pitch=int(note["pitch"]),
             velocity=int(note["velocity"]),
@@ -283,4 +292,5 @@ def add_performance(
     ticks = tempo_map.us_to_ticks(performance.pedal["time_us"] + shift_us) - from_tick
     for row, move in enumerate(performance.pedal):
         value = int(move["value"])
-        track.control(int(ticks[row]), channel=channel, number=SUSTAIN_PEDAL, value=value)
+        key = Control(track, channel, SUSTAIN_PEDAL)
+        set_control(tracks, int(ticks[row]), key, value)

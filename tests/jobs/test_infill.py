@@ -11,7 +11,7 @@ from perceiver_music.jobs.continuation import ContinueRequest, ContinueResult, S
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.midi_file import parse_midi
-from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -45,7 +45,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 def file_bytes() -> bytes:
     """Twenty seconds with overlapping notes, a pedal that is down at both edges, a tempo change."""
-    track = Track()
+    track = Tracks()
     track.meta(0, 0x51, (500_000).to_bytes(3, "big"))
     track.meta(9_000, 0x51, (450_000).to_bytes(3, "big"))
     for i in range(80):

@@ -9,7 +9,7 @@ import pytest
 from perceiver_music.errors import InvalidInputError, OutputExistsError, UsageError
 from perceiver_music.jobs import tokens
 from perceiver_music.jobs.tokens import DecodeRequest, TokensRequest
-from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
 
@@ -67,4 +67,4 @@ def test_other_tokenizers_and_other_files_are_refused() -> None:
     with pytest.raises(InvalidInputError):
         tokens.run(TokensRequest(midi=b"nothing", input_name="x.mid"))
     with pytest.raises(InvalidInputError, match="no piano notes"):
-        tokens.run(TokensRequest(midi=Track().file(480), input_name="x.mid"))
+        tokens.run(TokensRequest(midi=Tracks().file(480), input_name="x.mid"))

@@ -16,13 +16,13 @@ from perceiver_music.music.embedded import (
     without_embedded,
 )
 from perceiver_music.music.midi_file import parse_midi
-from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_track import Tracks
 
 SETTINGS = '{"seed": 7}' + " " * 300  # longer than one byte can say
 
 
 def music() -> bytes:
-    track = Track()
+    track = Tracks()
     track.meta(0, 0x01, b"a text of somebody else")
     track.note(0, 480, channel=0, pitch=60, velocity=64)
     return track.file(480)

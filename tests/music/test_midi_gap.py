@@ -4,7 +4,7 @@ import numpy as np
 
 from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_gap import FilledGap, filled_midi
-from perceiver_music.music.midi_track import Track
+from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
 from perceiver_music.music.sustain import apply_sustain
 
@@ -17,7 +17,7 @@ def file_with(
     *notes: tuple[float, float, int], controls: tuple[tuple[float, int, int], ...] = ()
 ) -> MidiFile:
     """Notes of (start, end, pitch) and controls of (time, number, value), in seconds."""
-    track = Track()
+    track = Tracks()
     for start, end, pitch in notes:
         track.note(
             round(start * SECOND), round(end * SECOND), channel=0, pitch=pitch, velocity=pitch
@@ -93,7 +93,7 @@ def test_controllers_that_are_no_pedals_stay_in_the_gap() -> None:
 
 
 def test_tempi_signatures_and_titles_stay_old_settings_do_not() -> None:
-    track = Track()
+    track = Tracks()
     track.meta(0, 0x03, b"Title")
     track.meta(0, 0x01, b"perceiver-music: {}")
     track.meta(0, 0x51, (600_000).to_bytes(3, "big"))

@@ -1,0 +1,134 @@
+"""A file of several tracks with notes keeps them; of any other all is one track."""
+
+import io
+from pathlib import Path
+
+import mido
+import numpy as np
+
+from perceiver_music.music.embedded import Embedded, find_embedded, with_embedded, without_embedded
+from perceiver_music.music.midi_file import MidiFile, parse_midi
+from perceiver_music.music.midi_gap import FilledGap, filled_midi
+from perceiver_music.music.midi_writer import Seam, continued_midi
+from perceiver_music.music.performance import NOTE_DTYPE, Performance
+
+NAMES = ("Song", "Melody", "Silent", "Chords")
+NEW = Performance(np.array([(100_000, 600_000, 72, 80)], dtype=NOTE_DTYPE))
+
+
+def notes_of(track: mido.MidiTrack) -> list[tuple[int, int]]:
+    """(ticks, pitch) of the keys struck."""
+    now, found = 0, []
+    for message in track:
+        now += message.time
+        if message.type == "note_on" and message.velocity:
+            found.append((now, message.note))
+    return found
+
+
+def song(*, with_chords: bool = True) -> bytes:
+    file = mido.MidiFile(type=1, ticks_per_beat=480)
+    for name in NAMES:
+        track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)])
+        file.tracks.append(track)
+    file.tracks[0].append(mido.MetaMessage("set_tempo", tempo=500_000))
+    file.tracks[2].append(mido.Message("control_change", channel=3, control=7, value=90))
+    file.tracks[2].append(mido.MetaMessage("time_signature", numerator=3))
+    for number, channel, pitches in ((1, 0, (60, 62, 64, 65)), (3, 0, (48, 60, 43, 60))):
+        if number == 3 and not with_chords:
+            continue
+        file.tracks[number].append(
+            mido.Message("control_change", channel=channel, control=64, value=100 + number)
+        )
+        for pitch in pitches:
+            file.tracks[number].append(mido.Message("note_on", note=pitch, velocity=70))
+            file.tracks[number].append(mido.Message("note_off", note=pitch, time=900))
+    stream = io.BytesIO()
+    file.save(file=stream)
+    return stream.getvalue()
+
+
+def read(data: bytes) -> mido.MidiFile:
+    return mido.MidiFile(file=io.BytesIO(data))
+
+
+def filled(file: MidiFile) -> bytes:
+    return filled_midi(file, FilledGap(from_us=1_000_000, to_us=2_000_000, middle=NEW))
+
+
+def test_tracks_with_notes_are_numbered_and_others_are_of_the_first() -> None:
+    file = parse_midi(song(), name="x")
+    assert sorted(set(file.note_ticks["track"].tolist())) == [1, 2]
+    assert [(text.track, text.data.decode()) for text in file.texts] == [
+        (0, "Song"),
+        (1, "Melody"),
+        (0, "Silent"),
+        (2, "Chords"),
+    ]
+    assert {(int(c["track"]), int(c["number"])) for c in file.controls} == {
+        (0, 7),
+        (1, 64),
+        (2, 64),
+    }
+    assert [meta.track for meta in file.time_signatures] == [0]
+
+
+def test_a_gap_leaves_every_track_what_it_has() -> None:
+    out = read(filled(parse_midi(song(), name="x")))
+    assert out.type == 1
+    assert [track.name for track in out.tracks] == ["Song", "Melody", "Chords"]
+    factor = out.ticks_per_beat / 480
+    assert notes_of(out.tracks[0]) == []
+    # The gap is from 960 to 1920 ticks; of as many notes each the first track plays the new ones.
+    new = [(round(1.1 * 960), 72)]
+    melody = [(round(tick / factor), pitch) for tick, pitch in notes_of(out.tracks[1])]
+    chords = [(round(tick / factor), pitch) for tick, pitch in notes_of(out.tracks[2])]
+    assert melody == sorted([(0, 60), (900, 62), (2700, 65), *new])
+    assert chords == [(0, 48), (900, 60), (2700, 60)]
+
+
+def test_a_continuation_goes_on_in_the_track_of_most_notes() -> None:
+    file = parse_midi(song(), name="x")
+    window = {"from_us": 0, "to_us": 3_000_000}
+    data = continued_midi(file, **window, continuation=NEW, seam=Seam(), include_primer=True)
+    out = read(data)
+    assert [track.name for track in out.tracks] == ["Song", "Melody", "Chords"]
+    assert [pitch for _, pitch in notes_of(out.tracks[1])] == [60, 62, 64, 65, 72]
+    assert [pitch for _, pitch in notes_of(out.tracks[2])] == [48, 60, 43, 60]
+    for track in out.tracks[1:]:  # each pedal comes up in its own track
+        moves = [m.value for m in track if m.type == "control_change" and m.control == 64]
+        assert len(moves) == 2
+        assert moves[-1] == 0
+    alone = continued_midi(file, **window, continuation=NEW, seam=Seam(), include_primer=False)
+    assert read(alone).type == 0
+
+
+def test_a_key_that_two_tracks_hold_at_once_stays_two_notes() -> None:
+    file = mido.MidiFile(type=1, ticks_per_beat=480)
+    for begin, length in ((0, 900), (300, 300)):
+        track = mido.MidiTrack([mido.Message("note_on", note=60, velocity=70, time=begin)])
+        track.append(mido.Message("note_off", note=60, time=length))
+        file.tracks.append(track)
+    stream = io.BytesIO()
+    file.save(file=stream)
+    old = parse_midi(stream.getvalue(), name="x")
+    new = parse_midi(filled(old), name="y").performance.notes
+    assert new[:2].tolist() == old.performance.notes.tolist()
+    assert [int(note["pitch"]) for note in new] == [60, 60, 72]
+
+
+def test_settings_travel_in_the_first_track() -> None:
+    music = filled(parse_midi(song(), name="x"))
+    embedded = Embedded(settings='{"seed": 1}', deflated_primer=b"not really")
+    data = with_embedded(music, embedded)
+    assert find_embedded(data, name="x") == embedded
+    assert without_embedded(data) == music
+    assert len(read(data).tracks) == 3
+
+
+def test_where_one_track_has_notes_all_is_one_track(tmp_path: Path) -> None:
+    file = parse_midi(song(with_chords=False), name="x")
+    assert not file.note_ticks["track"].any()
+    assert not file.controls["track"].any()
+    out = read(filled(file))
+    assert (out.type, len(out.tracks)) == (0, 1)
