@@ -211,9 +211,13 @@ def _facts(roll: Roll, new: NewPart | None) -> tuple[str, ...]:
         facts.append(f"new from {clock(begin)} to {clock(end)}")
     elif 0 < begin < end:
         facts.append(f"new from {clock(begin)}")
-    names = {"checkpoint": "checkpoint", "seed": "seed"}
     settings = new.settings
-    facts += [f"{word} {settings[name]}" for name, word in names.items() if name in settings]
+    facts += [f"{name} {settings[name]}" for name in ("checkpoint", "seed") if name in settings]
+    index = settings.get("index")
+    # How many there were is not stored, for a variation does not depend on it; the first is what
+    # its seed alone makes again.
+    if "seed" in settings and isinstance(index, int) and index > 1:
+        facts[-1] += f", variation {index}"
     return tuple(facts)
 
 

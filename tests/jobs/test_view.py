@@ -75,6 +75,20 @@ def test_what_is_new_and_how_it_was_made() -> None:
         shown(new_from_seconds=6.0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"index": 3}, "seed 7, variation 3"),
+        ({"index": 1}, "seed 7"),
+        ({}, "seed 7"),
+        ({"index": "3"}, "seed 7"),
+    ],
+)
+def test_variations_of_one_seed_are_told_apart(settings: dict[str, Any], told: str) -> None:
+    for command in ({"primer_sha256": "0", "to_seconds": 2.0}, {"primer_sha256": None}):
+        assert shown(ours(**command, **settings)).roll.facts[-1] == told
+
+
 def test_a_duet_is_told_by_its_players() -> None:
     hers, its = (Performance(notes=NOTES[rows]) for rows in (slice(0, 6, 3), [1, 2, 4, 5]))
     midi = duet_midi(
