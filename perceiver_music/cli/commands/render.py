@@ -62,7 +62,7 @@ def render(
             "--format",
             metavar="wav|flac|ogg|mp3",
             help="The kind of audio file.",
-            show_default="what the name of the output ends in, else wav",
+            show_default="what -o ends in; wav for a folder/, - or no -o",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,

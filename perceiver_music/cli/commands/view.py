@@ -59,7 +59,7 @@ def view(
             "-o",
             metavar="OUT",
             help="A file (.png .svg .html), a folder/, a template with {stem}, or - for stdout.",
-            show_default="none: a roll in the terminal",
+            show_default="none: a roll in the terminal; {stem}.FORMAT with --format or --open",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
@@ -68,8 +68,8 @@ def view(
         typer.Option(
             "--format",
             metavar="png|svg|html",
-            help="Picture or page.",
-            show_default="what the name of the output ends in, else html",
+            help="Picture or page; without -o it goes to {stem}.FORMAT in the current folder.",
+            show_default="what -o ends in; html for a folder/, - or --open",
             rich_help_panel=OUTPUT_PANEL,
         ),
     ] = None,
@@ -168,7 +168,7 @@ def _picture(target: Path | None, wanted: str | None) -> str:
     if ending is None or wanted not in (None, ending):
         raise UsageError(
             f"{target}: its name does not end in .{wanted or 'png, .svg or .html'}",
-            hint="Name the output *.png, *.svg or *.html, as --format says.",
+            hint=f"Name it *.{wanted or 'png, *.svg or *.html'}; a folder ends in /.",
         )
     return ending
 

@@ -48,6 +48,24 @@ def test_pictures_and_pages(run: Run, write_midi: WriteMidi) -> None:
     assert run("view", "x.mid", "-o", "x.svg", "--skip-existing").succeeded().lines == []
 
 
+def test_which_kind_of_picture(run: Run, write_midi: WriteMidi) -> None:
+    """As the help of `-o` and `--format` has it."""
+    write_midi("x.mid", num_notes=9)
+    assert len(run("view", "x.mid").succeeded().lines) > 3
+    assert [path.name for path in Path().iterdir()] == ["x.mid"]
+    assert run("view", "x.mid", "--format", "png").succeeded().lines == ["x.png"]
+    silent = ("--audio", "none")
+    assert run("view", "x.mid", "-o", "pages/", *silent).succeeded().lines == ["pages/x.html"]
+    page = run("view", "x.mid", "-o", "-", *silent).succeeded().stdout
+    assert page == Path("pages/x.html").read_bytes()
+    refused = run("view", "x.mid", "-o", "v/x").failed(2).stderr
+    assert "*.png, *.svg or *.html" in refused
+    refused = run("view", "x.mid", "-o", "v/x", "--format", "png").failed(2).stderr
+    assert "*.png" in refused
+    assert "svg" not in refused
+    assert not Path("v").exists()
+
+
 def test_audio_with_and_without_its_value(run: Run, write_midi: WriteMidi) -> None:
     write_midi("x.mid", num_notes=3)
     for words in (
