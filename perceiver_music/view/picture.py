@@ -4,110 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from perceiver_music.music.moments import clock
-from perceiver_music.view.palette import LIGHT, Palette
-from perceiver_music.view.roll import Roll, is_black, pitch_name, text_width
+from perceiver_music.view.palette import LIGHT, STEPS, Palette
+from perceiver_music.view.picture_layout import (
+    BETWEEN_FACTS,
+    FACTS_SIZE,
+    LEFT,
+    PEDAL_GAP,
+    PEDAL_HEIGHT,
+    PITCH_HEIGHT,
+    RAMP_GAP,
+    RAMP_STEP,
+    RULER,
+    SYSTEM_GAP,
+    Layout,
+    legend_width,
+    title_size,
+)
+from perceiver_music.view.roll import Roll, is_black, pitch_name
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
 
-WIDTH = 1600.0
-LEFT, RIGHT = 64.0, 28.0
-HEADER, FOOTER = 108.0, 18.0
-PITCH_HEIGHT = 4.4
-PEDAL_HEIGHT, PEDAL_GAP = 11.0, 6.0
-RULER, SYSTEM_GAP = 24.0, 30.0
-MOST_SYSTEMS = 24
-_ONE_SYSTEM_SECONDS, _SYSTEM_SECONDS = 75.0, 60.0
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
 _TICK_ROOM = 80.0
 _LEAST_NOTE_WIDTH = 1.6
 _SEAM_LETTER_WIDTH = 8.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Where everything stands: systems of so many seconds, and the pitches of each."""
-
-    seconds: float
-    system_seconds: float
-    num_systems: int
-    low: int
-    high: int
-    has_pedal: bool
-
-    @classmethod
-    def of(cls, roll: Roll) -> Layout:
-        """Systems of equal length, as few as can be read."""
-        number = 1
-        if roll.seconds > _ONE_SYSTEM_SECONDS:
-            number = min(MOST_SYSTEMS, math.ceil(roll.seconds / _SYSTEM_SECONDS))
-        each = max(10.0, math.ceil(roll.seconds / number / 5) * 5.0)
-        low, high = roll.pitch_range
-        return cls(
-            seconds=roll.seconds,
-            system_seconds=each,
-            num_systems=math.ceil(roll.seconds / each - 1e-9),
-            low=low,
-            high=high,
-            has_pedal=roll.has_pedal,
-        )
-
-    @property
-    def roll_height(self) -> float:
-        """Of the pitches of one system."""
-        return (self.high - self.low + 1) * PITCH_HEIGHT
-
-    @property
-    def system_height(self) -> float:
-        """From one system to the next."""
-        pedal = PEDAL_GAP + PEDAL_HEIGHT if self.has_pedal else 0.0
-        return self.roll_height + pedal + RULER + SYSTEM_GAP
-
-    @property
-    def height(self) -> float:
-        """Of the whole picture."""
-        return HEADER + self.num_systems * self.system_height - SYSTEM_GAP + FOOTER
-
-    @property
-    def per_second(self) -> float:
-        """Units of width a second."""
-        return (WIDTH - LEFT - RIGHT) / self.system_seconds
-
-    def top(self, system: int) -> float:
-        """Where a system begins."""
-        return HEADER + system * self.system_height
-
-    def y(self, system: int, pitch: int) -> float:
-        """The upper edge of a pitch."""
-        return self.top(system) + (self.high - pitch) * PITCH_HEIGHT
-
-    def pieces(self, begin: float, end: float) -> Iterator[tuple[int, float, float]]:
-        """A stretch of time as (system, x, width): it may reach over the end of a system."""
-        first = min(int(begin / self.system_seconds), self.num_systems - 1)
-        last = min(max(first, math.ceil(end / self.system_seconds) - 1), self.num_systems - 1)
-        for system in range(first, last + 1):
-            origin = system * self.system_seconds
-            left, right = max(begin, origin), min(end, origin + self.system_seconds)
-            yield system, LEFT + (left - origin) * self.per_second, (right - left) * self.per_second
-
-    def span(self, system: int) -> tuple[float, float]:
-        """The times at which a system begins and ends; the last one ends with the music."""
-        begin = system * self.system_seconds
-        return begin, min(begin + self.system_seconds, max(self.seconds, begin + 1))
-
-
 def piano_roll(roll: Roll, palette: Palette = LIGHT) -> Drawing:
     """The picture of a roll: one box a note, and one more for each system it reaches into."""
     layout = Layout.of(roll)
-    shapes: list[Shape] = list(_header(roll, palette))
+    shapes: list[Shape] = list(_header(roll, layout, palette))
     for system in range(layout.num_systems):
         shapes += _ground(roll, layout, system, palette)
     shapes += _notes(roll, layout, palette)
     shapes += _pedal(roll, layout, palette)
     shapes += _seams(roll, layout, palette)
     return Drawing(
-        width=WIDTH,
+        width=layout.width,
         height=round(layout.height, 1),
         title=roll.title,
         description=roll.description(),
@@ -116,31 +50,27 @@ def piano_roll(roll: Roll, palette: Palette = LIGHT) -> Drawing:
     )
 
 
-def _header(roll: Roll, palette: Palette) -> Iterator[Shape]:
+def _header(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
     yield Label(
         x=LEFT,
         y=50,
         text=roll.title,
-        size=_title_size(roll.title),
+        size=title_size(roll, layout),
         colour=palette.ink,
-        is_title=True,
     )
-    yield Label(x=LEFT, y=80, text="  ·  ".join(roll.facts), size=16, colour=palette.faint)
+    facts = BETWEEN_FACTS.join(roll.facts)
+    yield Label(x=LEFT, y=80, text=facts, size=FACTS_SIZE, colour=palette.faint)
     ramps = [(roll.words.old, palette.primer), (roll.words.new, palette.new)]
     if not roll.has_both:
         ramps = [("soft to loud", palette.new if roll.new else palette.primer)]
-    x = WIDTH - RIGHT
-    for name, ramp in reversed(ramps):
-        x -= 8.0 * len(ramp)
+    x = layout.right - legend_width(roll)
+    for name, ramp in ramps:
         for step, colour in enumerate(ramp):
-            yield Box(x=x + 8 * step, y=38, width=8.2, height=12, fill=colour)
+            # A hair wider, so that neighbours meet without a gap; the last ends with the roll.
+            width = RAMP_STEP + (0.2 if step < STEPS - 1 else 0.0)
+            yield Box(x=x + RAMP_STEP * step, y=38, width=width, height=12, fill=colour)
         yield Label(x=x, y=70, text=name, size=14, colour=palette.faint)
-        x -= 28.0
-
-
-def _title_size(title: str) -> float:
-    """As large as there is room beside the legend."""
-    return min(32.0, max(9.0, 2_200.0 / max(1, text_width(title))))
+        x += RAMP_STEP * STEPS + RAMP_GAP
 
 
 def _ground(roll: Roll, layout: Layout, system: int, palette: Palette) -> Iterator[Shape]:
@@ -242,7 +172,7 @@ def _seams(roll: Roll, layout: Layout, palette: Palette) -> Iterator[Shape]:
         if x < taken_until.get(system, 0.0):
             continue
         taken_until[system] = x + _SEAM_LETTER_WIDTH * (len(name) + 2)
-        room = WIDTH - RIGHT - x
+        room = layout.right - x
         yield Label(
             x=x + (6 if room > 140 else -6),
             y=top - 4,

@@ -40,7 +40,6 @@ class Label:
     size: float
     colour: str
     anchor: str = "start"
-    is_title: bool = False
 
 
 Shape = Box | Rule | Label

@@ -6,7 +6,6 @@ from xml.sax.saxutils import escape, quoteattr
 
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
 
-_TITLE_FONT = "'Iowan Old Style','Palatino Linotype',Palatino,'Book Antiqua',Georgia,serif"
 _FONT = "'Avenir Next',Avenir,'Segoe UI','Helvetica Neue',Helvetica,Arial,sans-serif"
 
 
@@ -47,11 +46,10 @@ def _element(shape: Shape) -> str:
 
 
 def _label(label: Label) -> str:
-    font = f' font-family="{_TITLE_FONT}"' if label.is_title else ""
     anchor = "" if label.anchor == "start" else f' text-anchor="{label.anchor}"'
     return (
         f'<text x="{_number(label.x)}" y="{_number(label.y)}" font-size="{_number(label.size)}" '
-        f'fill="{label.colour}"{anchor}{font}>{_text(label.text)}</text>'
+        f'fill="{label.colour}"{anchor}>{_text(label.text)}</text>'
     )
 
 

@@ -1,14 +1,17 @@
 """Pictures: a box a note, systems that hold everything, files that others can read."""
 
 import io
+from typing import Any
 from xml.etree import ElementTree as xml
 
 import numpy as np
 import pytest
 
-from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
+from perceiver_music.view.fonts import runs_of
 from perceiver_music.view.palette import LIGHT
-from perceiver_music.view.picture import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout, piano_roll
+from perceiver_music.view.picture import piano_roll
+from perceiver_music.view.picture_layout import LEFT, MOST_SYSTEMS, RIGHT, WIDTH, Layout
 from perceiver_music.view.png import SCALE, as_png
 from perceiver_music.view.roll import Roll, text_width
 from perceiver_music.view.shapes import Box, Drawing, Label
@@ -42,7 +45,7 @@ def test_one_box_a_note_within_its_system(seconds: int) -> None:
     assert len(boxes(drawing, "new")) == roll.is_new.sum()
     for box in notes:
         assert box.x >= LEFT - 0.01
-        assert box.x + box.width <= WIDTH - RIGHT + 2
+        assert box.x + box.width <= drawing.width - RIGHT + 2
         assert box.y >= 0
         assert box.y + box.height <= drawing.height
 
@@ -103,6 +106,9 @@ def test_svg(performance: Performance) -> None:
     assert sum(name == "pedal" for name in rects) == 2
     title = root.find(f"{SVG}title")
     assert title is not None
+    fonts = [each.get("font-family") for each in root.iter() if each.get("font-family")]
+    assert fonts
+    assert all(font.endswith(",sans-serif") for font in fonts if font)
     assert title.text == "<a & b>\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
     assert root.get("role") == "img"
     assert as_svg(piano_roll(roll)) == as_svg(piano_roll(roll))
@@ -121,10 +127,62 @@ def test_png(performance: Performance) -> None:
         assert "#" + "".join(f"{part:02x}" for part in colour) == box.fill  # type: ignore[union-attr]
 
 
+def short_roll(seconds: float, **options: Any) -> Roll:
+    notes = note_array([0], [int(seconds * SECOND)], [60], [64])
+    return Roll.of(Performance(notes=notes), **{"title": "One note", **options})
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1, 4, 9.9, 12, 37.4, 75, 76, 170])
+def test_the_legend_ends_where_the_roll_does(seconds: float) -> None:
+    drawing = piano_roll(short_roll(seconds))
+    edge = drawing.width - RIGHT
+    [*_, last] = [s for s in drawing.shapes if isinstance(s, Box) and s.fill == LIGHT.primer[-1]]
+    assert last.x + last.width == pytest.approx(edge)
+    rows = [s for s in drawing.shapes if isinstance(s, Box) and s.fill == LIGHT.black]
+    assert max(row.x + row.width for row in rows) == pytest.approx(edge)
+    assert min(row.x for row in rows) == LEFT
+
+
+def test_little_music_has_a_small_sheet() -> None:
+    widths = [piano_roll(short_roll(seconds)).width for seconds in (0.1, 1, 5, 9, 11, 60, 300)]
+    assert widths == sorted(widths)
+    assert widths[0] == widths[1] == 592
+    assert widths[4:] == [WIDTH] * 3
+    [note] = boxes(piano_roll(short_roll(1)), "note")
+    assert note.width == pytest.approx(500, abs=1)
+
+
+def test_on_a_small_sheet_the_heading_has_room() -> None:
+    """The title as large as ever, and neither it nor the facts beneath the legend."""
+    title = "J. S. Bach: Prelude in C major, continued"
+    facts = ("176 notes", "0:01", "new from 0:00", "checkpoint maestro", "seed 7, variation 3")
+    drawing = piano_roll(short_roll(1, title=title, facts=facts, new_us=(SECOND // 2, None)))
+    labels = [s for s in drawing.shapes if isinstance(s, Label)]
+    [name] = [label for label in labels if label.text == title]
+    [line] = [label for label in labels if label.text.startswith("176 notes")]
+    legend = min(s.x for s in drawing.shapes if isinstance(s, Box) and s.fill == LIGHT.primer[0])
+    assert drawing.width < WIDTH
+    assert name.size == 32
+    for label in (name, line):
+        [(font, text)] = runs_of(label.text, label.size)
+        assert label.x + font.getlength(text) < legend
+
+
+def test_the_pedal_is_not_taken_for_the_lowest_c() -> None:
+    """Their names stand one above the other, a letter's height apart."""
+    notes = note_array([0, 0], [SECOND] * 2, [38, 72], [64] * 2)
+    pedal = np.array([(0, 127), (SECOND, 0)], dtype=PEDAL_DTYPE)
+    drawing = piano_roll(Roll.of(Performance(notes=notes, pedal=pedal), title="x"))
+    assert Roll.of(Performance(notes=notes), title="x").pitch_range[0] == 36
+    base = {s.text: s.y for s in drawing.shapes if isinstance(s, Label)}
+    size = {s.text: s.size for s in drawing.shapes if isinstance(s, Label)}
+    assert base["Ped."] - base["C2"] > 1.5 * size["Ped."]
+
+
 def test_a_title_of_wide_signs_has_room_beside_the_legend() -> None:
     notes = note_array([0], [SECOND], [60], [64])
     for title in ("x" * 120, "月" * 120, "月光ソナタ"):
         drawing = piano_roll(Roll.of(Performance(notes=notes), title=title))
-        [label] = [s for s in drawing.shapes if isinstance(s, Label) and s.is_title]
+        [label] = [s for s in drawing.shapes if isinstance(s, Label) and s.text == title]
         assert label.size * text_width(title) / 2 < WIDTH - LEFT - 300
         assert label.size >= 9
