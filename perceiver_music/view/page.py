@@ -18,7 +18,7 @@ import numpy as np
 from perceiver_music import __version__
 from perceiver_music.music.moments import clock
 from perceiver_music.view.palette import DARK, LIGHT, STEPS, Palette, oklch, shade_number
-from perceiver_music.view.roll import DUET, Roll
+from perceiver_music.view.roll import INFILLED, Roll
 
 _FOLDER = Path(__file__).parent
 _OVERVIEW_UNITS = 4000
@@ -37,9 +37,9 @@ def as_page(roll: Roll, *, sound: bytes | None, sound_type: str = "audio/mpeg") 
         "title": escape(_printable(roll.title)),
         "facts": "".join(f"<span>{escape(_printable(fact))}</span>" for fact in roll.facts),
         "description": escape(_printable(roll.description()), quote=True),
-        "part": _part(roll),
-        "mute": "Only the new music" if _part(roll) == "middle" else f"Mute {roll.words.old}",
-        "old": roll.words.old,
+        "part": "both" if _has_seam(roll) else "all",
+        "mute": "Only the new music" if roll.words is INFILLED else f"Mute {roll.words.rest}",
+        "rest": roll.words.rest,
         "next": roll.words.next,
         "seconds": str(round(roll.seconds)),
         "length": clock(roll.seconds),
@@ -54,13 +54,9 @@ def as_page(roll: Roll, *, sound: bytes | None, sound_type: str = "audio/mpeg") 
     return _filled(_text("page.html"), parts).encode("utf-8")
 
 
-def _part(roll: Roll) -> str:
-    """`all` when no seam is heard, `end` or `middle` after where the new music is, or `turns`."""
-    if not roll.has_both or not bool(roll.is_new.any()):
-        return "all"
-    if roll.words is DUET:
-        return "turns"
-    return "end" if roll.new[0][1] >= roll.seconds - 0.01 else "middle"
+def _has_seam(roll: Roll) -> bool:
+    """Whether there is new music and other music to hear."""
+    return roll.has_both and bool(roll.is_new.any())
 
 
 def _text(name: str) -> str:
@@ -84,7 +80,7 @@ def _as_json(roll: Roll) -> str:
         "high": high,
         "shades": STEPS,
         "new": [[round(begin, 3), round(end, 3)] for begin, end in roll.new],
-        "words": {"old": roll.words.old, "new": roll.words.new},
+        "words": {"old": roll.words.old, "new": roll.words.new, "rest": roll.words.rest},
         "seams": [[round(moment, 3), name] for moment, name in roll.seams()],
         "gap": np.diff(start, prepend=0).tolist(),
         "length": length.tolist(),
@@ -120,17 +116,15 @@ def _overview(roll: Roll) -> str:
 
 def _legend(roll: Roll) -> str:
     ramps = [(roll.words.old, "p"), (roll.words.new, "n")]
-    if _part(roll) == "all":
+    if not _has_seam(roll):
         ramps = [("soft to loud", "n" if bool(roll.is_new.all()) else "p")]
-    if _part(roll) == "middle":
-        ramps[0] = ("as it was", "p")
     spans = [
         f'<span><i style="background:linear-gradient(90deg,var(--{ramp}0),'
         f'var(--{ramp}{STEPS // 2}),var(--{ramp}{STEPS - 1}))"></i>{name}</span>'
         for name, ramp in ramps
     ]
     if len(ramps) > 1:
-        spans.append('<span class="strength">the louder, the stronger</span>')
+        spans.append('<span class="strength">louder notes stand out more</span>')
     if roll.has_pedal:
         spans.append('<span><i class="pedal"></i>pedal</span>')
     return "".join(spans)

@@ -81,7 +81,7 @@ function muteprimer() {
   state.isPrimerMuted = !state.isPrimerMuted;
   $("mute-primer").setAttribute("aria-pressed", state.isPrimerMuted);
   applyMute();
-  say(`${capital(music.words.old)} ${state.isPrimerMuted ? "muted" : "heard"}`);
+  say(`${capital(music.words.rest)} ${state.isPrimerMuted ? "muted" : "heard"}`);
   refresh();
 }
 function setLoop(from, to, isOn) {
@@ -216,11 +216,14 @@ canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
 }, { passive: false });
 
-if (hasSeam) for (const [begin] of music.new.filter(([begin]) => begin > 0.01)) {
+if (hasSeam) for (const [begin, end] of music.new) {
   const seam = $("seam").cloneNode();
   seam.removeAttribute("id");
   seam.hidden = false;
   seam.style.left = `${100 * begin / music.seconds}%`;
+  seam.style.width = `${100 * (end - begin) / music.seconds}%`;
+  if (begin < 0.01) seam.style.borderLeft = "none";
+  if (end > music.seconds - 0.01) seam.style.borderRight = "none";
   $("seam").after(seam);
 }
 if (!player.hasSound) showNote("No sound is embedded: the roll plays silently.");

@@ -20,8 +20,13 @@ const notes = (() => {
 const latestEnd = [];
 notes.reduce((latest, note, i) => (latestEnd[i] = Math.max(latest, note.end)), 0);
 
-const view = { perSecond: 96, left: 0, width: 0, height: 0, keys: 46, ruler: 26, pedal: 0, boxes: 0 };
+const view = { perSecond: 96, left: 0, width: 0, height: 0, keys: 46, black: 23, ruler: 26, pedal: 0, boxes: 0 };
 const isBlack = (pitch) => [1, 3, 6, 8, 10].includes(pitch % 12);
+// Names stand beside the black keys, which are shorter where the keyboard is narrow.
+const NAME_EDGE = 4;
+const octaves = [...Array(128).keys()].filter((pitch) => pitch % 12 === 0 && music.low <= pitch && pitch <= music.high);
+const keyName = (pitch) => `C${pitch / 12 - 1}`;
+const keyFont = () => `600 10px ${colours.sans}`;
 const clock = (seconds) => {
   const whole = Math.round(seconds); // as in the other pictures
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
@@ -45,7 +50,10 @@ function measure() {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   view.width = box.width;
   view.height = box.height;
-  view.keys = box.width < 560 ? 34 : 46;
+  view.keys = box.width < 560 ? 38 : 46;
+  pen.font = keyFont();
+  const names = octaves.map((pitch) => pen.measureText(keyName(pitch)).width);
+  view.black = Math.min(view.keys / 2, view.keys - NAME_EDGE - Math.max(0, ...names) - 3);
   view.pedal = music.pedal.length ? 20 : 6;
 }
 
@@ -225,15 +233,14 @@ function drawKeys(row, bottom, sounding) {
   for (let pitch = music.low; pitch <= music.high; pitch++) {
     if (!isBlack(pitch)) continue;
     pen.fillStyle = sounding.get(pitch) || colours["black-key"];
-    pen.fillRect(0, yOf(pitch) + 0.5, keys * 0.5, row - 1);
+    pen.fillRect(0, yOf(pitch) + 0.5, view.black, row - 1);
   }
-  pen.font = `600 10px ${colours.sans}`;
+  pen.font = keyFont();
   pen.textAlign = "right";
   pen.textBaseline = "middle";
-  for (let pitch = music.low; pitch <= music.high; pitch++) {
-    if (pitch % 12) continue;
+  for (const pitch of octaves) {
     pen.fillStyle = sounding.has(pitch) ? colours.paper : "#4d4941";
-    pen.fillText(`C${pitch / 12 - 1}`, keys - 4, yOf(pitch) + row / 4);
+    pen.fillText(keyName(pitch), keys - NAME_EDGE, yOf(pitch) + row / 4 + 1);
   }
   pen.fillStyle = colours.octave;
   pen.fillRect(keys - 1, ruler, 1, view.height);

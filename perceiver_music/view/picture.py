@@ -26,7 +26,7 @@ from perceiver_music.view.roll import Roll, is_black, pitch_name
 from perceiver_music.view.shapes import Box, Drawing, Label, Rule, Shape
 
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
-_TICK_ROOM = 80.0
+_TICK_ROOM = 90.0
 _LEAST_NOTE_WIDTH = 1.6
 _SEAM_LETTER_WIDTH = 8.0
 

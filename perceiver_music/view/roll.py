@@ -29,6 +29,7 @@ class Words:
         old, new: in a legend.
         begin, end: where a stretch of new music begins and ends; an empty one is not named.
         next: the one that a page goes to.
+        rest: all that is not new, which a page can mute.
     """
 
     old: str
@@ -36,6 +37,7 @@ class Words:
     begin: str
     end: str
     next: str
+    rest: str
 
 
 CONTINUED: Final = Words(
@@ -44,8 +46,24 @@ CONTINUED: Final = Words(
     begin="new music",
     end="the file goes on",
     next="the new music",
+    rest="primer",
 )
-DUET: Final = Words(old="player", new="answers", begin="answer", end="", next="the next answer")
+INFILLED: Final = Words(
+    old="as it was",
+    new="new music",
+    begin="new music",
+    end="the file goes on",
+    next="the new music",
+    rest="rest",
+)
+DUET: Final = Words(
+    old="player",
+    new="answers",
+    begin="answer",
+    end="",
+    next="the next answer",
+    rest="player",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +111,8 @@ class Roll:
             performance: at least one note.
             title: what to call it.
             facts: lines about it.
-            new_us: where new music begins and ends; None when that is not known.
+            new_us: where new music begins and ends; None when that is not known. An end of None
+                is the music's; any other is that of a gap which was filled.
             is_answer: of a duet, whether each note is an answer; None of any other music.
 
         Raises:
@@ -106,12 +125,14 @@ class Roll:
         seconds = max(performance.seconds, 0.1)
         is_new = np.zeros(len(notes), dtype=np.bool_)
         new: tuple[tuple[float, float], ...] = ()
+        words = CONTINUED
         if is_answer is not None:
-            is_new, new = is_answer, _turns(notes, is_answer)
+            is_new, new, words = is_answer, _turns(notes, is_answer), DUET
         elif new_us is not None:
             begin, end = new_us[0], performance.end_us if new_us[1] is None else new_us[1]
             is_new = (notes["start_us"] >= begin) & (notes["start_us"] < end + (new_us[1] is None))
             new = ((min(begin / MICROSECONDS, seconds), min(end / MICROSECONDS, seconds)),)
+            words = CONTINUED if new_us[1] is None else INFILLED
         kept = pedal["time_us"] <= performance.end_us
         return cls(
             title=title,
@@ -124,7 +145,7 @@ class Roll:
             pedal=(pedal["time_us"][kept] / MICROSECONDS, pedal["value"][kept] / 127.0),
             seconds=seconds,
             new=new,
-            words=CONTINUED if is_answer is None else DUET,
+            words=words,
         )
 
     @property

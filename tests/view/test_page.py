@@ -188,12 +188,12 @@ def test_a_duet_goes_from_answer_to_answer(browser: Browser, duet: Roll, tmp_pat
     path.write_bytes(as_page(duet, sound=None))
     browser.open(path)
     browser.wait_for("window.pianoRoll")
-    assert js(browser, "document.body.dataset.part") == "turns"
+    assert js(browser, "document.body.dataset.part") == "both"
     assert js(browser, "document.querySelectorAll('rect.note[class*=\" n\"]').length") == 16
     legend = js(browser, "document.querySelector('.legend').textContent")
     assert legend.startswith("playeranswers")
     assert js(browser, "document.getElementById('mute-primer').textContent") == "Mute player"
-    assert js(browser, "document.querySelectorAll('.seam:not([hidden])').length") == 2
+    assert [(first, last) for *_, first, last in seams(browser)] == [(True, True)] * 2
     slider = "document.getElementById('overview')"
     for moment, who in ((3, "answers"), (9, "answers"), (3, "answers")):
         browser.press("n")
@@ -204,6 +204,44 @@ def test_a_duet_goes_from_answer_to_answer(browser: Browser, duet: Roll, tmp_pat
     browser.press("m")
     assert js(browser, "document.getElementById('live').textContent") == "Player muted"
     assert [row["message"] for row in browser.log("browser") if row["level"] == "SEVERE"] == []
+
+
+def test_a_filled_gap_is_named_and_marked(
+    browser: Browser, performance: Performance, tmp_path: Path
+) -> None:
+    """What is around it is no primer: it is as it was; the overview shows both ends of the gap."""
+    path = tmp_path / "gap.html"
+    roll = Roll.of(performance, title="x", new_us=(3 * SECOND, 6 * SECOND))
+    path.write_bytes(as_page(roll, sound=None))
+    browser.open(path)
+    browser.wait_for("window.pianoRoll")
+    assert "primer" not in js(browser, "document.body.innerText").lower()
+    legend = js(browser, "document.querySelector('.legend').textContent")
+    assert legend.startswith("as it wasnew music")
+    assert js(browser, "document.getElementById('mute-primer').title") == "Mute the rest (M)"
+    browser.press("m")
+    assert js(browser, "document.getElementById('live').textContent") == "Rest muted"
+    browser.run("pianoRoll.seek(1)")
+    slider = "document.getElementById('overview')"
+    assert js(browser, f"{slider}.getAttribute('aria-valuetext')") == "0:01 of 0:12, as it was"
+    assert seams(browser) == [(0.25, 0.5, True, True)]
+
+
+def seams(browser: Browser) -> list[tuple[float, float, bool, bool]]:
+    """Of each stretch of new music in the overview both ends, and whether each has a line."""
+    found = js(
+        browser,
+        "[...document.querySelectorAll('.seam:not([hidden])')].map(seam => {"
+        "const all = document.getElementById('overview').getBoundingClientRect();"
+        "const box = seam.getBoundingClientRect(), style = getComputedStyle(seam);"
+        "return [(box.left - all.left) / all.width, (box.right - all.left) / all.width,"
+        "style.borderLeftStyle !== 'none', style.borderRightStyle !== 'none']})",
+    )
+    return [(round(begin, 2), round(end, 2), first, last) for begin, end, first, last in found]
+
+
+def test_music_that_is_new_to_its_end_has_one_line(shown: Browser) -> None:
+    assert seams(shown) == [(0.5, 1.0, True, False)]
 
 
 def test_controls_have_names_and_an_order(shown: Browser) -> None:
@@ -251,6 +289,35 @@ def test_it_fits_every_screen(shown: Browser, width: int, height: int) -> None:
     assert box["width"] >= 44
     shown.wait_for("pianoRoll.view.width <= innerWidth && pianoRoll.boxes > 0")
     assert len(shown.screenshot()) > 10_000
+    shown.devtools("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("width", [360, 420, 1024])
+def test_names_of_octaves_stand_beside_the_black_keys(shown: Browser, width: int) -> None:
+    shown.devtools(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=800,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    shown.wait_for(f"innerWidth === {width} && pianoRoll.view.width < innerWidth")
+    # Of a column of dots through the keyboard, those that are as dark as a black key.
+    dark = (
+        "const pen = document.getElementById('roll').getContext('2d');"
+        "const { keys, ruler, height } = pianoRoll.view, columns = [];"
+        "for (let x = 0; x < keys - 1; x++) {"
+        "const dots = pen.getImageData(x, ruler, 1, height - ruler - 22).data; let count = 0;"
+        "for (let i = 0; i < dots.length; i += 4) if (dots[i] < 160) count++;"
+        "columns.push(count); }"
+        "return columns"
+    )
+    columns = shown.run(dark)
+    black = round(js(shown, "pianoRoll.view.black"))
+    assert black > 10
+    assert min(columns[: black - 1]) > 30
+    assert columns[black + 1] == 0  # between the keys and the names
+    assert max(columns[black + 2 :]) > 5
     shown.devtools("Emulation.clearDeviceMetricsOverride")
 
 

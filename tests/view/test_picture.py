@@ -71,7 +71,11 @@ def test_time_and_pitch_can_be_read(performance: Performance) -> None:
 def test_the_seam_is_named(performance: Performance) -> None:
     drawing = piano_roll(Roll.of(performance, title="x", new_us=(5 * SECOND, 8 * SECOND)))
     words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
-    assert {"primer", "new music", "the file goes on"} <= set(words)
+    assert {"as it was", "new music", "the file goes on"} <= set(words)
+    assert "primer" not in words
+    drawing = piano_roll(Roll.of(performance, title="x", new_us=(5 * SECOND, None)))
+    words = [shape.text for shape in drawing.shapes if isinstance(shape, Label)]
+    assert {"primer", "new music"} <= set(words)
 
 
 def test_a_duet_shows_who_plays(duet: Roll) -> None:

@@ -82,6 +82,7 @@ def test_both_ends_of_a_filled_gap_are_named(performance: Performance) -> None:
     text = "\n".join(lines_of(roll))
     assert "└new music" in text
     assert "└the file goes on" in text
+    assert "⠂⠂ as it was  ⠒⠒ new music" in text
     assert "0:00" in text
 
 
