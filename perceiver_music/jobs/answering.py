@@ -59,8 +59,11 @@ class Machine:
         from perceiver_music.generation.primer import Window
         from perceiver_music.jobs.streaming import events_of
         from perceiver_music.live.closing import brought_to_a_stop
+        from perceiver_music.music.sustain import apply_sustain
 
-        window = Window(from_us=turn.from_us, to_us=max(turn.at_us, turn.from_us + 1))
+        # The pause asked for an answer; to the model it would be music that has slowed down.
+        heard_until = min(turn.at_us, int(apply_sustain(turn.performance).end_us))
+        window = Window(from_us=turn.from_us, to_us=max(heard_until, turn.from_us + 1))
         opening = opening_for(self._tokenizer, turn.performance, window)
         drawn = events_of(self._events(opening, turn.number), opening)
         yield from brought_to_a_stop(
