@@ -70,6 +70,13 @@ def program(
     """
 
 
+def _group(help_text: str) -> typer.Typer:
+    """Commands under one word; the options of every command may stand after that word, too."""
+    group = typer.Typer(help=help_text, rich_markup_mode=None, cls=GroupedCommands)
+    group.callback()(program)
+    return group
+
+
 def _add(
     group: typer.Typer,
     name: str,
@@ -82,15 +89,8 @@ def _add(
     group.command(name, epilog=text, cls=kind)(command(function))
 
 
-models_group = typer.Typer(
-    help="The checkpoints at hand: list, info, verify.", rich_markup_mode=None, cls=GroupedCommands
-)
-
-data_group = typer.Typer(
-    help="Data sets by name: list, info, verify, download.",
-    rich_markup_mode=None,
-    cls=GroupedCommands,
-)
+models_group = _group("The checkpoints at hand: list, info, verify.")
+data_group = _group("Data sets by name: list, info, verify, download.")
 
 _add(app, "continue", continue_.continue_, continue_.EXAMPLES)
 _add(app, "compose", compose.compose, compose.EXAMPLES)

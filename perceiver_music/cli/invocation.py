@@ -204,12 +204,15 @@ def _check_working_folder() -> None:
 
 def _flag(ctx: typer.Context, name: str, values: Mapping[str, Any]) -> str:
     """ "flag" when it stood on the command line, "setting" when set elsewhere, else ""."""
-    root = ctx.find_root()
-    for context in (ctx, root):
+    contexts: list[Any] = [ctx]
+    while contexts[-1].parent is not None:
+        contexts.append(contexts[-1].parent)
+    for context in contexts:
         source = context.get_parameter_source(name)
         if context.params.get(name) and source is not None and source.name == "COMMANDLINE":
             return "flag"
-    return "setting" if values[name] or root.params.get(name) else ""
+    is_set = values[name] or any(context.params.get(name) for context in contexts)
+    return "setting" if is_set else ""
 
 
 def command_words(ctx: Any) -> str:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from perceiver_music.music.moments import counted
+
 LengthUnit = Literal["events", "notes", "seconds", "bars"]
 
 _LENGTH = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)", re.ASCII)
@@ -24,6 +26,8 @@ _UNITS: dict[str, LengthUnit] = {
 }
 _LENGTH_FORMS = "4096 (events), 500notes, 60s, 1:30 or 16bars"
 _FEW_EVENTS, _EVENTS_PER_NOTE = 200, 4
+_UNCOUNTABLE_EVENTS = 20
+"""Of fewer than that nobody knows how many are notes: of ten, two to five."""
 _MOST = {"events": 2_000_000, "notes": 500_000, "seconds": 6 * 3600, "bars": 20_000}
 _MOMENT_FORMS = "12.5, 12.5s or 1:30"
 
@@ -43,8 +47,10 @@ class Length:
     @property
     def in_words(self) -> str:
         """With the notes that they are, more or less: each takes four events."""
-        num_notes = max(1, round(self.amount / _EVENTS_PER_NOTE))
-        return f"{self} events, about {num_notes} note{'s' * (num_notes > 1)}; {self}s is seconds"
+        notes = f"about {round(self.amount / _EVENTS_PER_NOTE)} notes"
+        if self.amount < _UNCOUNTABLE_EVENTS:
+            notes = "a few notes at most"
+        return f"{counted(int(self.amount), 'event')}, {notes}; {self}s is seconds"
 
     def __str__(self) -> str:
         amount = f"{self.amount:g}" if self.unit == "seconds" else str(int(self.amount))

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Final
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import WarningCallback
 from perceiver_music.jobs.repetition import warn_of_circles
+from perceiver_music.music.moments import counted
 
 if TYPE_CHECKING:
     from perceiver_music.generation.limits import Limits
+    from perceiver_music.generation.primer import Opening
 
 SHORTEST_ENDING: Final = {"steps": 1_000, "events": 400, "notes": 100}
 """New music that is shorter has no time to lead up to an end: some ten seconds in each unit."""
 _HARDLY_SECONDS = 0.001
+_LONG_SECONDS = 3_600
+_USUAL_EVENTS_PER_SECOND = 40
+"""Of recordings, where there is no primer that has a density of its own."""
 
 
 def warn_of_short_primer(
@@ -43,6 +48,37 @@ def warn_of_short_ending(request: ContinueRequest, limits: Limits, warn: Warning
             f"so short a --length leaves no time to prepare an ending; give {seconds}s, "
             f"{notes}notes or more"
         )
+
+
+def warn_of_many_events(
+    request: ContinueRequest, opening: Opening, limits: Limits, warn: WarningCallback
+) -> None:
+    """Where so many events are asked for that they are hours of music."""
+    if limits.num_events is None:
+        return
+    own_rate = _events_per_second(opening)
+    seconds = limits.num_events / (own_rate or _USUAL_EVENTS_PER_SECOND)
+    if seconds >= _LONG_SECONDS:
+        name = f"{request.primer_name}: " if request.primer_name else ""
+        pace = "" if own_rate is None else ", as dense as the primer's end is"
+        hours = counted(round(seconds / 3_600), "hour")
+        warn(f"{name}a --length of {limits.num_events:,} events is about {hours} of music{pace}")
+
+
+def _events_per_second(opening: Opening) -> float | None:
+    """Density of the last minute of an opening; None of one that is too short to have any."""
+    from perceiver_music.generation.pace import FEWEST_SECONDS, PRIMER_SECONDS
+    from perceiver_music.tokenizer import vocabulary as v
+
+    num_events = num_steps = 0
+    for token in reversed(opening.before):
+        if v.TIME_SHIFT <= token < v.TIME_SHIFT + v.MAX_SHIFT_STEPS:
+            num_steps += token - v.TIME_SHIFT + 1
+        if num_steps > PRIMER_SECONDS * v.STEPS_PER_SECOND:
+            break
+        num_events += token < opening.vocabulary.num_event_ids
+    seconds = num_steps / v.STEPS_PER_SECOND
+    return num_events / seconds if opening.has_notes and seconds >= FEWEST_SECONDS else None
 
 
 def warn_of_result(request: ContinueRequest, result: ContinueResult, warn: WarningCallback) -> None:

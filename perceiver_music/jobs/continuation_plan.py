@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
 from perceiver_music.files import probe_output, read_bytes
-from perceiver_music.jobs.continuation_doubts import warn_of_short_ending, warn_of_short_primer
+from perceiver_music.jobs.continuation_doubts import (
+    warn_of_many_events,
+    warn_of_short_ending,
+    warn_of_short_primer,
+)
 from perceiver_music.jobs.continuation_request import ContinueRequest
 from perceiver_music.jobs.progress import WarningCallback, no_warning
 
@@ -103,12 +107,14 @@ def plan(
         window = Window(from_us=0, to_us=0)
         limits = _limits(request, None, window)
         warn_of_short_ending(request, limits, warn)
+        opening = opening_for(tokenizer, None, window)
+        warn_of_many_events(request, opening, limits, warn)
         return Plan(
             request=request,
             primer=None,
             midi=None,
             window=window,
-            opening=opening_for(tokenizer, None, window),
+            opening=opening,
             limits=limits,
         )
     midi = _parse(data, request, warn)
@@ -124,6 +130,7 @@ def plan(
         warn(f"{request.primer_name}: no notes before {end_seconds:g} s; it begins from nothing")
     limits = _limits(request, midi, window)
     warn_of_short_ending(request, limits, warn)
+    warn_of_many_events(request, opening, limits, warn)
     return Plan(
         request=request,
         primer=without_embedded(data),

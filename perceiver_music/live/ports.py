@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import mido
 
@@ -20,6 +20,7 @@ from perceiver_music.errors import UnavailableError, UsageError
 
 MAX_SYSEX_BYTES: Final = 4096
 _LIST: Final = "`perceiver-music duet --list-ports` shows the ports there are."
+_NO_LIST: Final = "Name another backend in MIDO_BACKEND; `duet --midi-file FILE` needs no port."
 
 
 class Output(Protocol):
@@ -62,8 +63,7 @@ def port_names() -> PortNames:
         UnavailableError: no backend works here.
     """
     backend = _backend()
-    with _reporting(backend.name):
-        inputs, outputs = backend.get_input_names(), backend.get_output_names()
+    inputs, outputs = _names(backend, "input"), _names(backend, "output")
     return PortNames(inputs=tuple(inputs), outputs=tuple(outputs), backend=backend.name)
 
 
@@ -75,8 +75,8 @@ def open_output(name: str | None) -> Output:
         UsageError: several have that part in their names.
     """
     backend = _backend()
-    with _reporting(backend.name):
-        chosen = _choose(name, backend.get_output_names(), "output")
+    chosen = _choose(name, _names(backend, "output"), "output")
+    with _reporting(backend.name, hint=_LIST):
         return _SafeOutput(backend.open_output(chosen), chosen)
 
 
@@ -88,8 +88,7 @@ def check_output(name: str | None) -> None:
         UsageError: several have that part in their names.
     """
     backend = _backend()
-    with _reporting(backend.name):
-        _choose(name, backend.get_output_names(), "output")
+    _choose(name, _names(backend, "output"), "output")
 
 
 def open_input(name: str | None) -> Input:
@@ -100,8 +99,8 @@ def open_input(name: str | None) -> Input:
         UsageError: several have that part in their names.
     """
     backend = _backend()
-    with _reporting(backend.name):
-        chosen = _choose(name, backend.get_input_names(), "input")
+    chosen = _choose(name, _names(backend, "input"), "input")
+    with _reporting(backend.name, hint=_LIST):
         return _SafeInput(backend.open_input(chosen), chosen)
 
 
@@ -113,24 +112,27 @@ def _backend() -> Any:
         name = "mido.backends.rtmidi" if has_rtmidi else "mido.backends.pygame"
     try:
         return mido.Backend(name, load=True)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # its module, or the C library beneath it
         raise UnavailableError(
             f"the MIDI backend {name} cannot be loaded: {error}",
             hint="Install pygame-ce or python-rtmidi, or name another one in MIDO_BACKEND.",
         ) from None
 
 
+def _names(backend: Any, what: Literal["input", "output"]) -> list[str]:
+    with _reporting(backend.name, hint=_NO_LIST):
+        return list(backend.get_input_names() if what == "input" else backend.get_output_names())
+
+
 @contextmanager
-def _reporting(backend: str) -> Iterator[None]:
+def _reporting(backend: str, *, hint: str) -> Iterator[None]:
     """Whatever a backend raises, as a failure of ours; what its C library prints, nowhere."""
     try:
         with _quiet_stderr():
             yield
-    except (UnavailableError, UsageError):
-        raise
     except Exception as error:  # each backend has its own kinds
         raise UnavailableError(
-            f"MIDI does not work here ({backend}): {error}", hint=_LIST
+            f"MIDI does not work here ({backend}): {error}", hint=hint
         ) from error
 
 

@@ -117,6 +117,7 @@ def test_an_interruption(raising) -> None:
         (["--bogus"], "--bogus"),
         (["evaluate"], "--data"),
         (["models", "list", "-q", "-v"], "--quiet"),
+        (["models", "-q", "list", "-v"], "--quiet"),
     ],
 )
 def test_wrong_words(run: Run, arguments: list[str], word: str) -> None:
@@ -133,6 +134,7 @@ def test_no_words_are_a_question(run: Run) -> None:
 
 def test_every_command_takes_the_shared_options_before_and_after_its_name(run: Run) -> None:
     assert run("--json", "models", "list").succeeded().object["models"] is not None
+    assert run("models", "--json", "list").succeeded().object["command"] == "models list"
     assert run("models", "list", "--json").succeeded().object["command"] == "models list"
 
 

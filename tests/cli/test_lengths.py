@@ -58,7 +58,9 @@ def test_few_events_may_have_been_meant_as_seconds() -> None:
     few = parse_length("30")
     assert few.is_of_few_events
     assert few.in_words == "30 events, about 8 notes; 30s is seconds"
-    assert parse_length("2").in_words == "2 events, about 1 note; 2s is seconds"
+    assert parse_length("2").in_words == "2 events, a few notes at most; 2s is seconds"
+    assert parse_length("1").in_words == "1 event, a few notes at most; 1s is seconds"
+    assert parse_length("19").in_words == "19 events, a few notes at most; 19s is seconds"
     assert not any(parse_length(text).is_of_few_events for text in ("4096", "30s", "30notes"))
 
 

@@ -34,3 +34,9 @@ def test_everything_that_may_be_given_is_explained() -> None:
     ]
     assert len(commands) > 10
     assert not bare
+
+
+def test_every_help_ends_with_what_every_command_takes() -> None:
+    sections = reference().split("\n## `perceiver-music")[1:]
+    assert sections
+    assert all(section.count("\nOn every command:\n  --json") == 1 for section in sections)

@@ -40,8 +40,35 @@ def test_a_name_of_several_or_of_none_is_refused(backend: ModuleType) -> None:
         open_input("Organ")
     assert "Grand Piano" in str(caught.value.hint)
     backend.INPUTS.clear()
-    with pytest.raises(UnavailableError, match="no MIDI input port"):
+    with pytest.raises(UnavailableError, match="no MIDI input port") as caught:
         open_input(None)
+    assert "--midi-file" in str(caught.value.hint)
+
+
+def test_where_ports_cannot_even_be_listed_nobody_is_sent_to_the_list(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> list[dict[str, object]]:
+        raise OSError("no sound system")
+
+    monkeypatch.setattr(backend, "get_devices", fail)
+    for ask in (port_names, lambda: open_input(None), lambda: open_output("one")):
+        with pytest.raises(UnavailableError, match="no sound system") as caught:
+            ask()
+        assert "--midi-file" in str(caught.value.hint)
+        assert "--list-ports" not in str(caught.value.hint)
+
+
+def test_a_backend_whose_c_library_is_missing(
+    backend: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("libmidi.so: cannot open shared object file")
+
+    monkeypatch.setattr(mido, "Backend", fail)
+    with pytest.raises(UnavailableError, match=r"libmidi\.so") as caught:
+        port_names()
+    assert "MIDO_BACKEND" in str(caught.value.hint)
 
 
 def test_a_port_that_goes_away_is_one_failure_of_ours(backend: ModuleType) -> None:

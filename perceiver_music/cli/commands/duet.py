@@ -235,6 +235,7 @@ def _list_ports(invocation: Invocation) -> int:
         invocation.console.table(("port", "name"), rows)
     else:
         invocation.console.info(
-            f"no MIDI ports ({ports.backend}): connect a device or start a software synthesizer"
+            f"no MIDI ports ({ports.backend}): connect a device or start a software synthesizer; "
+            "`duet --midi-file FILE` needs neither"
         )
     return 0

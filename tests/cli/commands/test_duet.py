@@ -43,6 +43,11 @@ def test_ports_are_listed(run: Run, backend: ModuleType) -> None:
     ]
     fields = run("duet", "--list-ports", "--json").succeeded().object
     assert (fields["schema"], fields["outputs"]) == ("duet/1", backend.OUTPUTS)
+    backend.INPUTS.clear()
+    backend.OUTPUTS.clear()
+    outcome = run("duet", "--list-ports").succeeded()
+    assert outcome.lines == []
+    assert "--midi-file" in outcome.stderr
 
 
 def test_a_file_in_the_place_of_a_keyboard(run: Run, write_midi: WriteMidi) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mido
 import pytest
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def _filling(filling_checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPat
         ("continue p.mid --last 0", 2, "p.mid: --last 0: no music of the primer is left"),
         ("continue p.mid --from 9:59:59", 2, "--from 35999 is not within six hours"),
         ("continue p.mid --length 2bars", 2, "p.mid: nothing names a meter"),
+        ("compose --temperature -1", 2, "--temperature -1 is not between 0 and 100"),
         ("compose --length 2bars", 2, "without a primer nobody can say how long a bar is"),
         ("infill p.mid --between 4 1", 2, "--between 4 1: no music lies between them"),
         ("infill p.mid --between 1 1.01", 2, "p.mid: --between 1 1.01: there is no room"),
@@ -86,6 +88,17 @@ def test_more_of_a_primer_than_there_is_is_told_once(run: Run, write_midi: Write
     assert "is 3.0 s long up to --to" in told
     [told] = warnings("--to", "500s", "-n", "2")
     assert "before the 500 s of --to" in told
+
+
+def test_drums_that_are_left_out_are_told(run: Run, write_midi: WriteMidi) -> None:
+    path = write_midi("p.mid", num_notes=20)
+    file = mido.MidiFile(path)
+    file.tracks[0].insert(0, mido.Message("note_on", channel=9, note=36, velocity=64))
+    file.tracks[0].append(mido.Message("note_off", channel=9, note=36))
+    file.save(path)
+    for words in (("continue", "p.mid", *SHORT), ("infill", "p.mid", "--between", "1", "3")):
+        outcome = run(*words, "-o", f"{words[0]}.mid").succeeded()
+        assert "warning: p.mid: drums (channel 10) are left out" in outcome.error_lines
 
 
 @pytest.mark.parametrize(
