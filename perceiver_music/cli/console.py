@@ -229,15 +229,12 @@ class Console:
             self.rich.print(text, soft_wrap=True)
 
     @contextmanager
-    def progress(
-        self, title: str, *, plain_lines: bool = False, sparse_lines: bool = False
-    ) -> Iterator[ProgressCallback]:
+    def progress(self, title: str, *, plain_lines: bool = False) -> Iterator[ProgressCallback]:
         """Shows a job's progress while the block runs.
 
         Args:
             title: what is being done, a word or two.
             plain_lines: without a terminal, print a line now and then instead of nothing.
-            sparse_lines: the same, but only each minute of what takes so long.
         """
         from perceiver_music.cli import progress_display
         from perceiver_music.jobs.progress import no_progress
@@ -247,8 +244,8 @@ class Console:
         elif self.rich.is_terminal and not self.rich.is_dumb_terminal:
             with progress_display.bar(self.rich, title) as callback:
                 yield callback
-        elif plain_lines or sparse_lines:
-            yield progress_display.PlainLines(self.info, are_sparse=sparse_lines)
+        elif plain_lines:
+            yield progress_display.PlainLines(self.info)
         else:
             yield no_progress
 

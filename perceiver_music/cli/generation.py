@@ -160,7 +160,7 @@ class _Batch:
             check(request)
         session = self._opened()
         with (
-            console.progress(item.source.stem, sparse_lines=True) as on_progress,
+            console.progress(item.source.stem) as on_progress,
             streaming(self._invocation, call, item.index) as stream,
         ):
             result = session.run(request, on_progress, console.warning, stream)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SECONDS_BETWEEN_LINES = 10.0
-SECONDS_BETWEEN_SPARSE_LINES = 60.0
 
 
 @contextmanager
@@ -94,29 +93,18 @@ def count_and_rate(progress: Progress, rate: float | None) -> str:
 
 
 class PlainLines:
-    """A line every ten seconds, and one for the end.
+    """A line every ten seconds, and one for the end."""
 
-    Args:
-        say: prints it.
-        are_sparse: a line every minute instead, and none for a beginning or an end: nothing at
-            all of what takes less than that.
-    """
-
-    def __init__(self, say: Callable[[str], None], *, are_sparse: bool = False) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._pace = Pace()
-        self._are_sparse = are_sparse
-        self._seconds_between = (
-            SECONDS_BETWEEN_SPARSE_LINES if are_sparse else SECONDS_BETWEEN_LINES
-        )
-        self._last_time = time.perf_counter() if are_sparse else float("-inf")
+        self._last_time = float("-inf")
 
     def __call__(self, progress: Progress) -> None:
         now = time.perf_counter()
         rate = self._pace.of(progress)
         finished = progress.total is not None and progress.done >= progress.total
-        is_told = finished and not self._are_sparse
-        if now - self._last_time < self._seconds_between and not is_told:
+        if now - self._last_time < SECONDS_BETWEEN_LINES and not finished:
             return
         self._last_time = now
         line = count_and_rate(progress, rate)

@@ -89,28 +89,6 @@ def test_no_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said) == 2  # one now and then, not one a step
 
 
-def test_sparse_lines_are_of_long_work_alone(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(progress_display.time, "perf_counter", lambda: now)
-
-    def said(seconds: int, console: Console) -> list[str]:
-        nonlocal now
-        with console.progress("work", sparse_lines=True) as on_progress:
-            for done in range(seconds + 1):
-                on_progress(Progress(done=done, total=seconds, unit="events"))
-                now += 1
-        return capsys.readouterr().err.splitlines()
-
-    assert said(59, Console()) == []
-    assert said(150, Console()) == [
-        "60/150 events, 1.0/s, 0:01:30 left",
-        "120/150 events, 1.0/s, 0:00:30 left",
-    ]
-    assert said(150, Console(quiet=True)) == []
-
-
 def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     def speak(console: Console) -> str:
         _work(console, plain_lines=True)

@@ -138,7 +138,7 @@ def _replay(
         primer=primer,
     )
     console = invocation.console
-    with console.progress(source.stem, sparse_lines=True) as on_progress:
+    with console.progress(source.stem) as on_progress:
         result = job.run(request, on_progress, console.warning)
     if check and not result.same:
         raise InvalidInputError(
