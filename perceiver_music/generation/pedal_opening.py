@@ -13,8 +13,7 @@ from perceiver_music.generation.primer import (
     Window,
     notes_within,
     opening_of,
-    shifts,
-    step_after,
+    time_up_to,
     without_last_releases,
 )
 from perceiver_music.music.performance import PEDAL_DTYPE, PedalArray, Performance
@@ -52,8 +51,8 @@ def pedal_opening_of(performance: Performance, window: Window) -> Opening:
     held = notes[notes["end_us"] > seam_us]
     ids = without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
     seam_step = (seam_us + _STEP_US // 2) // _STEP_US
-    whole, waited = divmod(max(0, seam_step - step_after(ids)), v.MAX_SHIFT_STEPS)
-    ids += shifts(whole * v.MAX_SHIFT_STEPS)
+    whole_shifts, waited = time_up_to(seam_step, ids)
+    ids += whole_shifts
     start = [v.PEDAL.bos] if window.from_us == 0 else []
     velocities = [t for t in ids if v.VELOCITY <= t < v.VELOCITY + v.PEDAL.num_velocities]
     return Opening(

@@ -133,8 +133,8 @@ def opening_of(performance: Performance, window: Window) -> Opening:
     held = notes[is_held]
     # The encoder has to end a note somewhere: these releases, at the very end, are not true.
     open_ids = without_last_releases(ids, {int(pitch) for pitch in held["pitch"]})
-    whole, waited = divmod(max(0, seam_step - step_after(open_ids)), v.MAX_SHIFT_STEPS)
-    open_ids += shifts(whole * v.MAX_SHIFT_STEPS)
+    whole_shifts, waited = time_up_to(seam_step, open_ids)
+    open_ids += whole_shifts
     start = [v.BOS] if window.from_us == 0 else []
     velocities = [token for token in open_ids if token >= v.VELOCITY]
     sounding = {
@@ -169,6 +169,12 @@ def without_last_releases(ids: list[int], held: set[int]) -> list[int]:
     while kept and v.TIME_SHIFT <= kept[-1] < v.VELOCITY:
         kept.pop()
     return kept
+
+
+def time_up_to(step: int, ids: list[int]) -> tuple[list[int], int]:
+    """The whole TIME_SHIFTs from the end of some events to a step, and the steps left over."""
+    whole, rest = divmod(max(0, step - step_after(ids)), v.MAX_SHIFT_STEPS)
+    return shifts(whole * v.MAX_SHIFT_STEPS), rest
 
 
 def step_after(ids: list[int]) -> int:

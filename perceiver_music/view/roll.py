@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -48,14 +48,7 @@ CONTINUED: Final = Words(
     next="the new music",
     rest="primer",
 )
-INFILLED: Final = Words(
-    old="as it was",
-    new="new music",
-    begin="new music",
-    end="the file goes on",
-    next="the new music",
-    rest="rest",
-)
+INFILLED: Final = replace(CONTINUED, old="as it was", rest="rest")
 DUET: Final = Words(
     old="player",
     new="answers",
