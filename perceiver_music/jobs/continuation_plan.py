@@ -54,7 +54,8 @@ class Plan:
     def as_midi(self, music: Continuation) -> bytes:
         """The file with the new music in it."""
         from perceiver_music.music.midi_gap import FilledGap, filled_midi
-        from perceiver_music.music.midi_writer import Seam, continued_midi, performance_to_midi
+        from perceiver_music.music.midi_window import Seam, continued_midi
+        from perceiver_music.music.midi_writer import performance_to_midi
         from perceiver_music.tokenizer.vocabulary import MICROSECONDS_PER_STEP
 
         performance = performance_of(music, self.opening)

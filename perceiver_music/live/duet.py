@@ -25,8 +25,8 @@ from perceiver_music.live.keyboard import (
 from perceiver_music.live.playback import Playback
 from perceiver_music.live.ports import Input, Output
 from perceiver_music.live.tape import Tape, together
-from perceiver_music.music.midi_file import SUSTAIN_PEDAL
 from perceiver_music.music.performance import MICROSECONDS, Performance
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
 from perceiver_music.tokenizer.event_reader import Event
 
 CONTEXT_NOTES: Final = 3_000

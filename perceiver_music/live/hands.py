@@ -8,7 +8,7 @@ import mido
 
 from perceiver_music.live.ports import Output, PortGone
 from perceiver_music.live.tape import Tape
-from perceiver_music.music.midi_file import SUSTAIN_PEDAL
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
 from perceiver_music.tokenizer.event_reader import Event
 
 _ALL_NOTES_OFF = 123

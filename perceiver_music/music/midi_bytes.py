@@ -30,9 +30,13 @@ _LONGEST_FAST_EVENT = 7
 """Four bytes of delta time, a status and two data bytes."""
 
 MAX_META_EVENTS = 200_000
-"""Tempi, signatures and texts of one file; each is a Python object, a hundred times its bytes."""
+"""Of one file; each is a Python object, a hundred times its bytes."""
+
+SYSTEM_EXCLUSIVE = 0xF0
+"""Kind of a message to one maker's instruments; its content is without the first and last byte."""
 
 _META, _END_OF_TRACK = 0xFF, 0x2F
+_END_OF_EXCLUSIVE = 0xF7
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 _SYSTEM_DATA_BYTES |= dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0)
 """Live messages that have no place in a file but do no harm: skipped."""
@@ -40,7 +44,7 @@ _SYSTEM_DATA_BYTES |= dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetaEvent:
-    """A meta event: its track, moment, kind byte and content."""
+    """A meta event: its track, moment, kind byte and content; or a system-exclusive message."""
 
     track: int
     tick: int
@@ -55,7 +59,7 @@ class MidiEvents:
     Attributes:
         chunks: the header, and where the tracks lie.
         channel_events: `EVENT_DTYPE`, track after track, each in its order in the file.
-        meta_events: tempo, signatures and texts, track after track.
+        meta_events: all but the ends of tracks, track after track; system-exclusive ones, too.
         track_end_ticks: the moment of the last event of each track.
         warnings: what had to be left out, one sentence each.
     """
@@ -172,10 +176,12 @@ class _TrackWalk:
             position = self._skip_data(position + 1, end, running)
         elif status == _META:
             return self._meta(track, start, position + 1, end), running
-        elif status in (0xF0, 0xF7):
+        elif status in (SYSTEM_EXCLUSIVE, _END_OF_EXCLUSIVE):
             length, position = self._variable_length(position + 1, end)
             if length > end - position:
                 raise _OutOfBytesError
+            if status == SYSTEM_EXCLUSIVE:
+                self._exclusive(track, start, position, position + length)
             position += length
         elif status in _SYSTEM_DATA_BYTES:
             position = self._skip_data(position + 1, end, _SYSTEM_DATA_BYTES[status])
@@ -194,11 +200,19 @@ class _TrackWalk:
         self._is_start[start] = 1
         if kind == _END_OF_TRACK:
             return end
-        if 1 <= kind <= 7 or kind in (0x51, 0x58, 0x59, 0x7F):
-            if len(self._metas) == MAX_META_EVENTS:
-                raise self._malformed(f"over {MAX_META_EVENTS:,} texts and tempi", position)
-            self._metas.append((track, start, kind, position, position + length))
+        self._keep_meta(track, start, kind, position, position + length)
         return position + length
+
+    def _exclusive(self, track: int, start: int, position: int, end: int) -> None:
+        """Keep a whole system-exclusive message; one in pieces is left out."""
+        content, last = self._data[position : end - 1], self._data[end - 1]
+        if position < end and last == _END_OF_EXCLUSIVE and content.isascii():
+            self._keep_meta(track, start, SYSTEM_EXCLUSIVE, position, end - 1)
+
+    def _keep_meta(self, track: int, start: int, kind: int, position: int, end: int) -> None:
+        if len(self._metas) == MAX_META_EVENTS:
+            raise self._malformed(f"over {MAX_META_EVENTS:,} texts, tempi and the like", position)
+        self._metas.append((track, start, kind, position, end))
 
     def _variable_length(self, position: int, end: int) -> tuple[int, int]:
         """The number at a position and the position after it; at most four bytes."""

@@ -1,37 +1,87 @@
-"""Controllers of a MIDI file, as they are copied from one to another."""
+"""What channel events set, and how they are copied from one MIDI file to another.
+
+A controller, an instrument (program), a bend and a channel's pressure stand until they are set
+again; the pressure of a single key and the messages that change a channel's mode happen once.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from perceiver_music.music.midi_file import SUSTAIN_PEDAL
+import numpy as np
+import numpy.typing as npt
+
 from perceiver_music.music.midi_track import Tracks
+from perceiver_music.music.piano_part import CONTROL_CHANGE, SUSTAIN_PEDAL
 
 PEDALS: Final = (SUSTAIN_PEDAL, 66, 67, 69)
 """Controllers that are a pedal which must come up again."""
 
-_BANK_SELECT = (0, 32)
+_PROGRAM, _PRESSURE, _BEND = 0xC, 0xD, 0xE
 _FIRST_CHANNEL_MODE = 120
+_PARAMETERS: Final = (6, 38, *range(96, 102))
+"""Controllers that name a parameter and set it: each means what the ones before it say."""
 
 
-class Control(NamedTuple):
-    """A controller of a channel, as a track sets it."""
-
-    track: int
-    channel: int
-    number: int
+def is_pedal(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which rows of a `CHANNEL_EVENT_DTYPE` table move a pedal."""
+    is_control = events["status"] >> 4 == CONTROL_CHANGE
+    return np.asarray(is_control & np.isin(events["data1"], PEDALS))
 
 
-def control_of(row: Any) -> Control:
-    """Which one a row of `MidiFile.controls` sets."""
-    return Control(int(row["track"]), int(row["channel"]), int(row["number"]))
+def bends(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which rows change the sound of keys that are down: bends, and pressure of the channel."""
+    return np.isin(events["status"] >> 4, (_PRESSURE, _BEND))
 
 
-def set_control(tracks: Tracks, tick: int, control: Control, value: int) -> None:
-    """Add a change of it."""
-    tracks.control(tick, value=value, **control._asdict())
+def stays(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which rows set what stands until it is set again."""
+    kind = events["status"] >> 4
+    is_controller = (kind == CONTROL_CHANGE) & (events["data1"] < _FIRST_CHANNEL_MODE)
+    return np.asarray(is_controller | np.isin(kind, (_PROGRAM, _PRESSURE, _BEND)))
 
 
-def is_copied_control(number: int) -> bool:
-    """Whether a controller belongs to the playing: neither a choice of sound nor a mode."""
-    return number < _FIRST_CHANNEL_MODE and number not in _BANK_SELECT
+def standing(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The rows of `events`, in their order, by which stands what they set in the end."""
+    events = events[stays(events)]
+    is_parameter = np.isin(events["data1"], _PARAMETERS) & (events["status"] >> 4 == CONTROL_CHANGE)
+    latest = len(events) - 1 - np.unique(control_of(events)[::-1], return_index=True)[1]
+    is_kept = is_parameter
+    is_kept[latest] = True
+    return np.asarray(events[is_kept])
+
+
+def control_of(events: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """A number for what each row sets: track, status and, of a controller, which one."""
+    is_controller = events["status"] >> 4 == CONTROL_CHANGE
+    number = np.where(is_controller, events["data1"], 0).astype(np.int64)
+    return events["track"].astype(np.int64) << 16 | events["status"].astype(np.int64) << 8 | number
+
+
+def add_events(
+    tracks: Tracks, events: npt.NDArray[np.void], ticks: npt.NDArray[np.int64] | int
+) -> None:
+    """Add rows as they are, at one tick or each at its own."""
+    for tick, row in zip(
+        np.broadcast_to(ticks, len(events)).tolist(), events.tolist(), strict=True
+    ):
+        _, _, track, status, data1, data2 = row
+        tracks.event(tick, status, data1, data2, track=track)
+
+
+def moved(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The rows of pedals, bends and pressures that leave them not at rest."""
+    rest = at_rest(events)
+    # The second byte of pressure is none of its own.
+    is_second = (events["data2"] != rest["data2"]) & (events["status"] >> 4 != _PRESSURE)
+    return np.asarray(events[(events["data1"] != rest["data1"]) | is_second])
+
+
+def at_rest(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Rows of pedals, bends and pressures that set the same to rest."""
+    rest = events.copy()
+    kind = events["status"] >> 4
+    rest["data1"][kind == _PRESSURE] = 0
+    rest["data1"][kind == _BEND] = 0
+    rest["data2"] = np.where(kind == _BEND, 64, 0)
+    return rest

@@ -1,14 +1,16 @@
 """A MIDI file with new music in the place of what was played between two moments.
 
-All else is copied in ticks, as `midi_writer` copies a primer: every note that begins outside the
-gap, every controller, tempi, signatures and texts of the whole file. What the gap's edges cut:
+All else is copied in ticks, as `midi_window` copies a primer: every note and drum that begins
+outside the gap, every other channel event there, tempi, signatures and texts of the whole file.
+Controllers and changes of instrument stay in the gap, too. What the gap's edges cut:
 
 - A note that sounds at the gap's first moment keeps its beginning. When its key is let go in the
   gap, new music says when; when the key is held beyond the gap, it ends where it did.
 - A note that begins in the gap is gone, however long it lasted. What is new and sounds up to the
   gap's last moment rings on as the gone ones that sounded there did, or is let go just before.
 - A pedal that is down at the first moment comes up with the last of the notes that need it. At the
-  gap's last moment it stands where it stood in the file. Its moves in between are gone.
+  gap's last moment it stands where it stood in the file. Its moves in between are gone. So are
+  bends and the like: in the gap the channel of the new music has none.
 """
 
 from __future__ import annotations
@@ -21,23 +23,26 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.music.midi_controls import (
-    PEDALS,
-    Control,
-    control_of,
-    is_copied_control,
-    set_control,
+    add_events,
+    at_rest,
+    bends,
+    is_pedal,
+    moved,
+    standing,
+    stays,
 )
-from perceiver_music.music.midi_file import SUSTAIN_PEDAL, MidiFile
+from perceiver_music.music.midi_copy import add_drums, add_metas, in_new_ticks
+from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import (
     add_performance,
     add_tempo,
     finer_ticks,
-    is_settings,
     main_channel,
     main_track,
 )
 from perceiver_music.music.performance import MICROSECONDS, Performance
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.music.tempo_map import TempoMap
 
@@ -62,20 +67,23 @@ class FilledGap:
     middle: Performance
     released_us: Mapping[int, int] = field(default_factory=dict)
 
+    def holds(self, time_us: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which moments of the file lie in the gap."""
+        return (time_us >= self.from_us) & (time_us < self.to_us)
+
 
 def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
-    """The file with the gap filled, as a MIDI file with the tracks that have notes."""
+    """The file with the gap filled, in the tracks that it has."""
     tempo_map, factor = finer_ticks(file.tempo_map)
     tracks = Tracks()
     rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     for tick, tempo in rows:
         add_tempo(tracks, tick, tempo)
-    for metas in (file.time_signatures, file.key_signatures, file.texts):
-        for meta in metas:
-            if not is_settings(meta):
-                tracks.meta(round(meta.tick * factor), meta.kind, meta.data, track=meta.track)
+    for metas in (file.time_signatures, file.key_signatures, file.other_metas):
+        add_metas(tracks, metas, factor)
     _add_notes(tracks, file, tempo_map, factor, gap)
-    _add_controls(tracks, file, tempo_map, factor, gap)
+    add_drums(tracks, file.drums[~gap.holds(file.drums["start_us"])], factor)
+    _add_channel_events(tracks, file, tempo_map, factor, gap)
     add_performance(
         tracks,
         _rung_over(gap, file.performance),
@@ -92,7 +100,7 @@ def _rung_over(gap: FilledGap, old: Performance) -> Performance:
     """The middle; what sounds at its end goes on beyond the gap where something did."""
     length = gap.to_us - gap.from_us
     heard = apply_sustain(old).notes
-    is_gone = (heard["start_us"] >= gap.from_us) & (heard["start_us"] < gap.to_us)
+    is_gone = gap.holds(heard["start_us"])
     ends = heard["end_us"][is_gone & (heard["end_us"] > gap.to_us)] - gap.from_us
     ring = min(int(np.median(ends)), length + _LONGEST_RING_US) if len(ends) else 0
     notes = gap.middle.notes.copy()
@@ -110,8 +118,8 @@ def _rung_over(gap: FilledGap, old: Performance) -> Performance:
 def _add_notes(
     tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
 ) -> None:
-    starts = np.rint(file.note_ticks["start_tick"] * factor).astype(np.int64)
-    ends = np.rint(file.note_ticks["end_tick"] * factor).astype(np.int64)
+    starts = in_new_ticks(file.note_ticks["start_tick"], factor)
+    ends = in_new_ticks(file.note_ticks["end_tick"], factor)
     for row, note in enumerate(file.performance.notes):
         start_us, end_us = int(note["start_us"]), int(note["end_us"])
         if gap.from_us <= start_us < gap.to_us:
@@ -131,37 +139,32 @@ def _add_notes(
         )
 
 
-def _add_controls(
+def _add_channel_events(
     tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
 ) -> None:
-    """Every controller but the pedals' moves in the gap, which become a lift and a return."""
-    controls = file.controls[[is_copied_control(int(n)) for n in file.controls["number"]]]
-    is_before = controls["time_us"] < gap.from_us
-    is_after = controls["time_us"] >= gap.to_us
-    is_pedal = np.isin(controls["number"], PEDALS)
-    at_first = _values(controls[is_pedal & is_before])
-    at_last = _values(controls[is_pedal & ~is_after])
+    """Every event but, in the gap, moves of pedals and what bends the sound of keys.
+
+    Pedals get a lift and a return; the channel of the new music is at rest in the gap.
+    """
+    events = file.channel_events
+    ticks = in_new_ticks(events["tick"], factor)
+    is_before, is_inside = events["time_us"] < gap.from_us, gap.holds(events["time_us"])
+    is_after = ~is_before & ~is_inside
+    is_played = (events["track"] == main_track(file)) & (
+        events["status"] & 0x0F == main_channel(file)
+    )
+    is_bend = bends(events) & is_played
+    is_interrupted = is_pedal(events) | is_bend
     # In this order, because of several at one tick the last one holds.
-    _copy_controls(tracks, controls[is_before | ~(is_after | is_pedal)], factor)
-    lift_tick = int(tempo_map.us_to_ticks(gap.from_us + _lift_us(file, gap)))
-    return_tick = int(tempo_map.us_to_ticks(gap.to_us))
-    for key, value in at_last.items():
-        if at_first.get(key, 0):
-            set_control(tracks, lift_tick, key, 0)
-        if value:
-            set_control(tracks, return_tick, key, value)
-    _copy_controls(tracks, controls[is_after], factor)
-
-
-def _values(controls: npt.NDArray[np.void]) -> dict[Control, int]:
-    """What each controller was set to last."""
-    return {control_of(control): int(control["value"]) for control in controls}
-
-
-def _copy_controls(tracks: Tracks, controls: npt.NDArray[np.void], factor: float) -> None:
-    for control in controls:
-        tick = round(int(control["tick"]) * factor)
-        set_control(tracks, tick, control_of(control), int(control["value"]))
+    is_early = is_before | (is_inside & stays(events) & ~is_interrupted)
+    add_events(tracks, events[is_early], ticks[is_early])
+    lift_us = gap.from_us + _lift_us(file, gap)
+    for is_one, rest_us in ((is_pedal(events), lift_us), (is_bend, gap.from_us)):
+        left = moved(standing(events[is_one & is_before]))
+        add_events(tracks, at_rest(left), int(tempo_map.us_to_ticks(rest_us)))
+    back = moved(standing(events[is_interrupted & ~is_after]))
+    add_events(tracks, back, int(tempo_map.us_to_ticks(gap.to_us)))
+    add_events(tracks, events[is_after], ticks[is_after])
 
 
 def _lift_us(file: MidiFile, gap: FilledGap) -> int:

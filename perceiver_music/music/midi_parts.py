@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perceiver_music.music.midi_file import SEQUENCE_NAME, SUSTAIN_PEDAL, MidiFile
+from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import TICKS_PER_QUARTER, add_performance, add_tempo
 from perceiver_music.music.performance import PEDAL_DTYPE, NoteArray, Performance, in_order
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.music.tempo_map import TempoMap
 

@@ -6,13 +6,17 @@ import io
 
 import mido
 
+from perceiver_music.music.midi_bytes import SYSTEM_EXCLUSIVE
+
 # At one tick: what ends, then pedals and other controls, then what begins, then what begins and
 # ends at once.
 _META, _END, _CONTROL, _BEGIN, _END_AT_ONCE = range(5)
 
+_OF_ONE_BYTE = (0xC, 0xD)
+
 
 class Tracks:
-    """Meta events, notes and controls; each track has them in order of time."""
+    """Meta events, notes and channel events; each track has them in order of time."""
 
     def __init__(self) -> None:
         self._rows: dict[int, list[tuple[int, int, int, mido.Message]]] = {0: []}
@@ -22,8 +26,12 @@ class Tracks:
         rows.append((int(tick), order, len(rows), message))
 
     def meta(self, tick: int, kind: int, data: bytes, *, track: int = 0) -> None:
-        """Add a meta event by its kind byte and content."""
-        self._add(track, tick, _META, mido.UnknownMetaMessage(kind, list(data)))
+        """Add a meta event by its kind byte and content, or a system-exclusive message."""
+        if kind == SYSTEM_EXCLUSIVE:
+            message = mido.Message("sysex", data=data)
+        else:
+            message = mido.UnknownMetaMessage(kind, list(data))
+        self._add(track, tick, _META, message)
 
     def note(
         self, start: int, end: int, *, channel: int, pitch: int, velocity: int, track: int = 0
@@ -40,6 +48,11 @@ class Tracks:
         """Add a control change."""
         message = mido.Message("control_change", channel=channel, control=number, value=value)
         self._add(track, tick, _CONTROL, message)
+
+    def event(self, tick: int, status: int, data1: int, data2: int, *, track: int = 0) -> None:
+        """Add any other channel event than a note; the kinds of one byte pass over `data2`."""
+        data = (status, data1) if status >> 4 in _OF_ONE_BYTE else (status, data1, data2)
+        self._add(track, tick, _CONTROL, mido.Message.from_bytes(data))
 
     def file(self, ticks_per_quarter: int) -> bytes:
         """The bytes of a MIDI file: of format 0 where there is one track, else of format 1."""

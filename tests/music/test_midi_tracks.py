@@ -1,7 +1,6 @@
-"""A file of several tracks with notes keeps them; of any other all is one track."""
+"""A copy keeps the tracks of a file, with all that is in each."""
 
 import io
-from pathlib import Path
 
 import mido
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from perceiver_music.music.embedded import Embedded, find_embedded, with_embedded, without_embedded
 from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_gap import FilledGap, filled_midi
-from perceiver_music.music.midi_writer import Seam, continued_midi
+from perceiver_music.music.midi_window import Seam, continued_midi
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
 
 NAMES = ("Song", "Melody", "Silent", "Chords")
@@ -56,33 +55,28 @@ def filled(file: MidiFile) -> bytes:
     return filled_midi(file, FilledGap(from_us=1_000_000, to_us=2_000_000, middle=NEW))
 
 
-def test_tracks_with_notes_are_numbered_and_others_are_of_the_first() -> None:
+def test_all_is_of_the_track_that_it_stands_in() -> None:
     file = parse_midi(song(), name="x")
-    assert sorted(set(file.note_ticks["track"].tolist())) == [1, 2]
-    assert [(text.track, text.data.decode()) for text in file.texts] == [
-        (0, "Song"),
-        (1, "Melody"),
-        (0, "Silent"),
-        (2, "Chords"),
-    ]
+    assert sorted(set(file.note_ticks["track"].tolist())) == [1, 3]
+    assert [(text.track, text.data.decode()) for text in file.texts] == list(enumerate(NAMES))
     assert {(int(c["track"]), int(c["number"])) for c in file.controls} == {
-        (0, 7),
+        (2, 7),
         (1, 64),
-        (2, 64),
+        (3, 64),
     }
-    assert [meta.track for meta in file.time_signatures] == [0]
+    assert [meta.track for meta in file.time_signatures] == [2]
 
 
 def test_a_gap_leaves_every_track_what_it_has() -> None:
     out = read(filled(parse_midi(song(), name="x")))
     assert out.type == 1
-    assert [track.name for track in out.tracks] == ["Song", "Melody", "Chords"]
+    assert [track.name for track in out.tracks] == list(NAMES)
     factor = out.ticks_per_beat / 480
     assert notes_of(out.tracks[0]) == []
     # The gap is from 960 to 1920 ticks; of as many notes each the first track plays the new ones.
     new = [(round(1.1 * 960), 72)]
     melody = [(round(tick / factor), pitch) for tick, pitch in notes_of(out.tracks[1])]
-    chords = [(round(tick / factor), pitch) for tick, pitch in notes_of(out.tracks[2])]
+    chords = [(round(tick / factor), pitch) for tick, pitch in notes_of(out.tracks[3])]
     assert melody == sorted([(0, 60), (900, 62), (2700, 65), *new])
     assert chords == [(0, 48), (900, 60), (2700, 60)]
 
@@ -92,10 +86,10 @@ def test_a_continuation_goes_on_in_the_track_of_most_notes() -> None:
     window = {"from_us": 0, "to_us": 3_000_000}
     data = continued_midi(file, **window, continuation=NEW, seam=Seam(), include_primer=True)
     out = read(data)
-    assert [track.name for track in out.tracks] == ["Song", "Melody", "Chords"]
+    assert [track.name for track in out.tracks] == list(NAMES)
     assert [pitch for _, pitch in notes_of(out.tracks[1])] == [60, 62, 64, 65, 72]
-    assert [pitch for _, pitch in notes_of(out.tracks[2])] == [48, 60, 43, 60]
-    for track in out.tracks[1:]:  # each pedal comes up in its own track
+    assert [pitch for _, pitch in notes_of(out.tracks[3])] == [48, 60, 43, 60]
+    for track in (out.tracks[1], out.tracks[3]):  # each pedal comes up in its own track
         moves = [m.value for m in track if m.type == "control_change" and m.control == 64]
         assert len(moves) == 2
         assert moves[-1] == 0
@@ -123,12 +117,25 @@ def test_settings_travel_in_the_first_track() -> None:
     data = with_embedded(music, embedded)
     assert find_embedded(data, name="x") == embedded
     assert without_embedded(data) == music
-    assert len(read(data).tracks) == 3
+    assert len(read(data).tracks) == 4
 
 
-def test_where_one_track_has_notes_all_is_one_track(tmp_path: Path) -> None:
-    file = parse_midi(song(with_chords=False), name="x")
-    assert not file.note_ticks["track"].any()
-    assert not file.controls["track"].any()
-    out = read(filled(file))
+def test_a_track_of_tempi_before_the_only_one_with_notes_stays() -> None:
+    out = read(filled(parse_midi(song(with_chords=False), name="x")))
+    assert [track.name for track in out.tracks] == list(NAMES)
+    assert notes_of(out.tracks[0]) == []
+    assert [message.type for message in out.tracks[0]] == [
+        "set_tempo",
+        "track_name",
+        "end_of_track",
+    ]
+
+
+def test_a_file_of_one_track_stays_one() -> None:
+    file = mido.MidiFile(type=0, ticks_per_beat=480)
+    file.tracks.append(mido.MidiTrack([mido.Message("note_on", note=60, velocity=70)]))
+    file.tracks[0].append(mido.Message("note_off", note=60, time=300))
+    stream = io.BytesIO()
+    file.save(file=stream)
+    out = read(filled(parse_midi(stream.getvalue(), name="x")))
     assert (out.type, len(out.tracks)) == (0, 1)

@@ -8,7 +8,8 @@ import pretty_midi
 import pytest
 
 from perceiver_music.music.midi_file import parse_midi
-from perceiver_music.music.midi_writer import Seam, continued_midi, performance_to_midi
+from perceiver_music.music.midi_window import Seam, continued_midi
+from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 
 NOTHING = Performance(notes=np.empty(0, dtype=NOTE_DTYPE))

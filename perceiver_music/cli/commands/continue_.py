@@ -102,8 +102,8 @@ def continue_(
     Writes primer_continued_<seed>.mid into the current folder and prints its path. The primer
     stays in it as it is, note for note. --length counts new music only, from where the primer's
     last sound ends, held by its pedal or not, or from --to; given as a time, nothing sounds beyond
-    it. The pedal of new music is in the lengths of its notes: it has no pedal moves. The result
-    is for piano: drums, the choice of other instruments, pitch bends and key pressure are left out.
+    it. The pedal of new music is in the lengths of its notes: it has no pedal moves. It is piano
+    music on the channel of most notes, with the sound that it has; drums stop with the primer.
     """
     call = GenerationCall(
         inputs=resolve_inputs(primer),

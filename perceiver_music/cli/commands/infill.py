@@ -74,13 +74,13 @@ def infill(
     force: Force = False,
     skip_existing: SkipExisting = False,
 ) -> int:
-    """Make new music between two moments, and leave the other notes as they are.
+    """Make new music between two moments, and leave the rest as it is.
 
     Writes take3_infilled_<seed>.mid into the current folder and prints its path. Notes that begin
     in the gap are replaced, also those that sound beyond it. A key held into the gap may be let go
     at another moment of it, and the pedal's moves in the gap are left out: the new notes are as
-    long as they should sound. The result is for piano: drums, the choice of other instruments,
-    pitch bends and key pressure are left out of all of it.
+    long as they should sound. They are piano music on the channel of most notes, with the sound
+    that it has; drums, and notes of other instruments, are silent in the gap.
     """
     call = GenerationCall(
         inputs=resolve_inputs(midi),

@@ -90,7 +90,7 @@ def test_more_of_a_primer_than_there_is_is_told_once(run: Run, write_midi: Write
     assert "before the 500 s of --to" in told
 
 
-def test_drums_that_are_left_out_are_told(run: Run, write_midi: WriteMidi) -> None:
+def test_drums_are_told_of(run: Run, write_midi: WriteMidi) -> None:
     path = write_midi("p.mid", num_notes=20)
     file = mido.MidiFile(path)
     file.tracks[0].insert(0, mido.Message("note_on", channel=9, note=36, velocity=64))
@@ -98,7 +98,7 @@ def test_drums_that_are_left_out_are_told(run: Run, write_midi: WriteMidi) -> No
     file.save(path)
     for words in (("continue", "p.mid", *SHORT), ("infill", "p.mid", "--between", "1", "3")):
         outcome = run(*words, "-o", f"{words[0]}.mid").succeeded()
-        assert "warning: p.mid: drums (channel 10) are left out" in outcome.error_lines
+        assert "warning: p.mid: drums (channel 10) are no part of the piano" in outcome.error_lines
 
 
 @pytest.mark.parametrize(

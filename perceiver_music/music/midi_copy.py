@@ -1,0 +1,55 @@
+"""What is copied from a MIDI file as it stands: meta events and drums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.music.embedded import PRIMER_MARK, SETTINGS_MARK
+from perceiver_music.music.midi_bytes import MetaEvent
+from perceiver_music.music.midi_track import Tracks
+
+_OWN_MARKS = (SETTINGS_MARK.encode(), PRIMER_MARK)
+
+
+def is_own(meta: MetaEvent) -> bool:
+    """Whether an event tells how a file was made by this program."""
+    return meta.data.startswith(_OWN_MARKS)
+
+
+def in_new_ticks(ticks: npt.NDArray[np.int64], factor: float) -> npt.NDArray[np.int64]:
+    """Ticks of the old file in those of the new one."""
+    return np.asarray(np.rint(ticks * factor), dtype=np.int64)
+
+
+def add_metas(tracks: Tracks, metas: Sequence[MetaEvent], factor: float) -> None:
+    """Add events as they are, but those of this program: they tell of the old file."""
+    for meta in metas:
+        if not is_own(meta):
+            tracks.meta(round(meta.tick * factor), meta.kind, meta.data, track=meta.track)
+
+
+def add_drums(
+    tracks: Tracks,
+    drums: npt.NDArray[np.void],
+    factor: float,
+    *,
+    from_tick: int = 0,
+    to_tick: int | None = None,
+) -> None:
+    """Add `DRUM_DTYPE` rows on new ticks, which count from `from_tick`; all end by `to_tick`."""
+    starts = in_new_ticks(drums["start_tick"], factor)
+    ends = in_new_ticks(drums["end_tick"], factor)
+    if to_tick is not None:
+        ends = np.minimum(ends, to_tick)
+    for start, end, drum in zip(starts, ends, drums, strict=True):
+        tracks.note(
+            int(start) - from_tick,
+            int(end) - from_tick,
+            track=int(drum["track"]),
+            channel=int(drum["channel"]),
+            pitch=int(drum["pitch"]),
+            velocity=int(drum["velocity"]),
+        )

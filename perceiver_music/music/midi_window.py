@@ -1,0 +1,227 @@
+"""A window of a MIDI file, copied exactly, and new music behind it.
+
+It is copied in ticks of its own tempo map, made finer so that new music fits in between, and loses
+nothing: notes and drums, every other channel event, tempi, signatures and texts are those of the
+file, in their tracks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perceiver_music.music.midi_bytes import MetaEvent
+from perceiver_music.music.midi_controls import (
+    add_events,
+    at_rest,
+    bends,
+    is_pedal,
+    moved,
+    standing,
+)
+from perceiver_music.music.midi_copy import add_drums, in_new_ticks, is_own
+from perceiver_music.music.midi_file import MidiFile
+from perceiver_music.music.midi_track import Tracks
+from perceiver_music.music.midi_writer import (
+    add_performance,
+    add_tempo,
+    finer_ticks,
+    main_channel,
+    main_track,
+)
+from perceiver_music.music.performance import Performance
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
+from perceiver_music.music.tempo_map import TempoMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seam:
+    """What happens to the primer's sound after its window.
+
+    Attributes:
+        released_us: pitch -> when its key is released, in microseconds after the window's end.
+        plays_pedal: whether the new music moves the sustain pedal on from where it stands.
+    """
+
+    released_us: Mapping[int, int] = field(default_factory=dict)
+    plays_pedal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """A window in the ticks of a copy.
+
+    Attributes:
+        tempo_map: of the copy, up to the window's end; its last tempo goes on.
+        factor: new ticks in one of the file's.
+        from_tick, to_tick: where the window begins and ends.
+        to_us: its end in microseconds of the file.
+    """
+
+    tempo_map: TempoMap
+    factor: float
+    from_tick: int
+    to_tick: int
+    to_us: int
+
+
+def continued_midi(
+    primer: MidiFile,
+    *,
+    from_us: int,
+    to_us: int,
+    continuation: Performance,
+    seam: Seam,
+    include_primer: bool,
+) -> bytes:
+    """A window of a file, moved to time 0, and new music from the window's end on.
+
+    Args:
+        primer: the file.
+        from_us: start of the window; notes that began before it are left out.
+        to_us: end of the window. A note that sounds there ends when `seam` says, or when it did
+            in the file if that is sooner; the same for a pedal that is down.
+        continuation: new music, counted from the window's end.
+        seam: releases of what sounds at the window's end.
+        include_primer: False leaves the window out; the new music then begins at 0.
+    """
+    tempo_map, factor = finer_ticks(primer.tempo_map)
+    to_tick = int(tempo_map.us_to_ticks(to_us))
+    # The file's later tempi are not those of the new music: the last one before the seam holds.
+    tempo_map = tempo_map.until(to_tick)
+    window = _Window(
+        tempo_map=tempo_map,
+        factor=factor,
+        from_tick=int(tempo_map.us_to_ticks(from_us)) if include_primer else to_tick,
+        to_tick=to_tick,
+        to_us=to_us,
+    )
+    tracks = Tracks()
+    _add_tempi(tracks, window)
+    for metas in (primer.time_signatures, primer.key_signatures):
+        _add_signatures(tracks, metas, window, in_their_tracks=include_primer)
+    if include_primer:
+        _add_other_metas(tracks, primer.other_metas, window)
+        _add_notes(tracks, primer, window, seam)
+        _add_drums(tracks, primer, window)
+        _add_channel_events(tracks, primer, window, seam)
+    add_performance(
+        tracks,
+        continuation,
+        tempo_map,
+        channel=main_channel(primer),
+        from_tick=window.from_tick,
+        shift_us=to_us,
+        track=main_track(primer) if include_primer else 0,
+    )
+    return tracks.file(tempo_map.ticks_per_quarter)
+
+
+def _add_tempi(tracks: Tracks, window: _Window) -> None:
+    """The tempo at the start, and the changes after it."""
+    tempo_map = window.tempo_map
+    rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
+    at_start = None
+    for tick, tempo in rows:
+        if tick <= window.from_tick:
+            at_start = tempo
+        else:
+            add_tempo(tracks, tick - window.from_tick, tempo)
+    if at_start is not None:
+        add_tempo(tracks, 0, at_start)
+
+
+def _add_signatures(
+    tracks: Tracks, metas: Sequence[MetaEvent], window: _Window, *, in_their_tracks: bool
+) -> None:
+    at_start: dict[int, MetaEvent] = {}
+    for meta in metas:
+        tick = round(meta.tick * window.factor)
+        track = meta.track if in_their_tracks else 0
+        if tick <= window.from_tick:
+            at_start[track] = meta
+        elif tick <= window.to_tick:
+            tracks.meta(tick - window.from_tick, meta.kind, meta.data, track=track)
+    for track, meta in at_start.items():
+        tracks.meta(0, meta.kind, meta.data, track=track)
+
+
+def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window) -> None:
+    """Titles and the like, but not the settings that made the primer: they made only that."""
+    for meta in metas:
+        tick = round(meta.tick * window.factor)
+        if not is_own(meta) and (tick == 0 or window.from_tick <= tick <= window.to_tick):
+            at = max(0, tick - window.from_tick)
+            tracks.meta(at, meta.kind, meta.data, track=meta.track)
+
+
+def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
+    starts = in_new_ticks(primer.note_ticks["start_tick"], window.factor)
+    ends = in_new_ticks(primer.note_ticks["end_tick"], window.factor)
+    release_tick = {
+        pitch: int(window.tempo_map.us_to_ticks(window.to_us + us))
+        for pitch, us in seam.released_us.items()
+    }
+    for row in np.flatnonzero((starts >= window.from_tick) & (starts < window.to_tick)):
+        note = primer.performance.notes[row]
+        end = int(ends[row])
+        if end > window.to_tick:
+            own_end = int(window.tempo_map.us_to_ticks(note["end_us"]))
+            end = min(own_end, release_tick.get(int(note["pitch"]), window.to_tick))
+        tracks.note(
+            int(starts[row]) - window.from_tick,
+            end - window.from_tick,
+            track=int(primer.note_ticks["track"][row]),
+            channel=int(primer.note_ticks["channel"][row]),
+            pitch=int(note["pitch"]),
+            velocity=int(note["velocity"]),
+        )
+
+
+def _add_drums(tracks: Tracks, primer: MidiFile, window: _Window) -> None:
+    starts = in_new_ticks(primer.drums["start_tick"], window.factor)
+    is_inside = (starts >= window.from_tick) & (starts < window.to_tick)
+    add_drums(
+        tracks,
+        primer.drums[is_inside],
+        window.factor,
+        from_tick=window.from_tick,
+        to_tick=window.to_tick,
+    )
+
+
+def _add_channel_events(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
+    """What was set when the window begins, all events in it, and the pedals up after it."""
+    events = primer.channel_events
+    ticks = in_new_ticks(events["tick"], window.factor)
+    is_before, is_over = ticks < window.from_tick, ticks > window.to_tick
+    add_events(tracks, standing(events[is_before]), 0)
+    is_inside = ~is_before & ~is_over
+    add_events(tracks, events[is_inside], ticks[is_inside] - window.from_tick)
+    left = standing(events[~is_over])
+    is_played = (left["track"] == main_track(primer)) & (
+        left["status"] & 0x0F == main_channel(primer)
+    )
+    # What was bent stays so in the channels that nothing follows in.
+    rests = at_rest(moved(left[bends(left) & is_played]))
+    add_events(tracks, rests, window.to_tick - window.from_tick)
+    pedals = left[is_pedal(left)]
+    if seam.plays_pedal:
+        is_played = is_played[is_pedal(left)] & (pedals["data1"] == SUSTAIN_PEDAL)
+        pedals = pedals[~is_played]
+    lift_tick = int(window.tempo_map.us_to_ticks(_lift_us(primer, window.to_us, seam)))
+    add_events(tracks, at_rest(moved(pedals)), lift_tick - window.from_tick)
+
+
+def _lift_us(primer: MidiFile, to_us: int, seam: Seam) -> int:
+    """When the pedals come up: with the last release of the primer, or when they did in it."""
+    last_us = to_us + max(seam.released_us.values(), default=0)
+    controls = primer.controls
+    is_lift = (
+        (controls["number"] == SUSTAIN_PEDAL)
+        & (controls["value"] < 64)
+        & (controls["time_us"] >= to_us)
+    )
+    return min(last_us, int(controls["time_us"][is_lift].min(initial=last_us)))
