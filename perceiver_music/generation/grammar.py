@@ -41,7 +41,7 @@ class Grammar:
         velocity_bin: the one in force, or None.
         locked: sounding keys that are not to be let go before their deadline.
         waited: steps of the first event, a TIME_SHIFT, that lie before the new music.
-        reserved: pitch -> the step from which its key is left to what comes after the new music.
+        reserved: pitch -> the step from which its key is left to others.
     """
 
     def __init__(
@@ -91,15 +91,12 @@ class Grammar:
             mask[[v.NOTE_OFF + pitch for pitch in due]] = True
             return mask
         sounding = np.fromiter(self.onset_step, np.intp, len(self.onset_step))
-        mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = self._velocity_bin is not None
-        mask[v.NOTE_ON + sounding] = False
-        for pitch, step in self._reserved.items():
-            if step <= self.step:
-                mask[v.NOTE_ON + pitch] = False
+        is_free = self._free_keys(sounding)
+        if self._velocity_bin is not None:
+            mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = is_free
         if self._needs_note:
             return mask
-        has_free_key = len(self.onset_step) < _NUM_PITCHES
-        mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = has_free_key
+        mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = is_free.any()
         if self._velocity_bin is not None:
             mask[v.VELOCITY + self._velocity_bin] = False
         if self._is_too_late_to_strike:
@@ -110,6 +107,12 @@ class Grammar:
             mask[v.NOTE_OFF + pitch] = False
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         return mask
+
+    def _free_keys(self, sounding: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        is_free = np.ones(_NUM_PITCHES, dtype=np.bool_)
+        is_free[sounding] = False
+        is_free[[pitch for pitch, step in self._reserved.items() if step <= self.step]] = False
+        return is_free
 
     def _first_times(self) -> slice:
         shortest = v.TIME_SHIFT + self._waited - 1

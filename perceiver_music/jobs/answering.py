@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from perceiver_music.generation.options import LARGEST_SEED
@@ -65,6 +66,7 @@ class Machine:
         heard_until = min(turn.at_us, int(apply_sustain(turn.performance).end_us))
         window = Window(from_us=turn.from_us, to_us=max(heard_until, turn.from_us + 1))
         opening = opening_for(self._tokenizer, turn.performance, window)
+        opening = replace(opening, reserved=dict.fromkeys(turn.held, 0))
         drawn = events_of(self._events(opening, turn.number), opening)
         yield from brought_to_a_stop(
             (event for event, _ in drawn), longest_seconds=self._request.answer_seconds

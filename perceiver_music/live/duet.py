@@ -60,12 +60,14 @@ class Turn:
         performance: the conversation so far.
         from_us: from when on nothing is missing of it.
         at_us: where the answer begins.
+        held: keys that the player still holds, and that are not to be struck.
     """
 
     number: int
     performance: Performance
     from_us: int
     at_us: int
+    held: frozenset[int] = frozenset()
 
 
 class Duet:
@@ -90,6 +92,9 @@ class Duet:
     ) -> None:
         self.player, self.machine = Tape(now), Tape(now)
         self.num_answers = 0
+        """How many could be heard; one may be ended before its first note."""
+        self._turn_number = self._notes_before = 0
+        self._is_heard = False
         self._source, self._options, self._on_turn = source, options, on_turn
         self._hands = Hands(output, channel=0, tape=self.machine)
         self._through = Hands(output, channel=1) if options.through else None
@@ -117,6 +122,7 @@ class Duet:
                     self._hear(message, now)
             if self._playback is not None:
                 self._playback.pump(now)
+                self._count_what_is_heard()
                 if self._playback.is_over:
                     self._stop_answering(now)
             elif self._is_turn_over(now):
@@ -188,17 +194,24 @@ class Duet:
         return now - self._last_heard >= pause * factor
 
     def _ask(self, now: float) -> None:
-        self.num_answers += 1
-        self._has_news = False
+        self._turn_number += 1
+        self._has_news = self._is_heard = False
+        self._notes_before = self.machine.total_notes
         self._playback = Playback(self._hands)
         performance, from_us = together((self.player, self.machine), now, latest=CONTEXT_NOTES)
         self._wanted = Turn(
-            number=self.num_answers,
+            number=self._turn_number,
             performance=performance,
             from_us=from_us,
             at_us=round((now - self._start) * MICROSECONDS),
+            held=self.player.keys_down,
         )
         self._on_turn("answering")
+
+    def _count_what_is_heard(self) -> None:
+        if not self._is_heard and self.machine.total_notes > self._notes_before:
+            self._is_heard = True
+            self.num_answers += 1
 
     def _stop_answering(self, now: float) -> None:
         self._wanted = None
@@ -218,7 +231,7 @@ class Duet:
     def give(self, turn: Turn, event: Event) -> bool:
         """The next event of an answer; False when nobody wants it any more."""
         with self._lock:
-            if self._playback is None or turn.number != self.num_answers:
+            if self._playback is None or turn.number != self._turn_number:
                 return False
             self._playback.add(event)
             return True
@@ -226,7 +239,7 @@ class Duet:
     def complete(self, turn: Turn) -> None:
         """An answer has been made to its end."""
         with self._lock:
-            if self._playback is not None and turn.number == self.num_answers:
+            if self._playback is not None and turn.number == self._turn_number:
                 self._playback.complete()
 
     def seconds_ahead(self, now: float) -> float:

@@ -40,9 +40,9 @@ class Tape:
         self._start = start
 
     @property
-    def keys_down(self) -> int:
-        """How many keys are down."""
-        return len(self._down)
+    def keys_down(self) -> frozenset[int]:
+        """The keys that are down."""
+        return frozenset(self._down)
 
     @property
     def has_forgotten(self) -> bool:

@@ -167,3 +167,14 @@ def test_no_key_is_struck_just_before_the_end() -> None:
     assert not allowed[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS].any()
     # Only time is left, as much as there is: the shift before was not the longest, and yet.
     assert np.flatnonzero(allowed).tolist() == list(range(v.TIME_SHIFT, v.TIME_SHIFT + 7))
+
+
+def test_where_others_have_all_keys_nothing_is_struck() -> None:
+    grammar = Grammar(velocity_bin=3, reserved=dict.fromkeys(range(128), 0))
+    assert not is_allowed(grammar, "NOTE_ON", 60)
+    assert not is_allowed(grammar, "VELOCITY", 5)
+    assert is_allowed(grammar, "TIME_SHIFT", 10)
+    del (free := dict.fromkeys(range(128), 0))[60]
+    grammar = Grammar(velocity_bin=3, reserved=free)
+    assert is_allowed(grammar, "NOTE_ON", 60)
+    assert is_allowed(grammar, "VELOCITY", 5)

@@ -53,7 +53,8 @@ def test_the_pause_is_not_music(
         return iter(())
 
     monkeypatch.setattr(answering.Machine, "_events", kept)
-    turn = Turn(number=1, performance=played, from_us=0, at_us=2_000_000)
+    turn = Turn(number=1, performance=played, from_us=0, at_us=2_000_000, held=frozenset({50, 57}))
     assert list(machine.answer(turn)) == []
+    assert openings[0].reserved == {50: 0, 57: 0}  # the player holds them
     steps = sum(t - v.TIME_SHIFT + 1 for t in openings[0].before if v.TIME_SHIFT <= t < v.VELOCITY)
     assert steps == ends_us // 10_000

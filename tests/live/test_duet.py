@@ -65,6 +65,23 @@ def test_held_keys_make_a_pause_longer_but_not_endless(backend: ModuleType) -> N
     assert room.asked == []
     room.wait(0.4)
     assert len(room.asked) == 1
+    assert room.asked[0].held == {40}
+
+
+def test_an_answer_ended_before_its_first_note_is_none(backend: ModuleType) -> None:
+    room = Room(backend, pause_seconds=None, cue=Cue("control", 67))
+    room.key(40)
+    press, release = [0xB0, 67, 127], [0xB0, 67, 0]
+    backend.arriving += [press, release, press, release]
+    room.wait(1.0)
+    assert room.duet.num_answers == 0
+    backend.arriving += [press, release]
+    room.wait(1.0)
+    assert room.duet.num_answers == 1
+    backend.arriving += [press, release]
+    room.wait(0.1)
+    assert room.duet.num_answers == 1
+    assert room.is_silent()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +128,7 @@ def test_an_output_that_goes_away_ends_it(backend: ModuleType, fails_after: int)
     with pytest.raises(PortGone):
         room.wait(10.0)
     room.duet.silence(room.clock.now())
-    assert room.duet.machine.keys_down == 0
+    assert not room.duet.machine.keys_down
 
 
 def test_an_input_that_goes_away_leaves_nothing_sounding(backend: ModuleType) -> None:
