@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.music.midi_track import Tracks
-from perceiver_music.music.piano_part import CONTROL_CHANGE, SUSTAIN_PEDAL
+from perceiver_music.music.piano_part import CONTROL_CHANGE, PROGRAM_CHANGE, SUSTAIN_PEDAL
 
 PEDALS: Final = (SUSTAIN_PEDAL, 66, 67, 69)
 """Controllers that are a pedal which must come up again."""
 
-_PROGRAM, _PRESSURE, _BEND = 0xC, 0xD, 0xE
+_PRESSURE, _BEND = 0xD, 0xE
 _FIRST_CHANNEL_MODE = 120
 _PARAMETERS: Final = (6, 38, *range(96, 102))
 """Controllers that name a parameter and set it: each means what the ones before it say."""
@@ -38,7 +38,7 @@ def stays(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
     """Which rows set what stands until it is set again."""
     kind = events["status"] >> 4
     is_controller = (kind == CONTROL_CHANGE) & (events["data1"] < _FIRST_CHANNEL_MODE)
-    return np.asarray(is_controller | np.isin(kind, (_PROGRAM, _PRESSURE, _BEND)))
+    return np.asarray(is_controller | np.isin(kind, (PROGRAM_CHANGE, _PRESSURE, _BEND)))
 
 
 def standing(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -33,13 +33,12 @@ from perceiver_music.music.midi_controls import (
 )
 from perceiver_music.music.midi_copy import add_drums, add_metas, in_new_ticks
 from perceiver_music.music.midi_file import MidiFile
+from perceiver_music.music.midi_staves import main_place, staves_at
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import (
     add_performance,
     add_tempo,
     finer_ticks,
-    main_channel,
-    main_track,
 )
 from perceiver_music.music.performance import MICROSECONDS, Performance
 from perceiver_music.music.piano_part import SUSTAIN_PEDAL
@@ -88,10 +87,8 @@ def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
         tracks,
         _rung_over(gap, file.performance),
         tempo_map,
-        channel=main_channel(file),
-        from_tick=0,
+        staves=staves_at(file, gap.from_us, gap.to_us),
         shift_us=gap.from_us,
-        track=main_track(file),
     )
     return tracks.file(tempo_map.ticks_per_quarter)
 
@@ -150,9 +147,8 @@ def _add_channel_events(
     ticks = in_new_ticks(events["tick"], factor)
     is_before, is_inside = events["time_us"] < gap.from_us, gap.holds(events["time_us"])
     is_after = ~is_before & ~is_inside
-    is_played = (events["track"] == main_track(file)) & (
-        events["status"] & 0x0F == main_channel(file)
-    )
+    main = main_place(file)
+    is_played = (events["track"] == main.track) & (events["status"] & 0x0F == main.channel)
     is_bend = bends(events) & is_played
     is_interrupted = is_pedal(events) | is_bend
     # In this order, because of several at one tick the last one holds.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
+from perceiver_music.music.midi_staves import Place, one_staff
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import TICKS_PER_QUARTER, add_performance, add_tempo
 from perceiver_music.music.performance import PEDAL_DTYPE, NoteArray, Performance, in_order
@@ -29,7 +30,7 @@ def parts_to_midi(parts: Sequence[Performance], *, title: bytes = b"") -> bytes:
     if title:
         tracks.meta(0, SEQUENCE_NAME, title)
     for channel, part in enumerate(parts):
-        add_performance(tracks, part, tempo_map, channel=channel, from_tick=0, shift_us=0)
+        add_performance(tracks, part, tempo_map, staves=one_staff(Place(0, channel)))
     return tracks.file(TICKS_PER_QUARTER)
 
 

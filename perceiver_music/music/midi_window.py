@@ -23,13 +23,12 @@ from perceiver_music.music.midi_controls import (
 )
 from perceiver_music.music.midi_copy import add_drums, in_new_ticks, is_own
 from perceiver_music.music.midi_file import MidiFile
+from perceiver_music.music.midi_staves import Place, main_place, one_staff, staves_at
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import (
     add_performance,
     add_tempo,
     finer_ticks,
-    main_channel,
-    main_track,
 )
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.piano_part import SUSTAIN_PEDAL
@@ -98,6 +97,9 @@ def continued_midi(
         to_tick=to_tick,
         to_us=to_us,
     )
+    # Without the primer it is one track, with the sound that a player gives the channel.
+    alone = one_staff(Place(0, main_place(primer).channel))
+    staves = staves_at(primer, to_us, to_us) if include_primer else alone
     tracks = Tracks()
     _add_tempi(tracks, window)
     for metas in (primer.time_signatures, primer.key_signatures):
@@ -111,10 +113,9 @@ def continued_midi(
         tracks,
         continuation,
         tempo_map,
-        channel=main_channel(primer),
+        staves=staves,
         from_tick=window.from_tick,
         shift_us=to_us,
-        track=main_track(primer) if include_primer else 0,
     )
     return tracks.file(tempo_map.ticks_per_quarter)
 
@@ -201,9 +202,8 @@ def _add_channel_events(tracks: Tracks, primer: MidiFile, window: _Window, seam:
     is_inside = ~is_before & ~is_over
     add_events(tracks, events[is_inside], ticks[is_inside] - window.from_tick)
     left = standing(events[~is_over])
-    is_played = (left["track"] == main_track(primer)) & (
-        left["status"] & 0x0F == main_channel(primer)
-    )
+    main = main_place(primer)
+    is_played = (left["track"] == main.track) & (left["status"] & 0x0F == main.channel)
     # What was bent stays so in the channels that nothing follows in.
     rests = at_rest(moved(left[bends(left) & is_played]))
     add_events(tracks, rests, window.to_tick - window.from_tick)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
-from perceiver_music.music.midi_file import MidiFile
+from perceiver_music.music.midi_staves import ONE_STAFF, Staves
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.piano_part import SUSTAIN_PEDAL
@@ -29,7 +27,7 @@ def performance_to_midi(performance: Performance) -> bytes:
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
     tracks = Tracks()
     add_tempo(tracks, 0, int(tempo_map.us_per_quarter[0]))
-    add_performance(tracks, performance, tempo_map, channel=0, from_tick=0, shift_us=0)
+    add_performance(tracks, performance, tempo_map)
     return tracks.file(TICKS_PER_QUARTER)
 
 
@@ -51,18 +49,6 @@ def finer_ticks(tempo_map: TempoMap) -> tuple[TempoMap, float]:
     return finer, factor
 
 
-def main_channel(primer: MidiFile) -> int:
-    """The channel of most of the primer's notes, so that its sound goes on."""
-    channels = primer.note_ticks["channel"]
-    return int(np.bincount(channels).argmax()) if len(channels) else 0
-
-
-def main_track(primer: MidiFile) -> int:
-    """The track of most notes of that channel."""
-    notes = primer.note_ticks[primer.note_ticks["channel"] == main_channel(primer)]
-    return int(np.bincount(notes["track"]).argmax()) if len(notes) else 0
-
-
 def add_tempo(tracks: Tracks, tick: int, us_per_quarter: int) -> None:
     """Add a tempo from a tick on."""
     tracks.meta(tick, _TEMPO, us_per_quarter.to_bytes(3, "big"))
@@ -73,27 +59,25 @@ def add_performance(
     performance: Performance,
     tempo_map: TempoMap,
     *,
-    channel: int,
-    from_tick: int,
-    shift_us: int,
-    track: int = 0,
+    staves: Staves = ONE_STAFF,
+    from_tick: int = 0,
+    shift_us: int = 0,
 ) -> None:
     """Notes and pedal, `shift_us` later, on ticks that count from `from_tick`."""
     notes = performance.notes
     starts = tempo_map.us_to_ticks(notes["start_us"] + shift_us) - from_tick
     ends = tempo_map.us_to_ticks(notes["end_us"] + shift_us) - from_tick
     for row, note in enumerate(notes):
+        pitch = int(note["pitch"])
         tracks.note(
             int(starts[row]),
             int(ends[row]),
-            track=track,
-            channel=channel,
-            pitch=int(note["pitch"]),
+            pitch=pitch,
             velocity=int(note["velocity"]),
+            **staves.place_of(pitch)._asdict(),
         )
     ticks = tempo_map.us_to_ticks(performance.pedal["time_us"] + shift_us) - from_tick
     for row, move in enumerate(performance.pedal):
         value = int(move["value"])
-        tracks.control(
-            int(ticks[row]), track=track, channel=channel, number=SUSTAIN_PEDAL, value=value
-        )
+        place = staves.main._asdict()
+        tracks.control(int(ticks[row]), number=SUSTAIN_PEDAL, value=value, **place)

@@ -23,8 +23,8 @@ SUSTAIN_PEDAL = 64
 
 DRUM_CHANNEL = 9
 
-CONTROL_CHANGE = 0xB
-"""The kind of a control change: the upper half of its status byte."""
+CONTROL_CHANGE, PROGRAM_CHANGE = 0xB, 0xC
+"""Kinds of channel events: the upper half of the status byte."""
 
 CHANNEL_EVENT_DTYPE = np.dtype(
     [

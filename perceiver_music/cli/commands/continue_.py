@@ -103,7 +103,8 @@ def continue_(
     stays in it as it is, note for note. --length counts new music only, from where the primer's
     last sound ends, held by its pedal or not, or from --to; given as a time, nothing sounds beyond
     it. The pedal of new music is in the lengths of its notes: it has no pedal moves. It is piano
-    music on the channel of most notes, with the sound that it has; drums stop with the primer.
+    music with the sound of the channel of most notes, in the tracks of both hands where the
+    primer has two; all else, such as drums, stops with the primer.
     """
     call = GenerationCall(
         inputs=resolve_inputs(primer),

@@ -79,8 +79,8 @@ def infill(
     Writes take3_infilled_<seed>.mid into the current folder and prints its path. Notes that begin
     in the gap are replaced, also those that sound beyond it. A key held into the gap may be let go
     at another moment of it, and the pedal's moves in the gap are left out: the new notes are as
-    long as they should sound. They are piano music on the channel of most notes, with the sound
-    that it has; drums, and notes of other instruments, are silent in the gap.
+    long as they should sound. They are piano music with the sound of the channel of most notes,
+    in the tracks of both hands where the file has two; all else is silent in the gap.
     """
     call = GenerationCall(
         inputs=resolve_inputs(midi),
