@@ -133,11 +133,12 @@ def score(store: TokenStore, checkpoint: Path, first: int, last: int) -> dict[st
     }
 
 
-def keep(row: dict[str, Any]) -> None:
+def keep(name: str, seed: int, row: dict[str, Any]) -> None:
     """Put a row in its place; read again each time, as two may run side by side."""
-    rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-    others = [r for r in rows if (r["model"], r["seed"]) != (row["model"], row["seed"])]
-    results = {"rows": [*others, row], "made_with": torch_made_with()}
+    models = json.loads(RESULTS.read_text())["models"] if RESULTS.exists() else {}
+    models.setdefault(name, {})[f"seed {seed}"] = row
+    in_order = {name: dict(sorted(models[name].items())) for name in MODELS if name in models}
+    results = {"models": in_order, "made_with": torch_made_with()}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
@@ -164,16 +165,14 @@ def main() -> None:
                 (run / "done").write_text(json.dumps(report))
             report = json.loads((run / "done").read_text())
             row = {
-                "model": name,
-                "seed": seed,
                 "steps": report["step"],
                 "loss_tokens": report["loss_tokens"],
                 "minutes": arguments.minutes,
                 "processor_minutes": report["processor_minutes"],
                 **score(store, run / "checkpoint", 5, 30),
             }
-            sys.stderr.write(json.dumps(row) + "\n")
-            keep(row)
+            sys.stderr.write(f"{name}, seed {seed}: {json.dumps(row)}\n")
+            keep(name, seed, row)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks.provenance import torch_made_with
 
@@ -66,14 +65,13 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, words in COMMANDS.items():
                 found[name].append(timed(words, Path(folder)))
-    rows: list[dict[str, Any]] = [
-        {
-            "what": name,
+    rows: dict[str, dict[str, float]] = {
+        name: {
             "wall_seconds": round(statistics.median(wall for wall, _ in times), 3),
             "processor_seconds": round(statistics.median(spent for _, spent in times), 3),
         }
         for name, times in found.items()
-    ]
+    }
     results = {"rounds": arguments.rounds, "rows": rows, "made_with": torch_made_with()}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     sys.stdout.write(json.dumps(rows, indent=2) + "\n")

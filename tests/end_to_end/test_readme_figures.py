@@ -19,11 +19,16 @@ SOURCES = {
     "rivals": ROOT / "benchmarks" / "rivals" / "results.json",
     "decoding": ROOT / "benchmarks" / "decoding" / "results.json",
     "likelihood": ROOT / "benchmarks" / "likelihood" / "results.json",
+    "startup": ROOT / "benchmarks" / "startup" / "results.json",
+    "render": ROOT / "benchmarks" / "render" / "results.json",
+    "equal_clock": ROOT / "benchmarks" / "equal_clock" / "results.json",
     "training": ROOT / "benchmarks" / "training" / "results.json",
     "checkpoint": ROOT / "checkpoints" / "maestro" / "checkpoint.json",
 }
-SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Fast")
+SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Beside other models", "Fast")
 NAMES = ("MAESTRO v3", "H100", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
+NAMES += ("window of 1,024", "window of 2,048", "memory of 512", "25 validation", "95 in 100")
+NAMES += ("continuation of 256",)
 NUMBER = r"\d[\d,]*(?:\.\d+)*"
 CLAIM = re.compile(rf"{NUMBER}(?= (?:times|nats|events a second|events/s|steps/s|million param))")
 
@@ -65,7 +70,26 @@ def likelihood(split: str) -> list[Quote]:
     return quotes
 
 
+def equal_clock(words: str, model: str) -> list[Quote]:
+    """The row of a model in the table."""
+    figures = ("nats_per_event/mean", "nats_per_event/low", "nats_per_event/high", "steps")
+    row = f"| {words} | @ | @ to @ | @ | @ |"
+    quotes = []
+    for i, figure in enumerate((*figures, "loss_tokens")):
+        numbers = iter(["#"] * i + ["{}"] + ["#"] * (len(figures) - i))
+        filled = re.sub("@", lambda _, rest=numbers: next(rest), row)
+        unit = 1e6 if figure == "loss_tokens" else 1.0
+        quotes.append(Quote(filled, "equal_clock", f"models/{model}/seed 1/{figure}", unit=unit))
+    return quotes
+
+
 QUOTES = (
+    *equal_clock("ours", "ours"),
+    *equal_clock("ours, without counted events", "ours without counted events"),
+    *equal_clock("Transformer, window of 1,024", "Transformer, 1,024"),
+    *equal_clock("Transformer, window of 2,048", "Transformer, 2,048"),
+    *equal_clock("Transformer-XL, segment and memory of 512", "Transformer-XL"),
+    *equal_clock("Perceiver AR as published", "Perceiver AR as published"),
     ours("| ours, int8 | {} | |", "ours, native int8"),
     ours("| ours, torch, float32 | {} |", "ours, torch fp32"),
     Quote(
@@ -97,6 +121,18 @@ QUOTES = (
         "training",
         "by_context/models/transformer/8192/step_seconds",
         over="by_context/models/transformer/1024/step_seconds",
+    ),
+    Quote(
+        "256 events takes {} s from the shell",
+        "startup",
+        "rows/continue --length 256/wall_seconds",
+    ),
+    Quote("only imports torch takes {} s", "startup", "rows/import torch/wall_seconds"),
+    Quote("renders {} seconds of sound", "render", "times_real_time"),
+    Quote(
+        "use no more than their last {} events",
+        "equal_clock",
+        "models/Transformer-XL/seed 1/context",
     ),
     Quote("{} million parameters, a context of", "checkpoint", "parameters", unit=1e6),
     Quote("a context of {} events", "checkpoint", "config/context"),
