@@ -35,8 +35,7 @@ MAX_META_EVENTS = 200_000
 SYSTEM_EXCLUSIVE = 0xF0
 """Kind of a message to one maker's instruments; its content is without the first and last byte."""
 
-_META, _END_OF_TRACK = 0xFF, 0x2F
-_END_OF_EXCLUSIVE = 0xF7
+_META, _END_OF_TRACK, _END_OF_EXCLUSIVE = 0xFF, 0x2F, 0xF7
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 _SYSTEM_DATA_BYTES |= dict.fromkeys((0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0)
 """Live messages that have no place in a file but do no harm: skipped."""
@@ -200,7 +199,8 @@ class _TrackWalk:
         self._is_start[start] = 1
         if kind == _END_OF_TRACK:
             return end
-        self._keep_meta(track, start, kind, position, position + length)
+        if kind < 0x80:
+            self._keep_meta(track, start, kind, position, position + length)
         return position + length
 
     def _exclusive(self, track: int, start: int, position: int, end: int) -> None:

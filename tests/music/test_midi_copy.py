@@ -6,6 +6,7 @@ import mido
 import numpy as np
 import pytest
 
+from perceiver_music.music.midi_bytes import SYSTEM_EXCLUSIVE
 from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.midi_gap import FilledGap, filled_midi
 from perceiver_music.music.midi_window import Seam, continued_midi
@@ -189,3 +190,11 @@ def test_a_broken_message_to_a_maker_is_left_out() -> None:
         file = parse_midi(whole.replace(sysex, broken), name="x")
         assert [meta.kind for meta in file.other_metas] == [0x09]
         assert len(file.performance.notes) == 1
+
+
+def test_a_meta_event_of_no_kind_is_left_out() -> None:
+    whole = as_bytes(BEFORE)
+    device = bytes((0xFF, 0x09, 7)) + b"Strings"
+    file = parse_midi(whole.replace(device, b"\xff\xf0" + device[2:]), name="x")
+    assert [meta.kind for meta in file.other_metas] == [SYSTEM_EXCLUSIVE]
+    assert len(file.performance.notes) == 1
