@@ -232,6 +232,9 @@ def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
             end_us = new.to_us
             is_new &= notes["start_us"] < end_us
         notes = notes[is_new]
+        if new.channel is not None and len(notes):
+            # From the first answer to the last; the player may have begun long before.
+            begin_us, end_us = int(notes["start_us"].min()), part.end_us
     if not len(notes):
         raise InvalidInputError(
             "has no piano notes to check" if name == "all" else "has no new notes to check",

@@ -11,6 +11,7 @@ import pytest
 
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.jobs.duet_file import duet_midi
+from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
 
@@ -102,6 +103,12 @@ def test_of_a_duet_only_the_answers_count(
     fields = run("check", "d.mid", "--data", store, "--json").succeeded().object
     assert fields["part"] == "new"
     assert fields["statistics"]["notes"] == made["answered_notes"]
+    begin, end = fields["part_seconds"]
+    heard = parse_midi(Path("d.mid").read_bytes(), name="d")
+    answers = heard.performance.notes[heard.note_ticks["channel"] == 1]
+    assert begin == pytest.approx(answers["start_us"].min() / 1e6)
+    assert begin > 1
+    assert end == pytest.approx(answers["end_us"].max() / 1e6)
 
 
 def test_the_pedal_of_a_player_does_not_hold_the_answers(run: Run, store: str) -> None:
