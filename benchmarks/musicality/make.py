@@ -42,7 +42,8 @@ def make(
                 output=output,
                 to_seconds=PRIMER_SECONDS,
                 include_primer=False,
-                seed=SEED,
+                # Not one for all: their first events would be drawn by the same numbers.
+                seed=SEED + index,
                 length=LengthOption(amount=seconds, unit="seconds"),
                 sampling=sampling or SamplingOptions(),
             )

@@ -1,4 +1,9 @@
-"""From logits to an event: temperature, cuts, one draw."""
+"""From logits to an event: temperature, cuts, one draw.
+
+Where something is due, such as the release of a key, time does not run on beyond it. What the model
+gives to all longer times then goes to the longest that is left: nothing else happens until then.
+Were it shared out among all that is allowed, music would hurry before everything that is due.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,12 @@ import numpy.typing as npt
 
 from perceiver_music.errors import NonFiniteError
 from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.tokenizer import vocabulary as v
 
 Probabilities = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.intp]
 
+_TIMES = slice(v.TIME_SHIFT, v.TIME_SHIFT + v.MAX_SHIFT_STEPS)
 _COLDEST = 1e-200
 """A lower temperature draws the same, and a division by it could overflow."""
 
@@ -33,17 +40,31 @@ def probabilities(
             hint="The checkpoint may be damaged: try `perceiver-music models verify`.",
         )
     ids = np.flatnonzero(allowed)
-    scores = logits[ids].astype(np.float64)
     found = np.zeros(len(logits))
     if options.temperature == 0.0:
-        found[ids[scores.argmax()]] = 1.0
+        found[ids[logits[ids].argmax()]] = 1.0
         return found
-    scores -= scores.max()
+    scores = (logits - logits[ids].max()).astype(np.float64)
     scores /= max(options.temperature, _COLDEST)
-    weights = np.exp(scores)
+    weights = _with_longer_times(scores, allowed)[ids]
     kept = _kept(weights, options)
     found[ids[kept]] = weights[kept] / weights[kept].sum()
     return found
+
+
+def _with_longer_times(
+    scores: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_]
+) -> Probabilities:
+    """Weights of scores; the longest time that is allowed has those of the longer ones, too."""
+    times = np.flatnonzero(allowed[_TIMES])
+    if not len(times) or times[-1] + 1 == v.MAX_SHIFT_STEPS:
+        return np.asarray(np.exp(np.where(allowed, scores, -np.inf)))
+    longest = v.TIME_SHIFT + int(times[-1])
+    beyond = scores[longest : _TIMES.stop]
+    highest = max(0.0, float(beyond.max()))
+    weights = np.exp(np.where(allowed, scores, -np.inf) - highest)
+    weights[longest] = np.exp(beyond - highest).sum()
+    return np.asarray(weights)
 
 
 def _kept(weights: Probabilities, options: SamplingOptions) -> Ids:

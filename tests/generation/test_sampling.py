@@ -6,6 +6,7 @@ import pytest
 from perceiver_music.errors import NonFiniteError, UsageError
 from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.generation.sampling import draw, probabilities, variation_rng
+from perceiver_music.tokenizer import vocabulary as v
 
 LOGITS = np.log([0.5, 0.25, 0.15, 0.1])
 ALL = np.ones(4, dtype=np.bool_)
@@ -43,6 +44,43 @@ def test_what_is_not_allowed_has_no_chance() -> None:
     assert probabilities(LOGITS, allowed, options).round(6).tolist() == expected
     greedy = SamplingOptions(temperature=0.0)
     assert probabilities(LOGITS, allowed, greedy).tolist() == [0, 1, 0, 0]
+
+
+def test_longer_times_than_are_allowed_count_for_the_longest() -> None:
+    likely = np.full(v.VOCABULARY_SIZE, 1e-9)
+    likely[v.NOTE_ON + 60] = 0.2
+    likely[v.TIME_SHIFT + np.array([4, 9, 30, 99])] = (0.1, 0.2, 0.3, 0.2)
+    allowed = np.ones(len(likely), dtype=np.bool_)
+    allowed[v.TIME_SHIFT + 10 : v.VELOCITY] = False
+    options = SamplingOptions(top_p=None)
+    found = probabilities(np.log(likely), allowed, options)
+    expected = {v.NOTE_ON + 60: 0.2, v.TIME_SHIFT + 4: 0.1, v.TIME_SHIFT + 9: 0.7}
+    for token, share in expected.items():
+        assert found[token] == pytest.approx(share, abs=1e-6)
+    assert found.sum() == pytest.approx(1.0)
+    # Temperature changes each of them before they come together.
+    cold = probabilities(np.log(likely), allowed, SamplingOptions(temperature=0.5, top_p=None))
+    squares = {v.NOTE_ON + 60: 0.04, v.TIME_SHIFT + 4: 0.01, v.TIME_SHIFT + 9: 0.17}
+    for token, square in squares.items():
+        assert cold[token] == pytest.approx(square / 0.22, abs=1e-6)
+
+
+def test_where_no_time_is_allowed_none_is_counted() -> None:
+    logits = np.zeros(v.VOCABULARY_SIZE)
+    allowed = np.zeros(len(logits), dtype=np.bool_)
+    allowed[[v.NOTE_ON + 60, v.NOTE_ON + 62]] = True
+    found = probabilities(logits, allowed, SamplingOptions(top_p=None))
+    assert found[allowed].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.filterwarnings("error")
+def test_all_of_it_may_be_later_than_is_allowed() -> None:
+    logits = np.full(v.VOCABULARY_SIZE, -2000.0)
+    logits[v.TIME_SHIFT + 50] = 0.0
+    allowed = np.ones(len(logits), dtype=np.bool_)
+    allowed[v.TIME_SHIFT + 10 : v.VELOCITY] = False
+    found = probabilities(logits, allowed, SamplingOptions(temperature=0.1))
+    assert found[v.TIME_SHIFT + 9] == 1.0
 
 
 def test_draws_follow_the_distribution() -> None:
