@@ -6,6 +6,7 @@ again; the pressure of a single key and the messages that change a channel's mod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,9 @@ PEDALS: Final = (SUSTAIN_PEDAL, 66, 67, 69)
 """Controllers that are a pedal which must come up again."""
 
 _PRESSURE, _BEND = 0xD, 0xE
+_MODULATION = 1
+VOLUMES: Final = (7, 11)
+"""Controllers that make a channel louder and softer."""
 _FIRST_CHANNEL_MODE = 120
 _PARAMETERS: Final = (6, 38, *range(96, 102))
 """Controllers that name a parameter and set it: each means what the ones before it say."""
@@ -30,8 +34,20 @@ def is_pedal(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
 
 
 def bends(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """Which rows change the sound of keys that are down: bends, and pressure of the channel."""
-    return np.isin(events["status"] >> 4, (_PRESSURE, _BEND))
+    """Which rows change the sound of keys that are down: bends, pressure, modulation."""
+    kind = events["status"] >> 4
+    is_modulation = (kind == CONTROL_CHANGE) & (events["data1"] == _MODULATION)
+    return np.asarray(np.isin(kind, (_PRESSURE, _BEND)) | is_modulation)
+
+
+def plays_at(
+    events: npt.NDArray[np.void], places: Iterable[tuple[int, int]]
+) -> npt.NDArray[np.bool_]:
+    """Which rows are of one of the (track, channel) pairs."""
+    is_it = np.zeros(len(events), dtype=np.bool_)
+    for track, channel in places:
+        is_it |= (events["track"] == track) & (events["status"] & 0x0F == channel)
+    return is_it
 
 
 def stays(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
@@ -70,7 +86,7 @@ def add_events(
 
 
 def moved(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """The rows of pedals, bends and pressures that leave them not at rest."""
+    """The rows of pedals, bends and the like that leave them not at rest."""
     rest = at_rest(events)
     # The second byte of pressure is none of its own.
     is_second = (events["data2"] != rest["data2"]) & (events["status"] >> 4 != _PRESSURE)
@@ -78,7 +94,7 @@ def moved(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
 
 
 def at_rest(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Rows of pedals, bends and pressures that set the same to rest."""
+    """Rows of pedals, bends and the like that set the same to rest."""
     rest = events.copy()
     kind = events["status"] >> 4
     rest["data1"][kind == _PRESSURE] = 0

@@ -50,6 +50,7 @@ def add_drums(
             int(end) - from_tick,
             track=int(drum["track"]),
             channel=int(drum["channel"]),
+            release=int(drum["release"]),
             pitch=int(drum["pitch"]),
             velocity=int(drum["velocity"]),
         )

@@ -10,12 +10,12 @@ Controllers and changes of instrument stay in the gap, too. What the gap's edges
   gap's last moment rings on as the gone ones that sounded there did, or is let go just before.
 - A pedal that is down at the first moment comes up with the last of the notes that need it. At the
   gap's last moment it stands where it stood in the file. Its moves in between are gone. So are
-  bends and the like: in the gap the channel of the new music has none.
+  bends and the like: in the gap the channels of the new music have none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,12 +28,13 @@ from perceiver_music.music.midi_controls import (
     bends,
     is_pedal,
     moved,
+    plays_at,
     standing,
     stays,
 )
 from perceiver_music.music.midi_copy import add_drums, add_metas, in_new_ticks
 from perceiver_music.music.midi_file import MidiFile
-from perceiver_music.music.midi_staves import main_place, staves_at
+from perceiver_music.music.midi_staves import Place, staves_at
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import (
     add_performance,
@@ -82,12 +83,13 @@ def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
         add_metas(tracks, metas, factor)
     _add_notes(tracks, file, tempo_map, factor, gap)
     add_drums(tracks, file.drums[~gap.holds(file.drums["start_us"])], factor)
-    _add_channel_events(tracks, file, tempo_map, factor, gap)
+    staves = staves_at(file, gap.from_us, gap.to_us)
+    _add_channel_events(tracks, file, tempo_map, factor, gap, staves.places)
     add_performance(
         tracks,
         _rung_over(gap, file.performance),
         tempo_map,
-        staves=staves_at(file, gap.from_us, gap.to_us),
+        staves=staves,
         shift_us=gap.from_us,
     )
     return tracks.file(tempo_map.ticks_per_quarter)
@@ -131,25 +133,29 @@ def _add_notes(
             end,
             track=int(file.note_ticks["track"][row]),
             channel=int(file.note_ticks["channel"][row]),
+            release=int(file.note_ticks["release"][row]),
             pitch=int(note["pitch"]),
             velocity=int(note["velocity"]),
         )
 
 
 def _add_channel_events(
-    tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
+    tracks: Tracks,
+    file: MidiFile,
+    tempo_map: TempoMap,
+    factor: float,
+    gap: FilledGap,
+    places: Iterable[Place],
 ) -> None:
     """Every event but, in the gap, moves of pedals and what bends the sound of keys.
 
-    Pedals get a lift and a return; the channel of the new music is at rest in the gap.
+    Pedals get a lift and a return; the channels of the new music are at rest in the gap.
     """
     events = file.channel_events
     ticks = in_new_ticks(events["tick"], factor)
     is_before, is_inside = events["time_us"] < gap.from_us, gap.holds(events["time_us"])
     is_after = ~is_before & ~is_inside
-    main = main_place(file)
-    is_played = (events["track"] == main.track) & (events["status"] & 0x0F == main.channel)
-    is_bend = bends(events) & is_played
+    is_bend = bends(events) & plays_at(events, places)
     is_interrupted = is_pedal(events) | is_bend
     # In this order, because of several at one tick the last one holds.
     is_early = is_before | (is_inside & stays(events) & ~is_interrupted)

@@ -1,18 +1,20 @@
 """Where new notes stand in a copy of a file: in the track of most notes, or in those of two hands.
 
-A score for piano has a track for each hand. Where two tracks near the new music play the same
-instrument and a pitch parts their notes, it parts the new ones, too.
+A score for piano has a track for each hand: the two whose names say so or are the same, or the
+only two that play the instrument of most notes. Where a pitch parts their notes near the new
+music, it parts the new ones, too.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.midi_file import MidiFile
+from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
 from perceiver_music.music.performance import MICROSECONDS
 from perceiver_music.music.piano_part import PROGRAM_CHANGE
 
@@ -20,6 +22,12 @@ _NEAR_US: Final = 30 * MICROSECONDS
 _FEWEST_NOTES: Final = 4
 _CLEAR: Final = 0.8
 """So large a share of each hand's notes, in the mean, is on its own side of the pitch."""
+
+
+_NAMES: Final = (
+    re.compile(r"\b(right|rh|r\.\s?h|upper|treble)\b"),
+    re.compile(r"\b(left|lh|l\.\s?h|lower|bass clef)\b"),
+)
 
 
 class Place(NamedTuple):
@@ -43,6 +51,11 @@ class Staves:
     upper: Place
     lowest_upper: int
     main: Place
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All of them, each once."""
+        return tuple(sorted({self.lower, self.upper, self.main}))
 
     def place_of(self, pitch: int) -> Place:
         """Where a note stands."""
@@ -70,29 +83,53 @@ def main_place(file: MidiFile) -> Place:
 def staves_at(file: MidiFile, from_us: int, to_us: int) -> Staves:
     """Where notes of new music stand that takes the place of what is between two moments."""
     main = main_place(file)
-    one = one_staff(main)
+    places = _hands(file, main, from_us)
+    if places is None:
+        return one_staff(main)
     starts = file.performance.notes["start_us"]
     is_near = (starts >= from_us - _NEAR_US) & (starts < to_us + _NEAR_US)
     pitches, near = file.performance.notes["pitch"][is_near], file.note_ticks[is_near]
-    places = {Place(*pair) for pair in np.unique(near[["track", "channel"]]).tolist()}
-    if main not in places or len(places) != 2:
-        return one
-    (other,) = places - {main}
-    if _program(file, other.channel, from_us) != _program(file, main.channel, from_us):
-        return one
-    is_main = (near["track"] == main.track) & (near["channel"] == main.channel)
-    hands = {main: pitches[is_main], other: pitches[~is_main]}
-    lower, upper = sorted(places, key=lambda place: (float(np.median(hands[place])), place))
-    lowest_upper = _parting(hands[lower], hands[upper])
+    hands = [
+        pitches[(near["track"] == place.track) & (near["channel"] == place.channel)]
+        for place in places
+    ]
+    if min(map(len, hands)) < _FEWEST_NOTES:
+        return one_staff(main)
+    is_in_order = np.median(hands[0]) <= np.median(hands[1])
+    low, high = (0, 1) if is_in_order else (1, 0)
+    lowest_upper = _parting(hands[low], hands[high])
     if lowest_upper is None:
-        return one
-    return Staves(lower=lower, upper=upper, lowest_upper=lowest_upper, main=main)
+        return one_staff(main)
+    pedal_hand = main if main in places else places[int(len(hands[1]) > len(hands[0]))]
+    return Staves(lower=places[low], upper=places[high], lowest_upper=lowest_upper, main=pedal_hand)
+
+
+def _hands(file: MidiFile, main: Place, at_us: int) -> tuple[Place, Place] | None:
+    """The places of two hands in the whole file, if it has them."""
+    pairs = np.unique(file.note_ticks[["track", "channel"]]).tolist()
+    sound = _program(file, main.channel, at_us)
+    places = [
+        place
+        for place in (Place(*p) for p in pairs)
+        if _program(file, place.channel, at_us) == sound
+    ]
+    named = [[p for p in places if pattern.search(_name(file, p.track))] for pattern in _NAMES]
+    if [len(found) for found in named] == [1, 1]:
+        return named[0][0], named[1][0]
+    if len(places) > 2:  # a voice or a bass beside "Piano" and "Piano"
+        names = [_name(file, place.track) for place in places]
+        places = [p for p, n in zip(places, names, strict=True) if n and names.count(n) == 2]
+        return (places[0], places[1]) if len(places) == 2 else None
+    return (places[0], places[1]) if len(places) == 2 and main in places else None
+
+
+def _name(file: MidiFile, track: int) -> str:
+    names = (m.data for m in file.texts if m.track == track and m.kind == SEQUENCE_NAME)
+    return next(names, b"").decode("latin-1").lower()
 
 
 def _parting(low: npt.NDArray[np.uint8], high: npt.NDArray[np.uint8]) -> int | None:
     """The lowest pitch of the upper hand; None where there is no clear one."""
-    if min(len(low), len(high)) < _FEWEST_NOTES:
-        return None
     below = np.arange(129)[:, None]
     own_side = ((low < below).mean(axis=1) + (high >= below).mean(axis=1)) / 2
     best = np.flatnonzero(own_side == own_side.max())

@@ -7,6 +7,7 @@ import io
 import mido
 
 from perceiver_music.music.midi_bytes import SYSTEM_EXCLUSIVE
+from perceiver_music.music.piano_part import NO_RELEASE_VELOCITY
 
 # At one tick: what ends, then pedals and other controls, then what begins, then what begins and
 # ends at once.
@@ -34,13 +35,21 @@ class Tracks:
         self._add(track, tick, _META, message)
 
     def note(
-        self, start: int, end: int, *, channel: int, pitch: int, velocity: int, track: int = 0
+        self,
+        start: int,
+        end: int,
+        *,
+        channel: int,
+        pitch: int,
+        velocity: int,
+        release: int = NO_RELEASE_VELOCITY,
+        track: int = 0,
     ) -> None:
         """Add both ends of a note."""
         end = max(int(start), int(end))
         # From tables whose types allow nothing else; a million checks take half a minute.
         on = mido.Message("note_on", True, channel=channel, note=pitch, velocity=velocity)
-        off = mido.Message("note_off", True, channel=channel, note=pitch, velocity=64)
+        off = mido.Message("note_off", True, channel=channel, note=pitch, velocity=release)
         self._add(track, start, _BEGIN, on)
         self._add(track, end, _END_AT_ONCE if end == start else _END, off)
 

@@ -11,27 +11,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from perceiver_music.music.midi_bytes import MetaEvent
 from perceiver_music.music.midi_controls import (
+    VOLUMES,
     add_events,
     at_rest,
     bends,
+    control_of,
     is_pedal,
     moved,
+    plays_at,
     standing,
 )
 from perceiver_music.music.midi_copy import add_drums, in_new_ticks, is_own
-from perceiver_music.music.midi_file import MidiFile
-from perceiver_music.music.midi_staves import Place, main_place, one_staff, staves_at
+from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
+from perceiver_music.music.midi_staves import Staves, staves_at
 from perceiver_music.music.midi_track import Tracks
-from perceiver_music.music.midi_writer import (
-    add_performance,
-    add_tempo,
-    finer_ticks,
-)
+from perceiver_music.music.midi_writer import add_performance, add_tempo, finer_ticks
 from perceiver_music.music.performance import Performance
-from perceiver_music.music.piano_part import SUSTAIN_PEDAL
+from perceiver_music.music.piano_part import CONTROL_CHANGE, SUSTAIN_PEDAL
 from perceiver_music.music.tempo_map import TempoMap
 
 
@@ -97,9 +97,7 @@ def continued_midi(
         to_tick=to_tick,
         to_us=to_us,
     )
-    # Without the primer it is one track, with the sound that a player gives the channel.
-    alone = one_staff(Place(0, main_place(primer).channel))
-    staves = staves_at(primer, to_us, to_us) if include_primer else alone
+    staves = staves_at(primer, to_us, to_us)
     tracks = Tracks()
     _add_tempi(tracks, window)
     for metas in (primer.time_signatures, primer.key_signatures):
@@ -108,7 +106,9 @@ def continued_midi(
         _add_other_metas(tracks, primer.other_metas, window)
         _add_notes(tracks, primer, window, seam)
         _add_drums(tracks, primer, window)
-        _add_channel_events(tracks, primer, window, seam)
+        _add_channel_events(tracks, primer, window, seam, staves)
+    else:
+        _add_instruments(tracks, primer, window, staves)
     add_performance(
         tracks,
         continuation,
@@ -176,6 +176,7 @@ def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) ->
             end - window.from_tick,
             track=int(primer.note_ticks["track"][row]),
             channel=int(primer.note_ticks["channel"][row]),
+            release=int(primer.note_ticks["release"][row]),
             pitch=int(note["pitch"]),
             velocity=int(note["velocity"]),
         )
@@ -193,7 +194,22 @@ def _add_drums(tracks: Tracks, primer: MidiFile, window: _Window) -> None:
     )
 
 
-def _add_channel_events(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
+def _add_instruments(tracks: Tracks, primer: MidiFile, window: _Window, staves: Staves) -> None:
+    """What the new music is played on, where it stands alone: its tracks' names and sounds."""
+    for meta in primer.other_metas:
+        if meta.kind == SEQUENCE_NAME and meta.track and meta.track in dict(staves.places):
+            tracks.meta(0, meta.kind, meta.data, track=meta.track)
+    events = primer.channel_events
+    is_before = in_new_ticks(events["tick"], window.factor) <= window.to_tick
+    left = standing(events[is_before & plays_at(events, staves.places)])
+    left = left[~is_pedal(left) & ~bends(left)]
+    add_events(tracks, left, 0)
+    add_events(tracks, _audible(left, primer, window), 0)
+
+
+def _add_channel_events(
+    tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam, staves: Staves
+) -> None:
     """What was set when the window begins, all events in it, and the pedals up after it."""
     events = primer.channel_events
     ticks = in_new_ticks(events["tick"], window.factor)
@@ -202,17 +218,37 @@ def _add_channel_events(tracks: Tracks, primer: MidiFile, window: _Window, seam:
     is_inside = ~is_before & ~is_over
     add_events(tracks, events[is_inside], ticks[is_inside] - window.from_tick)
     left = standing(events[~is_over])
-    main = main_place(primer)
-    is_played = (left["track"] == main.track) & (left["status"] & 0x0F == main.channel)
-    # What was bent stays so in the channels that nothing follows in.
-    rests = at_rest(moved(left[bends(left) & is_played]))
-    add_events(tracks, rests, window.to_tick - window.from_tick)
+    # What was bent, or faded out, stays so in the channels that nothing follows in.
+    played = left[plays_at(left, staves.places)]
+    length = window.to_tick - window.from_tick
+    add_events(tracks, at_rest(moved(played[bends(played)])), length)
+    add_events(tracks, _audible(played, primer, window), length)
     pedals = left[is_pedal(left)]
     if seam.plays_pedal:
-        is_played = is_played[is_pedal(left)] & (pedals["data1"] == SUSTAIN_PEDAL)
-        pedals = pedals[~is_played]
+        is_it = plays_at(pedals, [staves.main]) & (pedals["data1"] == SUSTAIN_PEDAL)
+        pedals = pedals[~is_it]
     lift_tick = int(window.tempo_map.us_to_ticks(_lift_us(primer, window.to_us, seam)))
     add_events(tracks, at_rest(moved(pedals)), lift_tick - window.from_tick)
+
+
+def _audible(left: npt.NDArray[np.void], primer: MidiFile, window: _Window) -> npt.NDArray[np.void]:
+    """Volumes that a fade-out left low, as they were when most of the primer was played.
+
+    Args:
+        left: what stands at the window's end.
+        primer: its volumes over time, and its notes.
+        window: its end.
+    """
+    onsets = primer.performance.notes["start_us"]
+    onsets = onsets[onsets < window.to_us]
+    is_volume = (left["status"] >> 4 == CONTROL_CHANGE) & np.isin(left["data1"], VOLUMES)
+    usual = left[is_volume].copy()
+    for row in usual:
+        own = primer.channel_events[control_of(primer.channel_events) == control_of(row[None])]
+        latest = np.searchsorted(own["time_us"], onsets, side="right") - 1
+        heard = own["data2"][latest[latest >= 0]]
+        row["data2"] = int(np.median(heard)) if len(heard) else row["data2"]
+    return np.asarray(usual[left["data2"][is_volume] < usual["data2"] / 2])
 
 
 def _lift_us(primer: MidiFile, to_us: int, seam: Seam) -> int:

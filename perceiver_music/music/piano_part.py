@@ -23,6 +23,9 @@ SUSTAIN_PEDAL = 64
 
 DRUM_CHANNEL = 9
 
+NO_RELEASE_VELOCITY = 64
+"""How fast a key is let go where nobody says."""
+
 CONTROL_CHANGE, PROGRAM_CHANGE = 0xB, 0xC
 """Kinds of channel events: the upper half of the status byte."""
 
@@ -37,7 +40,13 @@ CHANNEL_EVENT_DTYPE = np.dtype(
     ]
 )
 NOTE_TICK_DTYPE = np.dtype(
-    [("start_tick", "<i8"), ("end_tick", "<i8"), ("track", "<i4"), ("channel", "u1")]
+    [
+        ("start_tick", "<i8"),
+        ("end_tick", "<i8"),
+        ("track", "<i4"),
+        ("channel", "u1"),
+        ("release", "u1"),
+    ]
 )
 DRUM_DTYPE = np.dtype(
     [*NOTE_TICK_DTYPE.descr, ("start_us", "<i8"), ("pitch", "u1"), ("velocity", "u1")]
@@ -52,7 +61,8 @@ class PianoPart:
 
     Attributes:
         performance: the piano's notes and sustain pedal.
-        note_ticks: `NOTE_TICK_DTYPE`, the note of the same row of `performance.notes` in ticks.
+        note_ticks: `NOTE_TICK_DTYPE`, the note of the same row of `performance.notes` in ticks,
+            and how fast its key is let go.
         drums: `DRUM_DTYPE`, in order of time.
         others: `CHANNEL_EVENT_DTYPE`, all that is no note, in order of time.
     """
@@ -124,6 +134,8 @@ def _in_ticks(
     table["end_tick"] = events["tick"][off]
     table["track"] = events["track"][on]
     table["channel"] = events["status"][on] & 0x0F
+    is_off = events["status"][off] >> 4 == _NOTE_OFF
+    table["release"] = np.where(is_off, events["data2"][off], NO_RELEASE_VELOCITY)
     return table
 
 

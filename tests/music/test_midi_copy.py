@@ -80,14 +80,6 @@ def messages(data: bytes) -> list[tuple[float, mido.Message]]:
     return found
 
 
-def velocity_free(rows: list[tuple[float, mido.Message]]) -> list[tuple[float, mido.Message]]:
-    """Without the velocities of note-offs, which stand for nothing."""
-    return [
-        (at, message.copy(velocity=0) if message.type == "note_off" else message)
-        for at, message in rows
-    ]
-
-
 @pytest.fixture
 def filled() -> bytes:
     file = parse_midi(as_bytes(BEFORE + INSIDE + AFTER), name="x")
@@ -101,9 +93,7 @@ def test_all_messages_outside_a_gap_are_the_files_own(filled: bytes) -> None:
         (BEFORE, [row for row in found if row[0] < 1.0]),
         (AFTER, [row for row in found if row[0] > 2.0]),
     ):
-        assert sorted(velocity_free(rows), key=sort_key) == sorted(
-            velocity_free(wanted), key=sort_key
-        )
+        assert sorted(rows, key=sort_key) == sorted(wanted, key=sort_key)
     metas = mido.MidiFile(file=io.BytesIO(filled)).tracks[0]
     assert "Strings" in [meta.name for meta in metas if meta.type == "device_name"]
 
@@ -115,13 +105,13 @@ def test_parameters_keep_their_order(filled: bytes) -> None:
 
 def test_in_a_gap_the_new_music_is_neither_bent_nor_drummed_to(filled: bytes) -> None:
     found = [row for row in messages(filled) if 1.0 <= row[0] <= 2.0]
-    assert velocity_free(found) == [
+    assert found == [
         (1.0, mido.Message("pitchwheel", pitch=0)),
         (1.0, mido.Message("aftertouch", value=0)),
         (1.1, mido.Message("note_on", note=72, velocity=80)),
         (1.3, mido.Message("pitchwheel", channel=3, pitch=200)),
         (1.4, mido.Message("program_change", program=49)),
-        (1.6, mido.Message("note_off", note=72, velocity=0)),
+        (1.6, mido.Message("note_off", note=72)),
         (2.0, mido.Message("aftertouch", value=9)),
         (2.0, mido.Message("pitchwheel", pitch=-700)),
     ]
@@ -136,12 +126,12 @@ def continued(from_us: int, to_us: int, **fields: bool) -> bytes:
 def test_a_primer_is_copied_with_its_instruments_and_drums() -> None:
     found = messages(continued(0, 1_000_000))
     rows = [row for row in found if row[0] < 1.0]
-    assert sorted(velocity_free(rows), key=str) == sorted(velocity_free(BEFORE), key=str)
-    assert velocity_free(found[len(rows) :]) == [
+    assert sorted(rows, key=str) == sorted(BEFORE, key=str)
+    assert found[len(rows) :] == [
         (1.0, mido.Message("pitchwheel", pitch=0)),
         (1.0, mido.Message("aftertouch", value=0)),
         (1.1, mido.Message("note_on", note=72, velocity=80)),
-        (1.6, mido.Message("note_off", note=72, velocity=0)),
+        (1.6, mido.Message("note_off", note=72)),
     ]
 
 
@@ -179,7 +169,49 @@ def test_drums_stop_with_the_window() -> None:
 
 def test_without_its_primer_new_music_is_alone() -> None:
     found = messages(continued(0, 1_000_000, include_primer=False))
-    assert [m.type for _, m in found] == ["note_on", "note_off"]
+    assert [str(m) for at, m in found if not at] == [
+        *[str(message) for at, message in BEFORE if at == 0.1],
+        "control_change channel=0 control=0 value=3 time=0",
+        "program_change channel=0 program=48 time=0",
+    ]
+    assert [(at, m.type) for at, m in found if at] == [(0.1, "note_on"), (0.6, "note_off")]
+
+
+def faded(number: int, *, last: int) -> bytes:
+    rows = [(0.0, mido.Message("control_change", control=number, value=100))]
+    for beat in range(8):
+        rows.append((beat * 0.5, mido.Message("note_on", note=60, velocity=70)))
+        rows.append((beat * 0.5 + 0.4, mido.Message("note_off", note=60, velocity=31)))
+    fade = np.linspace(100, last, 6).astype(int).tolist()
+    rows += [
+        (3.0 + i / 10, mido.Message("control_change", control=number, value=value))
+        for i, value in enumerate(fade)
+    ]
+    return as_bytes(sorted(rows, key=lambda row: row[0]))
+
+
+@pytest.mark.parametrize("number", [7, 11])
+@pytest.mark.parametrize("include_primer", [True, False])
+def test_after_a_fade_new_music_is_heard(number: int, include_primer: bool) -> None:
+    for last, expected in ((5, 100), (70, 70)):
+        data = continued_midi(
+            parse_midi(faded(number, last=last), name="x"),
+            from_us=0,
+            to_us=4_000_000,
+            continuation=NEW,
+            seam=Seam(),
+            include_primer=include_primer,
+        )
+        values = [m.value for _, m in messages(data) if m.is_cc(number)]
+        assert values[-1] == expected
+
+
+def test_how_fast_keys_are_let_go_stays() -> None:
+    file = parse_midi(faded(7, last=70), name="x")
+    filled = filled_midi(file, FilledGap(from_us=1_000_000, to_us=2_000_000, middle=NEW))
+    offs = [m for _, m in messages(filled) if m.type == "note_off"]
+    assert [m.velocity for m in offs if m.note == 60] == [31] * 6
+    assert [m.velocity for m in offs if m.note == 72] == [64]
 
 
 def test_a_broken_message_to_a_maker_is_left_out() -> None:

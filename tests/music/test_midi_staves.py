@@ -22,13 +22,17 @@ RIGHT, LEFT = (72, 74, 76, 77, 79, 81), (48, 43, 48, 55)
 
 
 def score(
-    *hands: tuple[int, ...], channels: tuple[int, ...] = (0, 0), programs: tuple[int, ...] = (0, 0)
+    *hands: tuple[int, ...],
+    channels: tuple[int, ...] = (0, 0),
+    programs: tuple[int, ...] = (0, 0),
+    names: tuple[str, ...] = ("", "", "", ""),
 ) -> MidiFile:
     """A track of tempi, and one track a hand, with one note a second."""
     file = mido.MidiFile(type=1, ticks_per_beat=500)
     file.tracks.append(mido.MidiTrack())
-    for pitches, channel, program in zip(hands, channels, programs, strict=True):
+    for pitches, channel, program, name in zip(hands, channels, programs, names, strict=False):
         track = mido.MidiTrack([mido.Message("program_change", channel=channel, program=program)])
+        track.append(mido.MetaMessage("track_name", name=name))
         for pitch in pitches:
             track.append(
                 mido.Message("note_on", channel=channel, note=pitch, velocity=70, time=500)
@@ -64,7 +68,8 @@ def test_each_hand_goes_on() -> None:
     read = mido.MidiFile(file=io.BytesIO(data))
     assert {m.channel for m in read.tracks[2] if m.type == "note_on"} == {1}
     alone = continued_midi(file, **window, continuation=NEW, seam=Seam(), include_primer=False)
-    assert pitches_of(alone, 0) == [76, 40, 59]
+    assert pitches_of(alone, 1) == [76]
+    assert pitches_of(alone, 2) == [40, 59]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,27 @@ def test_each_hand_goes_on() -> None:
 def test_where_no_two_hands_are_clear_all_is_in_one_track(file: MidiFile, why: str) -> None:
     staves = staves_at(file, 2_000_000, 3_000_000)
     assert staves.lower == staves.upper == staves.main == main_place(file), why
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Vocal", "Piano RH", "Piano LH"),
+        ("Song", "right hand", "Left Hand"),
+        ("Voice", "Piano", "Piano"),
+        ("Alto", "R.H.", "L.H."),
+    ],
+)
+def test_hands_beside_a_voice_are_known_by_their_names(names: tuple[str, ...]) -> None:
+    file = score((60, 79) * 5, RIGHT, LEFT, channels=(0, 0, 0), programs=(0, 0, 0), names=names)
+    staves = staves_at(file, 2_000_000, 3_000_000)
+    assert (staves.lower, staves.upper, staves.main) == (Place(3, 0), Place(2, 0), Place(2, 0))
+
+
+def test_without_names_three_tracks_have_no_hands() -> None:
+    file = score((60, 79) * 5, RIGHT, LEFT, channels=(0, 0, 0), programs=(0, 0, 0))
+    for at_us in (2_000_000, 9_000_000, 60_000_000):
+        assert staves_at(file, at_us, at_us + 1).places == (Place(1, 0),)
 
 
 def test_only_notes_nearby_count() -> None:

@@ -94,7 +94,9 @@ def test_a_continuation_goes_on_in_the_track_of_most_notes() -> None:
         assert len(moves) == 2
         assert moves[-1] == 0
     alone = continued_midi(file, **window, continuation=NEW, seam=Seam(), include_primer=False)
-    assert read(alone).type == 0
+    tracks = read(alone).tracks
+    assert [track.name for track in tracks] == ["", "Melody", "Chords"]
+    assert [notes_of(track) != [] for track in tracks] == [False, True, False]
 
 
 def test_a_key_that_two_tracks_hold_at_once_stays_two_notes() -> None:
