@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 SHORTEST_ENDING: Final = {"steps": 1_000, "events": 400, "notes": 100}
 """New music that is shorter has no time to lead up to an end: some ten seconds in each unit."""
-_HARDLY_SECONDS = 0.001
+HARDLY_SECONDS: Final = 0.05
+"""A moment that is said to a tenth of a second lies hardly beyond one so near."""
 _LONG_SECONDS = 3_600
 _USUAL_EVENTS_PER_SECOND = 40
 """Of recordings, where there is no primer that has a density of its own."""
@@ -26,12 +27,12 @@ def warn_of_short_primer(
 ) -> None:
     """Where more of the primer was asked for than there is."""
     name, to, last = request.primer_name, request.to_seconds, request.last_seconds
-    if to is not None and to > end_seconds + _HARDLY_SECONDS:
+    if to is not None and to > end_seconds + HARDLY_SECONDS:
         warn(
             f"{name}: ends at {end_seconds:.1f} s, before the {to:g} s of --to; new music begins "
             "at its end"
         )
-    if last is not None and last > end_seconds + _HARDLY_SECONDS:
+    if last is not None and last > end_seconds + HARDLY_SECONDS:
         until = "" if to is None else " up to --to"
         warn(
             f"{name}: is {end_seconds:.1f} s long{until}, less than the {last:g} s of --last; all "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
 from perceiver_music.files import probe_output, read_bytes
 from perceiver_music.jobs.continuation_doubts import (
+    HARDLY_SECONDS,
     warn_of_many_events,
     warn_of_short_ending,
     warn_of_short_primer,
@@ -238,7 +239,7 @@ def _plan_of_gap(
     first, last = request.between_seconds
     gap = _gap(request, midi)
     end_seconds = midi.performance.seconds
-    if last > end_seconds + 0.001:
+    if last > end_seconds + HARDLY_SECONDS:
         warn(
             f"{request.primer_name}: ends at {end_seconds:.1f} s, before the {last:g} s of "
             "--between: music is added up to there"

@@ -228,7 +228,9 @@ def _open(
     from perceiver_music.live.ports import open_input, open_output
 
     source: Input = (
-        open_input(request.input_port) if heard is None else FilePlayer(heard.performance, clock)
+        open_input(request.input_port)
+        if heard is None
+        else FilePlayer(heard.performance, clock, heard.controls)
     )
     stack.callback(source.close)
     if request.is_silent:
@@ -255,6 +257,7 @@ def _save(
     midi = duet_midi(
         duet.player.performance(now),
         duet.machine.performance(now),
+        player_pedals=duet.player.other_moves(now),
         title=b"" if heard is None else heard.title,
         settings=machine.as_settings(),
     )

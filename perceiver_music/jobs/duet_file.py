@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from perceiver_music.music.performance import Performance
 
 DUET_SCHEMA: Final = "perceiver-music-duet/1"
@@ -16,13 +18,19 @@ ANSWERS_CHANNEL: Final = 2
 
 
 def duet_midi(
-    player: Performance, answers: Performance, *, title: bytes, settings: dict[str, Any]
+    player: Performance,
+    answers: Performance,
+    *,
+    player_pedals: Sequence[tuple[int, int, int]] = (),
+    title: bytes,
+    settings: dict[str, Any],
 ) -> bytes:
     """The whole file.
 
     Args:
         player: on channel 1.
         answers: on channel 2.
+        player_pedals: (microseconds, controller, value) of the player's other pedals.
         title: of the piece that was played, as its file has it; empty without one.
         settings: what else is told of how it was made.
     """
@@ -31,5 +39,5 @@ def duet_midi(
 
     parts = {"schema": DUET_SCHEMA, "command": DUET, "answers_channel": ANSWERS_CHANNEL, **settings}
     text = json.dumps(parts, sort_keys=True)
-    midi = parts_to_midi([player, answers], title=title)
+    midi = parts_to_midi([player, answers], title=title, controls=player_pedals)
     return with_embedded(midi, Embedded(settings=text, deflated_primer=None))

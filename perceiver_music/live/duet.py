@@ -17,6 +17,7 @@ import mido
 from perceiver_music.live.hands import Hands
 from perceiver_music.live.keyboard import (
     MOST_MESSAGES_AT_ONCE,
+    OTHER_PEDALS,
     Cue,
     FilePlayer,
     is_music,
@@ -133,7 +134,8 @@ class Duet:
         """Whether the player is a file that has ended, and its last answer has been played."""
         with self._lock:
             has_ended = isinstance(self._source, FilePlayer) and self._source.is_over
-            return has_ended and self._playback is None and not self._has_news
+            is_asked = self._has_news and self._options.pause_seconds is not None
+            return has_ended and self._playback is None and not is_asked
 
     def silence(self, now: float) -> None:
         """Let go of everything."""
@@ -164,6 +166,8 @@ class Duet:
             self.player.release(message.note, now)
         elif message.control == SUSTAIN_PEDAL:
             self.player.move_pedal(message.value, now)
+        elif message.control in OTHER_PEDALS:
+            self.player.move_other_pedal(message.control, message.value, now)
         self._pass_on(message, now)
 
     def _begin_with_first_note(self, now: float) -> None:
@@ -180,8 +184,8 @@ class Duet:
             self._through.press(message.note, message.velocity, now)
         elif message.type in ("note_on", "note_off"):
             self._through.release(message.note, now)
-        elif message.control == SUSTAIN_PEDAL:
-            self._through.move_pedal(message.value, now)
+        elif message.control in (SUSTAIN_PEDAL, *OTHER_PEDALS):
+            self._through.move_pedal(message.value, now, number=message.control)
 
     def _is_turn_over(self, now: float) -> bool:
         if not self._has_news:
@@ -189,7 +193,7 @@ class Duet:
         has_ended = isinstance(self._source, FilePlayer) and self._source.is_over
         pause = self._options.pause_seconds
         if pause is None:
-            return has_ended
+            return False
         factor = HELD_PAUSE_FACTOR if self.player.keys_down and not has_ended else 1.0
         return now - self._last_heard >= pause * factor
 

@@ -29,7 +29,7 @@ class Hands:
     def __init__(self, port: Output | None, *, channel: int = 0, tape: Tape | None = None) -> None:
         self._port, self._channel, self._tape = port, channel, tape
         self._keys: set[int] = set()
-        self._pedal = 0
+        self._pedals: dict[int, int] = {}
 
     def play(self, event: Event, now: float) -> None:
         """Play one event; only notes and pedal are heard.
@@ -60,22 +60,23 @@ class Hands:
             self._send("note_off", note=pitch, velocity=64)
             self._keys.discard(pitch)
 
-    def move_pedal(self, value: int, now: float) -> None:
-        """Put the sustain pedal where it should stand."""
-        self._pedal = value or self._pedal
-        if self._tape is not None:
+    def move_pedal(self, value: int, now: float, *, number: int = SUSTAIN_PEDAL) -> None:
+        """Put a pedal where it should stand."""
+        self._pedals[number] = value or self._pedals.get(number, 0)
+        if self._tape is not None and number == SUSTAIN_PEDAL:
             self._tape.move_pedal(value, now)
-        self._send("control_change", control=SUSTAIN_PEDAL, value=value)
-        self._pedal = value
+        self._send("control_change", control=number, value=value)
+        self._pedals[number] = value
 
     def silence(self, now: float) -> None:
         """Let go of everything; where the port is gone, at least of what we think is down."""
         for pitch in sorted(self._keys):
             with suppress(PortGone):
                 self.release(pitch, now)
-        if self._pedal:
-            with suppress(PortGone):
-                self.move_pedal(0, now)
+        for number, value in self._pedals.items():
+            if value:
+                with suppress(PortGone):
+                    self.move_pedal(0, now, number=number)
         with suppress(PortGone):
             self._send("control_change", control=_ALL_NOTES_OFF, value=0)
 

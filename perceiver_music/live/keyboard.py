@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import mido
 import numpy as np
+import numpy.typing as npt
 
 from perceiver_music.live.clock import Clock
-from perceiver_music.music.performance import MICROSECONDS, Performance
+from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
 
 MOST_MESSAGES_AT_ONCE: Final = 1_000
 """Messages taken at one look; a flood waits its turn, and playing goes on meanwhile."""
+OTHER_PEDALS: Final = (66, 67)
+"""Sostenuto and soft: kept and passed on, and not heard by the model."""
 _DRUMS: Final = 9
 
 
@@ -59,12 +64,24 @@ class FilePlayer:
     Args:
         performance: is played from its first note on.
         clock: whose time it runs on; it begins at the first look.
+        controls: with `time_us`, `number` and `value`; of these the other pedals are played.
     """
 
-    def __init__(self, performance: Performance, clock: Clock) -> None:
+    def __init__(
+        self,
+        performance: Performance,
+        clock: Clock,
+        controls: npt.NDArray[np.void] | None = None,
+    ) -> None:
         self._clock = clock
         self._start: float | None = None
-        self._messages = deque(_messages(performance))
+        moves = [
+            (int(move["time_us"]), SUSTAIN_PEDAL, int(move["value"])) for move in performance.pedal
+        ]
+        if controls is not None:
+            others = controls[np.isin(controls["number"], OTHER_PEDALS)]
+            moves += others[["time_us", "number", "value"]].tolist()
+        self._messages = deque(_messages(performance.notes, moves))
 
     @property
     def is_over(self) -> bool:
@@ -85,9 +102,10 @@ class FilePlayer:
         self._messages.clear()
 
 
-def _messages(performance: Performance) -> list[tuple[float, mido.Message]]:
-    """Seconds from the first note, and message; releases before pedal before onsets."""
-    notes, pedal = performance.notes, performance.pedal
+def _messages(
+    notes: NoteArray, moves: Iterable[tuple[int, int, int]]
+) -> list[tuple[float, mido.Message]]:
+    """Seconds from the first note, and message; releases before pedals before onsets."""
     first_us = int(notes["start_us"].min()) if len(notes) else 0
     rows: list[tuple[int, int, mido.Message]] = []
     for note in notes:
@@ -98,9 +116,9 @@ def _messages(performance: Performance) -> list[tuple[float, mido.Message]]:
         rows.append((int(note["start_us"]), 2, on))
         # A note without length is released after it was struck.
         rows.append((int(note["end_us"]), 0 if note["end_us"] > note["start_us"] else 3, off))
-    for move in pedal:
-        message = mido.Message("control_change", control=64, value=int(move["value"]))
-        rows.append((max(int(move["time_us"]), first_us), 1, message))
+    for time_us, number, value in moves:
+        message = mido.Message("control_change", control=number, value=value)
+        rows.append((max(time_us, first_us), 1, message))
     rows.sort(key=lambda row: row[:2])
     times = (np.array([row[0] for row in rows]) - first_us) / MICROSECONDS
     return [(float(at), row[2]) for at, row in zip(times, rows, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,9 @@ MAX_MOVES: Final = 200_000
 SHORTEST_US: Final = 2_000
 """A key that is struck and let go within one look at the ports sounded for about so long."""
 
+OtherMove = tuple[int, int, int]
+"""Microseconds, a pedal's controller number, its value."""
+
 
 class Tape:
     """Notes and pedal moves, from the moment that its clock calls `start`."""
@@ -30,6 +34,7 @@ class Tape:
         self._notes = np.zeros(MAX_NOTES, dtype=NOTE_DTYPE)
         self._moves = np.zeros(MAX_MOVES, dtype=PEDAL_DTYPE)
         self._num_notes = self._num_moves = 0
+        self._other_moves: deque[OtherMove] = deque(maxlen=MAX_MOVES)
         self._down: dict[int, int] = {}
         """Key -> the row of its note, whose end is still open."""
         self.total_notes = 0
@@ -74,6 +79,16 @@ class Tape:
             self._num_moves = half
         self._moves[self._num_moves] = (self._us(now), value)
         self._num_moves += 1
+
+    def move_other_pedal(self, number: int, value: int, now: float) -> None:
+        """A pedal moves that the model does not hear: soft or sostenuto."""
+        self._other_moves.append((self._us(now), number, value))
+
+    def other_moves(self, now: float) -> list[OtherMove]:
+        """What these pedals did; where one is down it comes up now."""
+        stands = {number: value for _, number, value in self._other_moves}
+        lifts = [(self._us(now), number, 0) for number, value in stands.items() if value]
+        return [*self._other_moves, *lifts]
 
     def _forget_notes(self) -> None:
         half = MAX_NOTES // 2

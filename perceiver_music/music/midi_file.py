@@ -59,6 +59,7 @@ class MidiFile:
         time_signatures: `FF 58` events in order of time; `data` is numerator, power of two, ...
         key_signatures: `FF 59` events in order of time.
         other_metas: all but tempi and signatures, in order of time.
+        track_ends: the tick at which each track ends.
         warnings: what was left out or looked odd, one sentence each.
     """
 
@@ -70,6 +71,7 @@ class MidiFile:
     time_signatures: tuple[MetaEvent, ...]
     key_signatures: tuple[MetaEvent, ...]
     other_metas: tuple[MetaEvent, ...]
+    track_ends: tuple[int, ...]
     warnings: tuple[str, ...]
 
     @cached_property
@@ -133,7 +135,9 @@ def parse_midi(data: bytes, *, name: str) -> MidiFile:
         )
     metas = tuple(sorted((m for m in metas if m.tick <= last_tick), key=lambda meta: meta.tick))
     part = piano_part(channel_events, tempo_map, warnings)
+    track_ends = [min(int(tick), last_tick) for tick in events.track_end_ticks]
     if events.chunks.midi_format == 2:
+        track_ends = [min(sum(track_ends), last_tick)]
         metas = tuple(replace(meta, track=0) for meta in metas)
         for rows in (part.note_ticks, part.drums, part.others):
             rows["track"] = 0
@@ -146,6 +150,7 @@ def parse_midi(data: bytes, *, name: str) -> MidiFile:
         time_signatures=_signatures(metas, _TIME_SIGNATURE),
         key_signatures=_signatures(metas, _KEY_SIGNATURE),
         other_metas=tuple(meta for meta in metas if meta.kind not in _OF_THE_WHOLE),
+        track_ends=tuple(track_ends),
         warnings=tuple(warnings),
     )
 

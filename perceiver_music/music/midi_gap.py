@@ -81,6 +81,8 @@ def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
         add_tempo(tracks, tick, tempo)
     for metas in (file.time_signatures, file.key_signatures, file.other_metas):
         add_metas(tracks, metas, factor)
+    for track, tick in enumerate(file.track_ends):
+        tracks.keep_until(track, round(tick * factor))
     _add_notes(tracks, file, tempo_map, factor, gap)
     add_drums(tracks, file.drums[~gap.holds(file.drums["start_us"])], factor)
     staves = staves_at(file, gap.from_us, gap.to_us)

@@ -16,12 +16,18 @@ from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.music.tempo_map import TempoMap
 
 
-def parts_to_midi(parts: Sequence[Performance], *, title: bytes = b"") -> bytes:
+def parts_to_midi(
+    parts: Sequence[Performance],
+    *,
+    title: bytes = b"",
+    controls: Sequence[tuple[int, int, int]] = (),
+) -> bytes:
     """A MIDI file of format 0; the parts, at most nine, take the channels from the first on.
 
     Args:
         parts: one a player.
         title: of the whole, in the bytes of a sequence's name; empty writes none.
+        controls: (microseconds, number, value) of the first part's other controllers.
     """
     assert len(parts) <= 9
     tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
@@ -31,6 +37,8 @@ def parts_to_midi(parts: Sequence[Performance], *, title: bytes = b"") -> bytes:
         tracks.meta(0, SEQUENCE_NAME, title)
     for channel, part in enumerate(parts):
         add_performance(tracks, part, tempo_map, staves=one_staff(Place(0, channel)))
+    for time_us, number, value in controls:
+        tracks.control(int(tempo_map.us_to_ticks(time_us)), channel=0, number=number, value=value)
     return tracks.file(TICKS_PER_QUARTER)
 
 

@@ -21,6 +21,7 @@ class Tracks:
 
     def __init__(self) -> None:
         self._rows: dict[int, list[tuple[int, int, int, mido.Message]]] = {0: []}
+        self._ends: dict[int, int] = {}
 
     def _add(self, track: int, tick: int, order: int, message: mido.Message) -> None:
         rows = self._rows.setdefault(track, [])
@@ -63,6 +64,11 @@ class Tracks:
         data = (status, data1) if status >> 4 in _OF_ONE_BYTE else (status, data1, data2)
         self._add(track, tick, _CONTROL, mido.Message.from_bytes(data))
 
+    def keep_until(self, track: int, tick: int) -> None:
+        """Let a track be there, and not end before a moment."""
+        self._rows.setdefault(track, [])
+        self._ends[track] = int(tick)
+
     def file(self, ticks_per_quarter: int) -> bytes:
         """The bytes of a MIDI file: of format 0 where there is one track, else of format 1."""
         is_one = len(self._rows) == 1
@@ -75,7 +81,8 @@ class Tracks:
                 message.time = tick - now  # a copy would check all of it again
                 track.append(message)
                 now = tick
-            track.append(mido.MetaMessage("end_of_track"))
+            rest = max(0, self._ends.get(number, 0) - now)
+            track.append(mido.MetaMessage("end_of_track", time=rest))
         buffer = io.BytesIO()
         midi.save(file=buffer)
         return buffer.getvalue()

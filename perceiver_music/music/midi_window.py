@@ -34,6 +34,9 @@ from perceiver_music.music.performance import Performance
 from perceiver_music.music.piano_part import CONTROL_CHANGE, SUSTAIN_PEDAL
 from perceiver_music.music.tempo_map import TempoMap
 
+_OF_A_MOMENT = (0x05, 0x06, 0x07)
+"""Lyrics, markers and cue points: at the beginning they tell of the beginning alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seam:
@@ -153,7 +156,8 @@ def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window
     """Titles and the like, but not the settings that made the primer: they made only that."""
     for meta in metas:
         tick = round(meta.tick * window.factor)
-        if not is_own(meta) and (tick == 0 or window.from_tick <= tick <= window.to_tick):
+        is_of_all = tick == 0 and meta.kind not in _OF_A_MOMENT
+        if not is_own(meta) and (is_of_all or window.from_tick <= tick <= window.to_tick):
             at = max(0, tick - window.from_tick)
             tracks.meta(at, meta.kind, meta.data, track=meta.track)
 

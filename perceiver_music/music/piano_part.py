@@ -83,7 +83,8 @@ def piano_part(events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list
         warnings.append("drums (channel 10) are no part of the piano")
     on, off, unfinished = _pairs(events, np.flatnonzero(is_note & ~is_drum))
     if unfinished:
-        warnings.append(f"{unfinished} notes never end and are left out")
+        never_end = "note never ends and is" if unfinished == 1 else "notes never end and are"
+        warnings.append(f"{unfinished} {never_end} left out")
     # In order of (start, pitch); each track is in order of time, so most of the work is done.
     start_us = tempo_map.ticks_to_us(events["tick"][on])
     order = np.argsort(start_us << 7 | events["data1"][on], kind="stable")

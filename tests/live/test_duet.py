@@ -179,6 +179,26 @@ def test_a_file_plays_like_a_player_and_then_it_is_over(backend: ModuleType) -> 
     assert backend.sounding(backend.sent) == (set(), {})
 
 
+def test_pedals_of_a_file_are_cues_are_kept_and_are_passed_on(backend: ModuleType) -> None:
+    clock = FreeClock()
+    rows = [(2_000_000, 2_500_000, 50, 64), (9_000_000, 9_500_000, 52, 64)]
+    moves = [(2_200_000, 66, 127), (2_400_000, 66, 0), (4_000_000, 67, 127), (4_500_000, 67, 0)]
+    moves += [(9_200_000, 66, 100), (9_200_000, 91, 40)]
+    controls = np.array(moves, dtype=[("time_us", "<i8"), ("number", "u1"), ("value", "u1")])
+    player = FilePlayer(Performance(np.array(rows, dtype=NOTE_DTYPE)), clock, controls)
+    options = DuetOptions(pause_seconds=None, cue=Cue("control", 67), through=True)
+    duet = Duet(player, open_output("one"), options, now=0.0)
+    rehearse(duet, scale, clock)
+    assert duet.num_answers == 1  # none that nobody asked for, at the file's end either
+    answer = duet.machine.notes(clock.now())
+    assert answer["start_us"][0] == pytest.approx(2_000_000, abs=20_000)
+    kept = [(number, value) for _, number, value in duet.player.other_moves(clock.now())]
+    assert kept == [(66, 127), (66, 0), (66, 100), (66, 0)]  # the cue is no music
+    duet.silence(clock.now())
+    passed = [(m.control, m.value) for m in backend.sent if m.type == "control_change"]
+    assert [move for move in passed if move[0] != 123] == kept
+
+
 def test_in_two_threads_it_ends_the_same_way_whatever_ends_it(backend: ModuleType) -> None:
     """In real time, but for a moment only: the first event of the answer breaks it off."""
 

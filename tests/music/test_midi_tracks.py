@@ -4,6 +4,7 @@ import io
 
 import mido
 import numpy as np
+import pytest
 
 from perceiver_music.music.embedded import Embedded, find_embedded, with_embedded, without_embedded
 from perceiver_music.music.midi_file import MidiFile, parse_midi
@@ -131,6 +132,33 @@ def test_a_track_of_tempi_before_the_only_one_with_notes_stays() -> None:
         "track_name",
         "end_of_track",
     ]
+
+
+def test_silence_at_the_end_and_empty_tracks_stay() -> None:
+    data = song()
+    file = mido.MidiFile(file=io.BytesIO(data))
+    file.tracks[1].append(mido.MetaMessage("end_of_track", time=4_800))
+    file.tracks.insert(1, mido.MidiTrack())
+    stream = io.BytesIO()
+    file.save(file=stream)
+    out = read(filled(parse_midi(stream.getvalue(), name="x")))
+    assert [track.name for track in out.tracks] == [NAMES[0], "", *NAMES[1:]]
+    assert out.length == pytest.approx(file.length, abs=0.001)
+    assert file.length > read(data).length + 4
+
+
+def test_words_of_the_first_moment_stay_there() -> None:
+    file = mido.MidiFile(file=io.BytesIO(song()))
+    kinds = ("lyrics", "marker", "cue_marker", "text", "copyright")
+    for kind in kinds:
+        file.tracks[1].insert(0, mido.MetaMessage(kind, text=kind))
+    stream = io.BytesIO()
+    file.save(file=stream)
+    old = parse_midi(stream.getvalue(), name="x")
+    for from_us, expected in ((0, set(kinds)), (1_000_000, {"text", "copyright"})):
+        window = {"from_us": from_us, "to_us": 3_000_000, "include_primer": True}
+        out = read(continued_midi(old, **window, continuation=NEW, seam=Seam()))
+        assert {message.type for message in out.tracks[1]} & set(kinds) == expected
 
 
 def test_a_file_of_one_track_stays_one() -> None:

@@ -181,7 +181,8 @@ def duet(
     def on_ready(device: str, seed: int) -> None:
         console.info(f"device: {device}")
         console.info(f"seed: {seed}")
-        console.info("ready: play, and pause for an answer; Ctrl-C ends the duet")
+        asks = "pause" if pause else f"give the cue ({cue})"
+        console.info(f"ready: play, and {asks} for an answer; Ctrl-C ends the duet")
 
     saved: list[Path] = []
 

@@ -70,6 +70,25 @@ def test_a_file_in_the_place_of_a_keyboard(run: Run, write_midi: WriteMidi) -> N
     assert "is a duet" in outcome.stderr
 
 
+def test_the_pedals_of_the_player_are_in_the_file(run: Run, write_midi: WriteMidi) -> None:
+    path = write_midi("p.mid", num_notes=6)
+    file = mido.MidiFile(path)
+    for value in (127, 0):
+        file.tracks[0].insert(
+            len(file.tracks[0]) - 3, mido.Message("control_change", control=67, value=value)
+        )
+    file.save(path)
+    words = ("--length", "1s", "--seed", "4", "-o", "a.mid")
+    outcome = run("duet", "--midi-file", "p.mid", *words).succeeded()
+    assert any("pause for an answer" in line for line in outcome.error_lines)
+    soft = [(m.channel, m.value) for m in mido.MidiFile("a.mid") if m.is_cc(67)]
+    assert soft == [(0, 127), (0, 0)]
+    cued = ("--cue", "soft", "--pause", "0", "--force", "--json")
+    outcome = run("duet", "--midi-file", "p.mid", *words, *cued).succeeded()
+    assert any("give the cue (soft) for an answer" in line for line in outcome.error_lines)
+    assert not [m for m in mido.MidiFile("a.mid") if m.is_cc(67)]
+
+
 def test_wrong_words_of_a_duet(run: Run, write_midi: WriteMidi, backend: ModuleType) -> None:
     write_midi("p.mid")
     run("duet", "--midi-file", "p.mid", "--in", "grand").failed(2)
