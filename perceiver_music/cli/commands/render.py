@@ -85,7 +85,8 @@ def render(
 ) -> int:
     """Turn MIDI into sound.
 
-    Writes x.wav for x.mid into the current folder and prints its path.
+    Writes x.wav for x.mid into the current folder and prints its path. All is played on one piano,
+    with its pedals: drums, other instruments, bends and changes of volume are left out.
     """
     if audio_format is not None and audio_format not in AUDIO_FORMATS:
         raise UsageError(
