@@ -40,9 +40,12 @@ class Tape:
         self.total_notes = 0
 
     def restart(self, start: float) -> None:
-        """Count from another moment; only of an empty tape."""
+        """Count from another moment, by which pedals may have moved but no key has."""
         assert not self._num_notes
         self._start = start
+        self._moves["time_us"][: self._num_moves] = 0
+        moves = [(0, number, value) for _, number, value in self._other_moves]
+        self._other_moves = deque(moves, maxlen=MAX_MOVES)
 
     @property
     def keys_down(self) -> frozenset[int]:

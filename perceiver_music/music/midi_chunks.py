@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from perceiver_music.errors import InvalidInputError
 
+MAX_TRACKS = 10_000
+"""Each is copied as a list of its own; real files have a hundred at most."""
+
 MAX_FILE_BYTES = 8 << 20
 """Six hours of the densest piano playing take about 3 MB."""
 
@@ -65,6 +68,10 @@ def split_chunks(data: bytes, *, name: str) -> MidiChunks:
     ticks_per_quarter, fixed_tempo = _division(int.from_bytes(header[4:], "big"), name)
     warnings: list[str] = []
     tracks = _find_tracks(data, position + 8 + length, end, warnings)
+    if len(tracks) > MAX_TRACKS:
+        raise InvalidInputError(
+            f"has {len(tracks):,} tracks", path=name, hint=f"Up to {MAX_TRACKS:,} are read."
+        )
     if len(tracks) != int.from_bytes(header[2:4], "big"):
         warnings.append(
             f"the header promises {int.from_bytes(header[2:4], 'big')} tracks, "

@@ -19,7 +19,10 @@ PEDALS: Final = (SUSTAIN_PEDAL, 66, 67, 69)
 """Controllers that are a pedal which must come up again."""
 
 _PRESSURE, _BEND = 0xD, 0xE
-_MODULATION = 1
+_MODULATION, _EXPRESSION = 1, 11
+_BANK_SELECT = (0, 32)
+RESET: Final = 121
+"""The message by which a channel's controllers, bend and pressure go to rest."""
 VOLUMES: Final = (7, 11)
 """Controllers that make a channel louder and softer."""
 _FIRST_CHANNEL_MODE = 120
@@ -40,14 +43,15 @@ def bends(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isin(kind, (_PRESSURE, _BEND)) | is_modulation)
 
 
-def plays_at(
-    events: npt.NDArray[np.void], places: Iterable[tuple[int, int]]
-) -> npt.NDArray[np.bool_]:
-    """Which rows are of one of the (track, channel) pairs."""
-    is_it = np.zeros(len(events), dtype=np.bool_)
-    for track, channel in places:
-        is_it |= (events["track"] == track) & (events["status"] & 0x0F == channel)
-    return is_it
+def is_reset(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which rows put a channel's controllers to rest."""
+    is_control = events["status"] >> 4 == CONTROL_CHANGE
+    return np.asarray(is_control & (events["data1"] == RESET))
+
+
+def plays_on(events: npt.NDArray[np.void], channels: Iterable[int]) -> npt.NDArray[np.bool_]:
+    """Which rows are of one of the channels, in whatever track: an instrument hears no tracks."""
+    return np.isin(events["status"] & 0x0F, list(channels))
 
 
 def stays(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
@@ -59,19 +63,61 @@ def stays(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
 
 def standing(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     """The rows of `events`, in their order, by which stands what they set in the end."""
-    events = events[stays(events)]
+    events = events[stays(events) & ~_is_undone(events)]
     is_parameter = np.isin(events["data1"], _PARAMETERS) & (events["status"] >> 4 == CONTROL_CHANGE)
     latest = len(events) - 1 - np.unique(control_of(events)[::-1], return_index=True)[1]
     is_kept = is_parameter
     is_kept[latest] = True
-    return np.asarray(events[is_kept])
+    is_kept[_banks_of_programs(events)] = True
+    return _order_kept(events[is_kept])
+
+
+def _order_kept(events: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The same, with what has to stay in order in one track, should all be set at one tick."""
+    kind, channel = events["status"] >> 4, events["status"] & 0x0F
+    is_control = kind == CONTROL_CHANGE
+    is_sound = (kind == PROGRAM_CHANGE) | (is_control & np.isin(events["data1"], _BANK_SELECT))
+    is_parameter = is_control & np.isin(events["data1"], _PARAMETERS)
+    events = events.copy()
+    for is_group in (is_sound, is_parameter):
+        for number in np.unique(channel[is_group]):
+            rows = np.flatnonzero(is_group & (channel == number))
+            events["track"][rows] = events["track"][rows[-1]]
+    return events
+
+
+def _is_undone(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Which rows a later "reset all controllers" of their channel undoes."""
+    kind, channel = events["status"] >> 4, events["status"] & 0x0F
+    is_control = kind == CONTROL_CHANGE
+    is_resettable = (
+        bends(events) | is_pedal(events) | (is_control & (events["data1"] == _EXPRESSION))
+    )
+    is_undone = np.zeros(len(events), dtype=np.bool_)
+    resets = np.flatnonzero(is_reset(events))
+    for number in np.unique(channel[resets]):
+        last = resets[channel[resets] == number][-1]
+        is_undone[:last] |= is_resettable[:last] & (channel[:last] == number)
+    return is_undone
+
+
+def _banks_of_programs(events: npt.NDArray[np.void]) -> list[int]:
+    """Rows of the banks that the last program of each channel was chosen from."""
+    rows: list[int] = []
+    kind, channel = events["status"] >> 4, events["status"] & 0x0F
+    for number in np.unique(channel):
+        programs = np.flatnonzero((kind == PROGRAM_CHANGE) & (channel == number))
+        for bank in _BANK_SELECT if len(programs) else ():
+            is_it = (kind == CONTROL_CHANGE) & (channel == number) & (events["data1"] == bank)
+            rows += np.flatnonzero(is_it[: programs[-1]])[-1:].tolist()
+    return rows
 
 
 def control_of(events: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-    """A number for what each row sets: track, status and, of a controller, which one."""
+    """A number for what each row sets: kind, channel and, of a controller, which one."""
     is_controller = events["status"] >> 4 == CONTROL_CHANGE
     number = np.where(is_controller, events["data1"], 0).astype(np.int64)
-    return events["track"].astype(np.int64) << 16 | events["status"].astype(np.int64) << 8 | number
+    return events["status"].astype(np.int64) << 8 | number
 
 
 def add_events(

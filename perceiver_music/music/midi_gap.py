@@ -27,14 +27,15 @@ from perceiver_music.music.midi_controls import (
     at_rest,
     bends,
     is_pedal,
+    is_reset,
     moved,
-    plays_at,
+    plays_on,
     standing,
     stays,
 )
 from perceiver_music.music.midi_copy import add_drums, add_metas, in_new_ticks
 from perceiver_music.music.midi_file import MidiFile
-from perceiver_music.music.midi_staves import Place, staves_at
+from perceiver_music.music.midi_staves import staves_at
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import (
     add_performance,
@@ -74,7 +75,7 @@ class FilledGap:
 
 def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
     """The file with the gap filled, in the tracks that it has."""
-    tempo_map, factor = finer_ticks(file.tempo_map)
+    tempo_map, factor = finer_ticks(file.tempo_map, max(file.track_ends, default=0))
     tracks = Tracks()
     rows = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     for tick, tempo in rows:
@@ -86,7 +87,7 @@ def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
     _add_notes(tracks, file, tempo_map, factor, gap)
     add_drums(tracks, file.drums[~gap.holds(file.drums["start_us"])], factor)
     staves = staves_at(file, gap.from_us, gap.to_us)
-    _add_channel_events(tracks, file, tempo_map, factor, gap, staves.places)
+    _add_channel_events(tracks, file, tempo_map, factor, gap, staves.channels)
     add_performance(
         tracks,
         _rung_over(gap, file.performance),
@@ -147,7 +148,7 @@ def _add_channel_events(
     tempo_map: TempoMap,
     factor: float,
     gap: FilledGap,
-    places: Iterable[Place],
+    played: Iterable[int],
 ) -> None:
     """Every event but, in the gap, moves of pedals and what bends the sound of keys.
 
@@ -157,17 +158,20 @@ def _add_channel_events(
     ticks = in_new_ticks(events["tick"], factor)
     is_before, is_inside = events["time_us"] < gap.from_us, gap.holds(events["time_us"])
     is_after = ~is_before & ~is_inside
-    is_bend = bends(events) & plays_at(events, places)
-    is_interrupted = is_pedal(events) | is_bend
+    is_bend = bends(events) & plays_on(events, played)
+    is_kept = stays(events) & ~is_pedal(events) & ~is_bend | is_reset(events)
     # In this order, because of several at one tick the last one holds.
-    is_early = is_before | (is_inside & stays(events) & ~is_interrupted)
+    is_early = is_before | (is_inside & is_kept)
     add_events(tracks, events[is_early], ticks[is_early])
+    left, back = standing(events[is_before]), standing(events[~is_after])
     lift_us = gap.from_us + _lift_us(file, gap)
-    for is_one, rest_us in ((is_pedal(events), lift_us), (is_bend, gap.from_us)):
-        left = moved(standing(events[is_one & is_before]))
-        add_events(tracks, at_rest(left), int(tempo_map.us_to_ticks(rest_us)))
-    back = moved(standing(events[is_interrupted & ~is_after]))
-    add_events(tracks, back, int(tempo_map.us_to_ticks(gap.to_us)))
+    for is_one, rest_us in (
+        (is_pedal(left), lift_us),
+        (bends(left) & plays_on(left, played), gap.from_us),
+    ):
+        add_events(tracks, at_rest(moved(left[is_one])), int(tempo_map.us_to_ticks(rest_us)))
+    back = back[is_pedal(back) | bends(back) & plays_on(back, played)]
+    add_events(tracks, moved(back), int(tempo_map.us_to_ticks(gap.to_us)))
     add_events(tracks, events[is_after], ticks[is_after])
 
 

@@ -8,6 +8,7 @@ music, it parts the new ones, too.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -24,7 +25,7 @@ _CLEAR: Final = 0.8
 """So large a share of each hand's notes, in the mean, is on its own side of the pitch."""
 
 
-_NAMES: Final = (
+_HANDS: Final = (
     re.compile(r"\b(right|rh|r\.\s?h|upper|treble)\b"),
     re.compile(r"\b(left|lh|l\.\s?h|lower|bass clef)\b"),
 )
@@ -44,13 +45,23 @@ class Staves:
     Attributes:
         lower, upper: for notes below a pitch, and from it on.
         lowest_upper: that pitch.
-        main: the one with most notes of the file; the pedal's.
+        main: the one with most notes of the file, or the busier hand.
     """
 
     lower: Place
     upper: Place
     lowest_upper: int
     main: Place
+
+    @property
+    def of_channel(self) -> dict[int, Place]:
+        """One place for each channel that the notes are played on: the main one where it can be."""
+        return {place.channel: place for place in (*self.places, self.main)}
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """What the notes are played on."""
+        return tuple(self.of_channel)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -106,26 +117,30 @@ def staves_at(file: MidiFile, from_us: int, to_us: int) -> Staves:
 
 def _hands(file: MidiFile, main: Place, at_us: int) -> tuple[Place, Place] | None:
     """The places of two hands in the whole file, if it has them."""
+    names, programs = _names(file), _programs(file, at_us)
     pairs = np.unique(file.note_ticks[["track", "channel"]]).tolist()
-    sound = _program(file, main.channel, at_us)
     places = [
         place
-        for place in (Place(*p) for p in pairs)
-        if _program(file, place.channel, at_us) == sound
+        for place in (Place(*pair) for pair in pairs)
+        if programs.get(place.channel, 0) == programs.get(main.channel, 0)
     ]
-    named = [[p for p in places if pattern.search(_name(file, p.track))] for pattern in _NAMES]
+    named = [[p for p in places if hand.search(names.get(p.track, ""))] for hand in _HANDS]
     if [len(found) for found in named] == [1, 1]:
         return named[0][0], named[1][0]
     if len(places) > 2:  # a voice or a bass beside "Piano" and "Piano"
-        names = [_name(file, place.track) for place in places]
-        places = [p for p, n in zip(places, names, strict=True) if n and names.count(n) == 2]
+        owners = Counter(names.get(place.track, "") for place in places)
+        places = [p for p in places if owners[names.get(p.track, "")] == 2 and names.get(p.track)]
         return (places[0], places[1]) if len(places) == 2 else None
     return (places[0], places[1]) if len(places) == 2 and main in places else None
 
 
-def _name(file: MidiFile, track: int) -> str:
-    names = (m.data for m in file.texts if m.track == track and m.kind == SEQUENCE_NAME)
-    return next(names, b"").decode("latin-1").lower()
+def _names(file: MidiFile) -> dict[int, str]:
+    """The first name of each track that has one."""
+    names: dict[int, str] = {}
+    for meta in file.other_metas:
+        if meta.kind == SEQUENCE_NAME:
+            names.setdefault(meta.track, meta.data.decode("latin-1").lower())
+    return names
 
 
 def _parting(low: npt.NDArray[np.uint8], high: npt.NDArray[np.uint8]) -> int | None:
@@ -136,9 +151,8 @@ def _parting(low: npt.NDArray[np.uint8], high: npt.NDArray[np.uint8]) -> int | N
     return int(best[len(best) // 2]) if own_side.max() >= _CLEAR else None
 
 
-def _program(file: MidiFile, channel: int, at_us: int) -> int:
-    """The instrument of a channel at a moment, which is the piano before any is chosen."""
+def _programs(file: MidiFile, at_us: int) -> dict[int, int]:
+    """The instruments of the channels at a moment, where one was chosen; the piano is number 0."""
     events = file.channel_events
-    is_choice = (events["status"] == PROGRAM_CHANGE << 4 | channel) & (events["time_us"] <= at_us)
-    chosen = events["data1"][is_choice]
-    return int(chosen[-1]) if len(chosen) else 0
+    chosen = events[(events["status"] >> 4 == PROGRAM_CHANGE) & (events["time_us"] <= at_us)]
+    return dict(zip((chosen["status"] & 0x0F).tolist(), chosen["data1"].tolist(), strict=True))

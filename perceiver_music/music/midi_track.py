@@ -9,9 +9,9 @@ import mido
 from perceiver_music.music.midi_bytes import SYSTEM_EXCLUSIVE
 from perceiver_music.music.piano_part import NO_RELEASE_VELOCITY
 
-# At one tick: what ends, then pedals and other controls, then what begins, then what begins and
-# ends at once.
-_META, _END, _CONTROL, _BEGIN, _END_AT_ONCE = range(5)
+# At one tick: metas and messages to makers, then pedals and other controls, so that a pedal which
+# goes down as a key rises catches it (`sustain`), then what ends, what begins, and what does both.
+_META, _CONTROL, _END, _BEGIN, _END_AT_ONCE = range(5)
 
 _OF_ONE_BYTE = (0xC, 0xD)
 

@@ -22,7 +22,7 @@ from perceiver_music.music.midi_controls import (
     control_of,
     is_pedal,
     moved,
-    plays_at,
+    plays_on,
     standing,
 )
 from perceiver_music.music.midi_copy import add_drums, in_new_ticks, is_own
@@ -89,7 +89,7 @@ def continued_midi(
         seam: releases of what sounds at the window's end.
         include_primer: False leaves the window out; the new music then begins at 0.
     """
-    tempo_map, factor = finer_ticks(primer.tempo_map)
+    tempo_map, factor = finer_ticks(primer.tempo_map, max(primer.track_ends, default=0))
     to_tick = int(tempo_map.us_to_ticks(to_us))
     # The file's later tempi are not those of the new music: the last one before the seam holds.
     tempo_map = tempo_map.until(to_tick)
@@ -200,12 +200,13 @@ def _add_drums(tracks: Tracks, primer: MidiFile, window: _Window) -> None:
 
 def _add_instruments(tracks: Tracks, primer: MidiFile, window: _Window, staves: Staves) -> None:
     """What the new music is played on, where it stands alone: its tracks' names and sounds."""
+    tracks_played = {place.track for place in staves.places} - {0}
     for meta in primer.other_metas:
-        if meta.kind == SEQUENCE_NAME and meta.track and meta.track in dict(staves.places):
+        if meta.kind == SEQUENCE_NAME and meta.track in tracks_played:
             tracks.meta(0, meta.kind, meta.data, track=meta.track)
     events = primer.channel_events
     is_before = in_new_ticks(events["tick"], window.factor) <= window.to_tick
-    left = standing(events[is_before & plays_at(events, staves.places)])
+    left = standing(events[is_before & plays_on(events, staves.channels)])
     left = left[~is_pedal(left) & ~bends(left)]
     add_events(tracks, left, 0)
     add_events(tracks, _audible(left, primer, window), 0)
@@ -223,13 +224,13 @@ def _add_channel_events(
     add_events(tracks, events[is_inside], ticks[is_inside] - window.from_tick)
     left = standing(events[~is_over])
     # What was bent, or faded out, stays so in the channels that nothing follows in.
-    played = left[plays_at(left, staves.places)]
+    played = left[plays_on(left, staves.channels)]
     length = window.to_tick - window.from_tick
     add_events(tracks, at_rest(moved(played[bends(played)])), length)
     add_events(tracks, _audible(played, primer, window), length)
     pedals = left[is_pedal(left)]
     if seam.plays_pedal:
-        is_it = plays_at(pedals, [staves.main]) & (pedals["data1"] == SUSTAIN_PEDAL)
+        is_it = plays_on(pedals, staves.channels) & (pedals["data1"] == SUSTAIN_PEDAL)
         pedals = pedals[~is_it]
     lift_tick = int(window.tempo_map.us_to_ticks(_lift_us(primer, window.to_us, seam)))
     add_events(tracks, at_rest(moved(pedals)), lift_tick - window.from_tick)

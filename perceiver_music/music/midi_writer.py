@@ -20,6 +20,7 @@ which keeps the order in which notes of one step are struck (`performance_events
 _TEMPO = 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
 _WANTED_US_PER_TICK = 100
+_LONGEST_DELTA = 0x0FFF_FFFF
 
 
 def performance_to_midi(performance: Performance) -> bytes:
@@ -31,8 +32,13 @@ def performance_to_midi(performance: Performance) -> bytes:
     return tracks.file(TICKS_PER_QUARTER)
 
 
-def finer_ticks(tempo_map: TempoMap) -> tuple[TempoMap, float]:
-    """The same tempi over shorter ticks, and how many of them make one of the old."""
+def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, float]:
+    """The same tempi over shorter ticks, and how many of them make one of the old.
+
+    Args:
+        tempo_map: the old tempi and ticks.
+        last_tick: where the file ends; it stays within what a delta time can say.
+    """
     ticks_per_quarter = tempo_map.ticks_per_quarter
     if ticks_per_quarter > _MOST_TICKS_PER_QUARTER:
         # Only a rewritten SMPTE division is so fine that no header can say it.
@@ -41,7 +47,8 @@ def finer_ticks(tempo_map: TempoMap) -> tuple[TempoMap, float]:
         return plain, us_per_tick * TICKS_PER_QUARTER / int(plain.us_per_quarter[0])
     slowest = int(tempo_map.us_per_quarter.max())
     wanted = -(-slowest // (ticks_per_quarter * _WANTED_US_PER_TICK))
-    factor = max(1, min(wanted, _MOST_TICKS_PER_QUARTER // ticks_per_quarter))
+    most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, _LONGEST_DELTA // max(1, last_tick))
+    factor = max(1, min(wanted, most))
     changes = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     finer = TempoMap.from_changes(
         ticks_per_quarter * factor, [(tick * factor, tempo) for tick, tempo in changes]
@@ -79,5 +86,11 @@ def add_performance(
     ticks = tempo_map.us_to_ticks(performance.pedal["time_us"] + shift_us) - from_tick
     for row, move in enumerate(performance.pedal):
         value = int(move["value"])
-        place = staves.main._asdict()
-        tracks.control(int(ticks[row]), number=SUSTAIN_PEDAL, value=value, **place)
+        for channel, place in staves.of_channel.items():
+            tracks.control(
+                int(ticks[row]),
+                number=SUSTAIN_PEDAL,
+                value=value,
+                channel=channel,
+                track=place.track,
+            )

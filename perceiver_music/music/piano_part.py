@@ -116,10 +116,7 @@ def _pairs(
     events: npt.NDArray[np.void], rows: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
     """Rows of the note-ons among `rows`, of the offs that end them, and how many never end."""
-    status, pitch = events["status"][rows], events["data1"][rows]
-    channel = (status & 0x0F).astype(np.int64)
-    voice = events["track"][rows].astype(np.int64) << 11 | channel << 7 | pitch
-    is_on = (status >> 4 == _NOTE_ON) & (events["data2"][rows] > 0)
+    voice, is_on = _voices(events, rows), _is_on(events[rows])
     on, off, unfinished = pair_notes(voice, events["tick"][rows], is_on)
     return rows[on], rows[off], unfinished
 
@@ -140,10 +137,39 @@ def _in_ticks(
     return table
 
 
+def _hits(
+    events: npt.NDArray[np.void], rows: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows of drums that are struck, and of what ends each: itself where nothing does.
+
+    A drum sounds by itself: many files end it at once, or never.
+    """
+    voice = _voices(events, rows)
+    rows = rows[np.argsort(voice, kind="stable")]
+    voice = np.sort(voice, kind="stable")
+    place = np.arange(len(rows))
+    is_on = _is_on(events[rows])
+    later = np.minimum.accumulate(np.where(is_on, len(rows), place)[::-1])[::-1]
+    later = np.minimum(later, max(0, len(rows) - 1))
+    is_ended = ~is_on[later] & (voice[later] == voice) if len(rows) else is_on
+    return rows[is_on], rows[np.where(is_ended, later, place)][is_on]
+
+
+def _voices(events: npt.NDArray[np.void], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """A number for what an off must share with its on: track, channel and pitch."""
+    channel = (events["status"][rows] & 0x0F).astype(np.int64)
+    track = events["track"][rows].astype(np.int64)
+    return np.asarray(track << 11 | channel << 7 | events["data1"][rows], dtype=np.int64)
+
+
+def _is_on(events: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    return np.asarray((events["status"] >> 4 == _NOTE_ON) & (events["data2"] > 0))
+
+
 def _drums(
     events: npt.NDArray[np.void], rows: npt.NDArray[np.intp], tempo_map: TempoMap
 ) -> npt.NDArray[np.void]:
-    on, off, _ = _pairs(events, rows)
+    on, off = _hits(events, rows)
     order = np.argsort(events["tick"][on], kind="stable")
     on, off = on[order], off[order]
     drums = _in_ticks(events, on, off, DRUM_DTYPE)

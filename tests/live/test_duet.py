@@ -199,6 +199,19 @@ def test_pedals_of_a_file_are_cues_are_kept_and_are_passed_on(backend: ModuleTyp
     assert [move for move in passed if move[0] != 123] == kept
 
 
+def test_pedals_before_the_first_note_stand_when_it_comes(backend: ModuleType) -> None:
+    room = Room(backend, pause_seconds=9.0)
+    backend.arriving += [[0xB0, 64, 100], [0xB0, 67, 90]]
+    room.wait(5.0)
+    room.key(40)
+    now = room.clock.now()
+    moves = room.duet.player.moves(now).tolist()
+    assert moves[0] == (0, 100)
+    assert [value for _, value in moves] == [100, 0]
+    assert moves[1][0] == pytest.approx(110_000, abs=20_000)
+    assert room.duet.player.other_moves(now)[0] == (0, 67, 90)
+
+
 def test_in_two_threads_it_ends_the_same_way_whatever_ends_it(backend: ModuleType) -> None:
     """In real time, but for a moment only: the first event of the answer breaks it off."""
 

@@ -214,6 +214,75 @@ def test_how_fast_keys_are_let_go_stays() -> None:
     assert [m.velocity for m in offs if m.note == 72] == [64]
 
 
+def test_a_channel_is_set_from_whatever_track() -> None:
+    """Notes in one track, what bends and fades them in another, of the same channel."""
+    rows = [[(0.0, mido.Message("program_change", program=4))], []]
+    rows[0] += [
+        (0.5, mido.Message("pitchwheel", pitch=900)),
+        (0.0, mido.Message("control_change", control=7, value=90)),
+        (1.9, mido.Message("control_change", control=7, value=3)),
+    ]
+    for beat in range(8):
+        rows[1] += [
+            (beat / 4, mido.Message("note_on", note=60, velocity=70)),
+            (beat / 4 + 0.2, mido.Message("note_off", note=60)),
+        ]
+    file = mido.MidiFile(type=1, ticks_per_beat=480)
+    for part in rows:
+        part.sort(key=lambda row: row[0])
+        file.tracks.append(mido.MidiFile(file=io.BytesIO(as_bytes(part))).tracks[0])
+    stream = io.BytesIO()
+    file.save(file=stream)
+    old = parse_midi(stream.getvalue(), name="x")
+    filled = messages(filled_midi(old, FilledGap(from_us=700_000, to_us=1_500_000, middle=NEW)))
+    bends = [(at, m.pitch) for at, m in filled if m.type == "pitchwheel"]
+    assert bends == [(0.5, 900), (0.7, 0), (1.5, 900)]
+    for include_primer in (True, False):
+        window = {"from_us": 0, "to_us": 2_000_000, "include_primer": include_primer}
+        found = messages(continued_midi(old, **window, continuation=NEW, seam=Seam()))
+        assert [m.value for _, m in found if m.is_cc(7)][-1] == 90
+        assert [m.program for _, m in found if m.type == "program_change"] == [4]
+        bent = [m.pitch for _, m in found if m.type == "pitchwheel"]
+        assert bent[-1:] == ([0] if include_primer else [])
+
+
+def test_drums_without_a_length_or_an_end_are_kept() -> None:
+    drum = [
+        (0.0, mido.Message("note_on", note=60, velocity=70)),
+        (0.5, mido.Message("note_on", channel=9, note=36, velocity=90)),
+        (0.5, mido.Message("note_off", channel=9, note=36)),
+        (0.8, mido.Message("note_on", channel=9, note=38, velocity=91)),
+        (0.9, mido.Message("note_off", note=60)),
+        (1.2, mido.Message("note_on", channel=9, note=38, velocity=92)),
+    ]
+    file = parse_midi(as_bytes(drum), name="x")
+    found = messages(filled_midi(file, FilledGap(from_us=1_500_000, to_us=2_000_000, middle=NEW)))
+    hits = [(at, m.note, m.velocity) for at, m in found if m.type == "note_on" and m.channel == 9]
+    assert hits == [(0.5, 36, 90), (0.8, 38, 91), (1.2, 38, 92)]
+    offs = [(m.channel, m.note) for _, m in found if m.type == "note_off"]
+    assert offs.count((9, 36)) == 1
+    assert offs.count((9, 38)) == 2
+
+
+def test_a_long_silence_after_quick_music_can_be_read() -> None:
+    file = mido.MidiFile(type=0, ticks_per_beat=480)
+    file.tracks.append(mido.MidiTrack())
+    for message, ticks in (
+        (mido.MetaMessage("set_tempo", tempo=6_000_000), 0),
+        (mido.Message("note_on", note=60, velocity=70), 0),
+        (mido.Message("note_off", note=60), 480),
+        (mido.MetaMessage("set_tempo", tempo=250_000), 0),
+        (mido.MetaMessage("end_of_track"), 36 * 60 * 4 * 480),
+    ):
+        message.time = ticks
+        file.tracks[0].append(message)
+    stream = io.BytesIO()
+    file.save(file=stream)
+    old = parse_midi(stream.getvalue(), name="x")
+    filled = filled_midi(old, FilledGap(from_us=7_000_000, to_us=9_000_000, middle=NEW))
+    assert len(parse_midi(filled, name="y").performance.notes) == 2
+
+
 def test_a_broken_message_to_a_maker_is_left_out() -> None:
     whole = as_bytes(BEFORE)
     sysex = bytes((0xF0, 5, 0x7E, 0x7F, 0x09, 0x01, 0xF7))

@@ -106,6 +106,88 @@ def test_all_outside_the_gap_is_there_and_nothing_else(seed: int) -> None:
     assert max(shifts, default=0) <= EDGE_US
 
 
+def states_at(data: bytes, ticks: list[int]) -> list[dict[object, object]]:
+    """What an instrument would be set to after all events up to each of some rising ticks."""
+    rows = []
+    for track in mido.MidiFile(file=io.BytesIO(data)).tracks:
+        now = 0
+        for message in track:
+            now += message.time
+            rows.append((now, message))
+    rows.sort(key=lambda row: row[0])
+    state: dict[object, object] = {}
+    found, place = [], 0
+    for tick in ticks:
+        while place < len(rows) and rows[place][0] <= tick:
+            _set(state, rows[place][1])
+            place += 1
+        found.append(dict(state))
+    return found
+
+
+def _set(state: dict[object, object], message: mido.Message | mido.MetaMessage) -> None:
+    if message.type == "control_change" and message.control == 121:
+        rest = [("control_change", message.channel, n) for n in (1, 11, 64, 66, 67, 69)]
+        rest += [(kind, message.channel, 0) for kind in ("pitchwheel", "aftertouch")]
+        for key in rest:
+            state.pop(key, None)
+    elif message.type == "control_change" and message.control < 120:
+        key = ("control_change", message.channel, message.control)
+        state[key] = message.value
+        if not message.value and message.control in (1, 64, 66, 67, 69):
+            del state[key]
+    elif message.type == "program_change":
+        banks = [state.get(("control_change", message.channel, n), 0) for n in (0, 32)]
+        state[message.type, message.channel, 0] = (message.program, *banks)
+    elif message.type in ("pitchwheel", "aftertouch"):
+        value = message.pitch if message.type == "pitchwheel" else message.value
+        state[message.type, message.channel, 0] = value
+        if not value:
+            del state[message.type, message.channel, 0]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_instrument_is_set_as_before_outside_the_gap(seed: int) -> None:
+    draw = random.Random(seed)
+    data = random_file(draw)
+    old = parse_midi(data, name="old")
+    first = draw.randint(0, max(old.performance.end_us, 2_000_000))
+    last = first + draw.randint(300_000, 3_000_000)
+    filled = filled_midi(old, FilledGap(from_us=first, to_us=last, middle=NEW))
+    factor = (
+        mido.MidiFile(file=io.BytesIO(filled)).ticks_per_beat // old.tempo_map.ticks_per_quarter
+    )
+    ends = [int(old.tempo_map.us_to_ticks(at)) for at in (first, last)]
+    ticks = sorted(
+        {int(t) for t in old.channel_events["tick"] if not ends[0] - 2 <= t <= ends[1] + 2}
+    )
+    before = states_at(data, ticks)
+    after = states_at(filled, [tick * factor for tick in ticks])
+    assert before == after
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_an_instrument_is_set_as_before_in_a_window(seed: int) -> None:
+    draw = random.Random(seed)
+    data = random_file(draw)
+    old = parse_midi(data, name="old")
+    last = draw.randint(2, max(old.performance.end_us, 2))
+    first = draw.randint(0, last - 1)
+    window = continued_midi(
+        old, from_us=first, to_us=last, continuation=NEW, seam=Seam(), include_primer=True
+    )
+    first_tick = int(np.rint(old.tempo_map.us_to_ticks(first)))
+    last_tick = int(old.tempo_map.us_to_ticks(last))
+    ticks = sorted(
+        {int(t) for t in old.channel_events["tick"] if first_tick + 2 <= t <= last_tick - 2}
+    )
+    read = parse_midi(window, name="new").tempo_map
+    at = old.tempo_map.ticks_to_us(np.array(ticks, dtype=np.int64)) - first
+    # Times are rounded once more, by less than half of the old file's shortest tick.
+    new_ticks = read.us_to_ticks(np.asarray(at, dtype=np.int64) + 400)
+    assert states_at(data, ticks) == states_at(window, new_ticks.tolist())
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_a_window_has_the_files_own_notes_and_drums(seed: int) -> None:
     draw = random.Random(seed)

@@ -10,7 +10,7 @@ from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_gap import FilledGap, filled_midi
 from perceiver_music.music.midi_staves import Place, main_place, staves_at
 from perceiver_music.music.midi_window import Seam, continued_midi
-from perceiver_music.music.performance import NOTE_DTYPE, Performance
+from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 
 NEW = Performance(
     np.array(
@@ -70,6 +70,20 @@ def test_each_hand_goes_on() -> None:
     alone = continued_midi(file, **window, continuation=NEW, seam=Seam(), include_primer=False)
     assert pitches_of(alone, 1) == [76]
     assert pitches_of(alone, 2) == [40, 59]
+
+
+def test_the_pedal_of_new_music_is_that_of_both_hands() -> None:
+    pedal = np.array([(50_000, 100), (900_000, 0)], dtype=PEDAL_DTYPE)
+    data = continued_midi(
+        score(RIGHT, LEFT, channels=(0, 1)),
+        from_us=0,
+        to_us=4_000_000,
+        continuation=Performance(NEW.notes, pedal),
+        seam=Seam(plays_pedal=True),
+        include_primer=True,
+    )
+    moves = [m for m in mido.MidiFile(file=io.BytesIO(data)) if m.is_cc(64)]
+    assert sorted((m.channel, m.value) for m in moves) == [(0, 0), (0, 100), (1, 0), (1, 100)]
 
 
 @pytest.mark.parametrize(
