@@ -19,29 +19,24 @@ def is_own(meta: MetaEvent) -> bool:
     return meta.data.startswith(_OWN_MARKS)
 
 
-def in_new_ticks(ticks: npt.NDArray[np.int64], factor: float) -> npt.NDArray[np.int64]:
-    """Ticks of the old file in those of the new one."""
-    return np.asarray(np.rint(ticks * factor), dtype=np.int64)
-
-
-def add_metas(tracks: Tracks, metas: Sequence[MetaEvent], factor: float) -> None:
+def add_metas(tracks: Tracks, metas: Sequence[MetaEvent], factor: int) -> None:
     """Add events as they are, but those of this program: they tell of the old file."""
     for meta in metas:
         if not is_own(meta):
-            tracks.meta(round(meta.tick * factor), meta.kind, meta.data, track=meta.track)
+            tracks.meta(meta.tick * factor, meta.kind, meta.data, track=meta.track)
 
 
 def add_drums(
     tracks: Tracks,
     drums: npt.NDArray[np.void],
-    factor: float,
+    factor: int,
     *,
     from_tick: int = 0,
     to_tick: int | None = None,
 ) -> None:
     """Add `DRUM_DTYPE` rows on new ticks, which count from `from_tick`; all end by `to_tick`."""
-    starts = in_new_ticks(drums["start_tick"], factor)
-    ends = in_new_ticks(drums["end_tick"], factor)
+    starts = drums["start_tick"] * factor
+    ends = drums["end_tick"] * factor
     if to_tick is not None:
         ends = np.minimum(ends, to_tick)
     for start, end, drum in zip(starts, ends, drums, strict=True):

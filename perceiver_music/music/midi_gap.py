@@ -33,7 +33,7 @@ from perceiver_music.music.midi_controls import (
     standing,
     stays,
 )
-from perceiver_music.music.midi_copy import add_drums, add_metas, in_new_ticks
+from perceiver_music.music.midi_copy import add_drums, add_metas
 from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.midi_staves import staves_at
 from perceiver_music.music.midi_track import Tracks
@@ -83,7 +83,7 @@ def filled_midi(file: MidiFile, gap: FilledGap) -> bytes:
     for metas in (file.time_signatures, file.key_signatures, file.other_metas):
         add_metas(tracks, metas, factor)
     for track, tick in enumerate(file.track_ends):
-        tracks.keep_until(track, round(tick * factor))
+        tracks.keep_until(track, tick * factor)
     _add_notes(tracks, file, tempo_map, factor, gap)
     add_drums(tracks, file.drums[~gap.holds(file.drums["start_us"])], factor)
     staves = staves_at(file, gap.from_us, gap.to_us)
@@ -118,10 +118,10 @@ def _rung_over(gap: FilledGap, old: Performance) -> Performance:
 
 
 def _add_notes(
-    tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: float, gap: FilledGap
+    tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: int, gap: FilledGap
 ) -> None:
-    starts = in_new_ticks(file.note_ticks["start_tick"], factor)
-    ends = in_new_ticks(file.note_ticks["end_tick"], factor)
+    starts = file.note_ticks["start_tick"] * factor
+    ends = file.note_ticks["end_tick"] * factor
     for row, note in enumerate(file.performance.notes):
         start_us, end_us = int(note["start_us"]), int(note["end_us"])
         if gap.from_us <= start_us < gap.to_us:
@@ -146,7 +146,7 @@ def _add_channel_events(
     tracks: Tracks,
     file: MidiFile,
     tempo_map: TempoMap,
-    factor: float,
+    factor: int,
     gap: FilledGap,
     played: Iterable[int],
 ) -> None:
@@ -155,7 +155,7 @@ def _add_channel_events(
     Pedals get a lift and a return; the channels of the new music are at rest in the gap.
     """
     events = file.channel_events
-    ticks = in_new_ticks(events["tick"], factor)
+    ticks = events["tick"] * factor
     is_before, is_inside = events["time_us"] < gap.from_us, gap.holds(events["time_us"])
     is_after = ~is_before & ~is_inside
     is_bend = bends(events) & plays_on(events, played)

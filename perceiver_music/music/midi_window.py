@@ -25,7 +25,7 @@ from perceiver_music.music.midi_controls import (
     plays_on,
     standing,
 )
-from perceiver_music.music.midi_copy import add_drums, in_new_ticks, is_own
+from perceiver_music.music.midi_copy import add_drums, is_own
 from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
 from perceiver_music.music.midi_staves import Staves, staves_at
 from perceiver_music.music.midi_track import Tracks
@@ -63,7 +63,7 @@ class _Window:
     """
 
     tempo_map: TempoMap
-    factor: float
+    factor: int
     from_tick: int
     to_tick: int
     to_us: int
@@ -142,7 +142,7 @@ def _add_signatures(
 ) -> None:
     at_start: dict[int, MetaEvent] = {}
     for meta in metas:
-        tick = round(meta.tick * window.factor)
+        tick = meta.tick * window.factor
         track = meta.track if in_their_tracks else 0
         if tick <= window.from_tick:
             at_start[track] = meta
@@ -155,7 +155,7 @@ def _add_signatures(
 def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window) -> None:
     """Titles and the like, but not the settings that made the primer: they made only that."""
     for meta in metas:
-        tick = round(meta.tick * window.factor)
+        tick = meta.tick * window.factor
         is_of_all = tick == 0 and meta.kind not in _OF_A_MOMENT
         if not is_own(meta) and (is_of_all or window.from_tick <= tick <= window.to_tick):
             at = max(0, tick - window.from_tick)
@@ -163,8 +163,8 @@ def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window
 
 
 def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
-    starts = in_new_ticks(primer.note_ticks["start_tick"], window.factor)
-    ends = in_new_ticks(primer.note_ticks["end_tick"], window.factor)
+    starts = primer.note_ticks["start_tick"] * window.factor
+    ends = primer.note_ticks["end_tick"] * window.factor
     release_tick = {
         pitch: int(window.tempo_map.us_to_ticks(window.to_us + us))
         for pitch, us in seam.released_us.items()
@@ -187,7 +187,7 @@ def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) ->
 
 
 def _add_drums(tracks: Tracks, primer: MidiFile, window: _Window) -> None:
-    starts = in_new_ticks(primer.drums["start_tick"], window.factor)
+    starts = primer.drums["start_tick"] * window.factor
     is_inside = (starts >= window.from_tick) & (starts < window.to_tick)
     add_drums(
         tracks,
@@ -205,7 +205,7 @@ def _add_instruments(tracks: Tracks, primer: MidiFile, window: _Window, staves: 
         if meta.kind == SEQUENCE_NAME and meta.track in tracks_played:
             tracks.meta(0, meta.kind, meta.data, track=meta.track)
     events = primer.channel_events
-    is_before = in_new_ticks(events["tick"], window.factor) <= window.to_tick
+    is_before = events["tick"] * window.factor <= window.to_tick
     left = standing(events[is_before & plays_on(events, staves.channels)])
     left = left[~is_pedal(left) & ~bends(left)]
     add_events(tracks, left, 0)
@@ -217,7 +217,7 @@ def _add_channel_events(
 ) -> None:
     """What was set when the window begins, all events in it, and the pedals up after it."""
     events = primer.channel_events
-    ticks = in_new_ticks(events["tick"], window.factor)
+    ticks = events["tick"] * window.factor
     is_before, is_over = ticks < window.from_tick, ticks > window.to_tick
     add_events(tracks, standing(events[is_before]), 0)
     is_inside = ~is_before & ~is_over

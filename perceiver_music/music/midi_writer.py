@@ -32,7 +32,7 @@ def performance_to_midi(performance: Performance) -> bytes:
     return tracks.file(TICKS_PER_QUARTER)
 
 
-def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, float]:
+def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, int]:
     """The same tempi over shorter ticks, and how many of them make one of the old.
 
     Args:
@@ -40,11 +40,6 @@ def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, float]:
         last_tick: where the file ends; it stays within what a delta time can say.
     """
     ticks_per_quarter = tempo_map.ticks_per_quarter
-    if ticks_per_quarter > _MOST_TICKS_PER_QUARTER:
-        # Only a rewritten SMPTE division is so fine that no header can say it.
-        plain = TempoMap.from_changes(TICKS_PER_QUARTER)
-        us_per_tick = int(tempo_map.us_per_quarter[0]) / ticks_per_quarter
-        return plain, us_per_tick * TICKS_PER_QUARTER / int(plain.us_per_quarter[0])
     slowest = int(tempo_map.us_per_quarter.max())
     wanted = -(-slowest // (ticks_per_quarter * _WANTED_US_PER_TICK))
     most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, _LONGEST_DELTA // max(1, last_tick))
