@@ -44,27 +44,25 @@ def probabilities(
     if options.temperature == 0.0:
         found[ids[logits[ids].argmax()]] = 1.0
         return found
-    scores = (logits - logits[ids].max()).astype(np.float64)
-    scores /= max(options.temperature, _COLDEST)
-    weights = _with_longer_times(scores, allowed)[ids]
+    highest = float(logits[ids].max())
+    temperature = max(options.temperature, _COLDEST)
+    weights = np.exp((logits[ids].astype(np.float64) - highest) / temperature)
+    longest = int(ids.searchsorted(_TIMES.stop)) - 1
+    if longest >= 0 and _TIMES.start <= ids[longest] < _TIMES.stop - 1:
+        longer = logits[ids[longest] + 1 : _TIMES.stop].astype(np.float64)
+        _add_longer_times(weights, longest, (longer - highest) / temperature)
     kept = _kept(weights, options)
     found[ids[kept]] = weights[kept] / weights[kept].sum()
     return found
 
 
-def _with_longer_times(
-    scores: npt.NDArray[np.float64], allowed: npt.NDArray[np.bool_]
-) -> Probabilities:
-    """Weights of scores; the longest time that is allowed has those of the longer ones, too."""
-    times = np.flatnonzero(allowed[_TIMES])
-    if not len(times) or times[-1] + 1 == v.MAX_SHIFT_STEPS:
-        return np.asarray(np.exp(np.where(allowed, scores, -np.inf)))
-    longest = v.TIME_SHIFT + int(times[-1])
-    beyond = scores[longest : _TIMES.stop]
-    highest = max(0.0, float(beyond.max()))
-    weights = np.exp(np.where(allowed, scores, -np.inf) - highest)
-    weights[longest] = np.exp(beyond - highest).sum()
-    return np.asarray(weights)
+def _add_longer_times(
+    weights: Probabilities, longest: int, longer: npt.NDArray[np.float64]
+) -> None:
+    """Add to the weight of the longest time that is allowed those of longer ones, from scores."""
+    excess = max(0.0, float(longer.max()))
+    weights *= np.exp(-excess)
+    weights[longest] += np.exp(longer - excess).sum()
 
 
 def _kept(weights: Probabilities, options: SamplingOptions) -> Ids:

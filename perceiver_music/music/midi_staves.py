@@ -24,7 +24,6 @@ _FEWEST_NOTES: Final = 4
 _CLEAR: Final = 0.8
 """So large a share of each hand's notes, in the mean, is on its own side of the pitch."""
 
-
 _HANDS: Final = (
     re.compile(r"\b(right|rh|r\.\s?h|upper|treble)\b"),
     re.compile(r"\b(left|lh|l\.\s?h|lower|bass clef)\b"),

@@ -248,8 +248,9 @@ def _audible(left: npt.NDArray[np.void], primer: MidiFile, window: _Window) -> n
     onsets = onsets[onsets < window.to_us]
     is_volume = (left["status"] >> 4 == CONTROL_CHANGE) & np.isin(left["data1"], VOLUMES)
     usual = left[is_volume].copy()
-    for row in usual:
-        own = primer.channel_events[control_of(primer.channel_events) == control_of(row[None])]
+    controls = control_of(primer.channel_events)
+    for row, control in zip(usual, control_of(usual), strict=True):
+        own = primer.channel_events[controls == control]
         latest = np.searchsorted(own["time_us"], onsets, side="right") - 1
         heard = own["data2"][latest[latest >= 0]]
         row["data2"] = int(np.median(heard)) if len(heard) else row["data2"]

@@ -60,6 +60,32 @@ def random_file(draw: Draw) -> bytes:
     return stream.getvalue()
 
 
+Copy = tuple[bytes, MidiFile, bytes, tuple[int, int]]
+"""A file, the same read, a copy of it, and from when to when its gap or its window goes."""
+
+
+def with_a_filled_gap(seed: int) -> Copy:
+    draw = random.Random(seed)
+    data = random_file(draw)
+    old = parse_midi(data, name="old")
+    first = draw.randint(0, max(old.performance.end_us, 2_000_000))
+    last = first + draw.randint(300_000, 3_000_000)
+    filled = filled_midi(old, FilledGap(from_us=first, to_us=last, middle=NEW))
+    return data, old, filled, (first, last)
+
+
+def with_a_window(seed: int) -> Copy:
+    draw = random.Random(seed)
+    data = random_file(draw)
+    old = parse_midi(data, name="old")
+    last = draw.randint(2, max(old.performance.end_us, 2))
+    first = draw.randint(0, last - 1)
+    window = continued_midi(
+        old, from_us=first, to_us=last, continuation=NEW, seam=Seam(), include_primer=True
+    )
+    return data, old, window, (first, last)
+
+
 def others_of(data: bytes, midi: MidiFile) -> list[tuple[int, str]]:
     """(microseconds, message) of all but notes and tempi."""
     found = []
@@ -86,12 +112,7 @@ def notes_of(midi: MidiFile) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_all_outside_the_gap_is_there_and_nothing_else(seed: int) -> None:
-    draw = random.Random(seed)
-    data = random_file(draw)
-    old = parse_midi(data, name="old")
-    first = draw.randint(0, max(old.performance.end_us, 2_000_000))
-    last = first + draw.randint(300_000, 3_000_000)
-    filled = filled_midi(old, FilledGap(from_us=first, to_us=last, middle=NEW))
+    data, old, filled, (first, last) = with_a_filled_gap(seed)
     new = parse_midi(filled, name="new")
     for low, high in ((-1, first - EDGE_US), (last + EDGE_US, 1 << 60)):
         before, after = (
@@ -148,12 +169,7 @@ def _set(state: dict[object, object], message: mido.Message | mido.MetaMessage) 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_an_instrument_is_set_as_before_outside_the_gap(seed: int) -> None:
-    draw = random.Random(seed)
-    data = random_file(draw)
-    old = parse_midi(data, name="old")
-    first = draw.randint(0, max(old.performance.end_us, 2_000_000))
-    last = first + draw.randint(300_000, 3_000_000)
-    filled = filled_midi(old, FilledGap(from_us=first, to_us=last, middle=NEW))
+    data, old, filled, (first, last) = with_a_filled_gap(seed)
     factor = (
         mido.MidiFile(file=io.BytesIO(filled)).ticks_per_beat // old.tempo_map.ticks_per_quarter
     )
@@ -168,14 +184,7 @@ def test_an_instrument_is_set_as_before_outside_the_gap(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_an_instrument_is_set_as_before_in_a_window(seed: int) -> None:
-    draw = random.Random(seed)
-    data = random_file(draw)
-    old = parse_midi(data, name="old")
-    last = draw.randint(2, max(old.performance.end_us, 2))
-    first = draw.randint(0, last - 1)
-    window = continued_midi(
-        old, from_us=first, to_us=last, continuation=NEW, seam=Seam(), include_primer=True
-    )
+    data, old, window, (first, last) = with_a_window(seed)
     first_tick = int(np.rint(old.tempo_map.us_to_ticks(first)))
     last_tick = int(old.tempo_map.us_to_ticks(last))
     ticks = sorted(
@@ -190,14 +199,8 @@ def test_an_instrument_is_set_as_before_in_a_window(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_a_window_has_the_files_own_notes_and_drums(seed: int) -> None:
-    draw = random.Random(seed)
-    old = parse_midi(random_file(draw), name="old")
-    last = draw.randint(1, max(old.performance.end_us, 1))
-    first = draw.randint(0, last - 1)
-    data = continued_midi(
-        old, from_us=first, to_us=last, continuation=NEW, seam=Seam(), include_primer=True
-    )
-    new = parse_midi(data, name="new")
+    _, old, window, (first, last) = with_a_window(seed)
+    new = parse_midi(window, name="new")
     assert not [warning for warning in new.warnings if "never end" in warning]
     wanted = [note for note in notes_of(old) if first + EDGE_US <= note[3] < last - EDGE_US]
     found = [note for note in notes_of(new) if note[0] != NEW_PITCH]
