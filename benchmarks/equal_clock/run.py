@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.clocked import seconds_a_step, train_once
 from benchmarks.intervals import as_fields, weighted_mean_interval
 from benchmarks.provenance import torch_made_with
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.dataset.windows import with_bos_eos
 from perceiver_music.evaluation.likelihood import ScoringOptions, score_piece
-from perceiver_music.jobs import train
-from perceiver_music.jobs.train import TrainRequest
 from perceiver_music.model.checkpoint import load_checkpoint
 
 RESULTS = Path(__file__).with_name("results.json")
-TIMED_STEPS = (2, 12)
 CONTEXTS = (512, 1024, 2048, 4096)
 
 _SHAPE = "width=320, num_heads=5"
@@ -73,36 +71,11 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 
 
-def train_once(
-    store: Path, folder: Path, settings: tuple[str, ...], seed: int, **limits: Any
-) -> dict[str, Any]:
-    """One run, from the start or from where it stood."""
-    is_begun = (folder / "run.json").exists()
-    request = TrainRequest(
-        data=store,
-        output=folder,
-        recipe=None if is_begun else "maestro",
-        settings=() if is_begun else (*_COMMON, *settings, f"run.seed={seed}"),
-        resume=is_begun,
-        device="cpu",
-        **limits,
-    )
-    return train.run(request).as_json()
-
-
 def steps_in(store: Path, folder: Path, settings: tuple[str, ...], minutes: float) -> int:
-    """How many steps a model takes in so many minutes of one core, by some of them.
-
-    What a run does before its first step is the same for all, and left out.
-    """
+    """How many steps a model takes in so many minutes of one core."""
     kept = folder / "steps.json"
     if not kept.exists():
-        used = []
-        for steps in TIMED_STEPS:
-            start = time.process_time()
-            train_once(store, folder / f"timing-{steps}", settings, 1, max_steps=steps)
-            used.append(time.process_time() - start)
-        step = (used[1] - used[0]) / (TIMED_STEPS[1] - TIMED_STEPS[0])
+        step = seconds_a_step(store, folder, (*settings, "run.seed=1"))
         sys.stderr.write(f"{folder.name}: {step:.2f} s a step\n")
         kept.write_text(json.dumps(int(minutes * 60 / step)))
     return int(json.loads(kept.read_text()))
@@ -155,11 +128,14 @@ def main() -> None:
     for name in arguments.only:
         for seed in arguments.seeds:
             folder = arguments.runs / name.replace(" ", "-").replace(",", "")
-            steps = steps_in(arguments.store, folder, MODELS[name], arguments.minutes)
+            settings = (*_COMMON, *MODELS[name])
+            steps = steps_in(arguments.store, folder, settings, arguments.minutes)
             run = folder / f"seed-{seed}"
             if not (run / "done").exists():
                 start = time.process_time()
-                report = train_once(arguments.store, run, MODELS[name], seed, max_steps=steps)
+                report = train_once(
+                    arguments.store, run, (*settings, f"run.seed={seed}"), max_steps=steps
+                )
                 # Of the last sitting alone, where a run had several.
                 report["processor_minutes"] = round((time.process_time() - start) / 60, 1)
                 (run / "done").write_text(json.dumps(report))

@@ -66,21 +66,15 @@ class PerceiverARConfig:
     @classmethod
     def modern(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:
         """The preset `modern`."""
-        return cls(
-            block=BlockConfig(width=width, num_heads=num_heads, value_embeddings=True),
-            previous_token=True,
-            **fields,
-        )
+        fields = {"previous_token": True, **fields}
+        block = BlockConfig(width=width, num_heads=num_heads, value_embeddings=True)
+        return cls(block=block, **fields)
 
     @classmethod
     def paper(cls, *, width: int, num_heads: int, **fields: Any) -> PerceiverARConfig:
         """The preset `paper`; its slowest rotary wavelength is the context length."""
-        config = cls(
-            block=BlockConfig(width=width, num_heads=num_heads),
-            query_projection=True,
-            logit_soft_cap=None,
-            **fields,
-        )
+        fields = {"query_projection": True, "logit_soft_cap": None, **fields}
+        config = cls(block=BlockConfig(width=width, num_heads=num_heads), **fields)
         block = BlockConfig(
             width=width,
             num_heads=num_heads,

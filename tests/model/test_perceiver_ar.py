@@ -69,3 +69,15 @@ def test_the_paper_preset_is_the_papers() -> None:
 def test_sizes_that_do_not_fit_are_refused(fields: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"latents|layer"):
         tiny(**fields)
+
+
+@pytest.mark.parametrize(
+    ("preset", "field", "value"),
+    [
+        ("modern", "previous_token", False),
+        ("paper", "query_projection", False),
+        ("paper", "logit_soft_cap", 30.0),
+    ],
+)
+def test_what_a_preset_sets_can_be_set_otherwise(preset: str, field: str, value: object) -> None:
+    assert getattr(tiny(preset, **{field: value}).config, field) == value
