@@ -13,7 +13,7 @@ import torch
 
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.options import SamplingOptions
-from perceiver_music.generation.sampling import draw, probabilities, variation_rng
+from perceiver_music.generation.sampling import choose, variation_rng
 from perceiver_music.model.base import Anchor, SequenceModel
 from perceiver_music.model.checkpoint import load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
@@ -95,7 +95,7 @@ class Voices:
         """An event for each."""
         tokens = []
         for grammar, rng, row in zip(self.grammars, self.rngs, logits, strict=True):
-            token = draw(probabilities(np.asarray(row), grammar.allowed(), SAMPLING), rng)
+            token = choose(np.asarray(row), grammar.allowed(), SAMPLING, rng)
             grammar.take(token)
             tokens.append(token)
         return tokens

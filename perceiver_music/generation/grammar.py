@@ -29,6 +29,7 @@ _LAST_ONSET_STEPS = 8
 
 _LONGEST_SHIFT = v.MAX_SHIFT_STEPS
 _NUM_PITCHES = 128
+_NEVER = 1 << 60
 
 
 class Grammar:
@@ -59,6 +60,8 @@ class Grammar:
         self.last_release_step = 0
         self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
         self.deadline: dict[int, int] = dict(sounding or {})
+        self._struck_at = np.full(_NUM_PITCHES, _NEVER)
+        self._struck_at[list(self.onset_step)] = -1
         self._end_step = end_step
         self._last_onset = (
             None if end_step is None else end_step - min(_LAST_ONSET_STEPS, end_step // 4)
@@ -90,8 +93,7 @@ class Grammar:
             due = [pitch for pitch, deadline in self.deadline.items() if deadline <= self.step]
             mask[[v.NOTE_OFF + pitch for pitch in due]] = True
             return mask
-        sounding = np.fromiter(self.onset_step, np.intp, len(self.onset_step))
-        is_free = self._free_keys(sounding)
+        is_free = self._free_keys()
         if self._velocity_bin is not None:
             mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = is_free
         if self._needs_note:
@@ -101,17 +103,17 @@ class Grammar:
             mask[v.VELOCITY + self._velocity_bin] = False
         if self._is_too_late_to_strike:
             mask[:] = False
-        onsets = np.fromiter(self.onset_step.values(), np.intp, len(sounding))
-        mask[v.NOTE_OFF + sounding] = onsets < self.step
+        mask[v.NOTE_OFF : v.NOTE_OFF + _NUM_PITCHES] = self._struck_at < self.step
         for pitch in self._locked:
             mask[v.NOTE_OFF + pitch] = False
         mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
         return mask
 
-    def _free_keys(self, sounding: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        is_free = np.ones(_NUM_PITCHES, dtype=np.bool_)
-        is_free[sounding] = False
-        is_free[[pitch for pitch, step in self._reserved.items() if step <= self.step]] = False
+    def _free_keys(self) -> npt.NDArray[np.bool_]:
+        is_free = self._struck_at == _NEVER
+        for pitch, step in self._reserved.items():
+            if step <= self.step:
+                is_free[pitch] = False
         return is_free
 
     def _first_times(self) -> slice:
@@ -153,10 +155,11 @@ class Grammar:
         self._steps_since_event = 0
         self._is_shift_over = False
         if kind == "NOTE_ON":
-            self.onset_step[value] = self.last_onset_step = self.step
+            self.onset_step[value] = self.last_onset_step = self._struck_at[value] = self.step
             self.deadline[value] = self.step + MAX_HELD_STEPS
         elif kind == "NOTE_OFF":
             del self.onset_step[value], self.deadline[value]
+            self._struck_at[value] = _NEVER
             self.last_release_step = self.step
         elif kind == "VELOCITY":
             self._velocity_bin = token - v.VELOCITY

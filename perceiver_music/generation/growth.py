@@ -22,7 +22,7 @@ from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
-from perceiver_music.generation.sampling import draw, probabilities
+from perceiver_music.generation.sampling import choose
 from perceiver_music.generation.winding_down import WindingDown
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -107,7 +107,7 @@ class Growth:
             NonFiniteError: the prediction is not finite.
         """
         adjusted = self._adjusted(as_numpy(logits))
-        return draw(probabilities(adjusted, self._grammar.allowed(), self._sampling), self.rng)
+        return choose(adjusted, self._grammar.allowed(), self._sampling, self.rng)
 
     def take(self, token: int) -> None:
         """Go on by an event."""

@@ -11,6 +11,7 @@ always meet the same guard.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Final
 
 import numpy as np
@@ -95,7 +96,7 @@ class LoopGuard:
             return False
         if self._steps[-least_onsets] <= first_step:
             return False
-        num_inside = len(self._steps) - int(np.searchsorted(self._steps, first_step, side="right"))
+        num_inside = len(self._steps) - bisect_right(self._steps, first_step)
         return self._num_keys(num_inside) <= keys
 
     def _num_keys(self, num_onsets: int) -> int:

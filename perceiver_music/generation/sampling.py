@@ -8,12 +8,16 @@ Were it shared out among all that is allowed, music would hurry before everythin
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.errors import NonFiniteError
 from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.model.native.choosing import MOST_IDS
+from perceiver_music.model.native.choosing import choose as native_choose
+from perceiver_music.model.native.library import Draw
 from perceiver_music.tokenizer import vocabulary as v
 
 Probabilities = npt.NDArray[np.float64]
@@ -24,36 +28,90 @@ _COLDEST = 1e-200
 """A lower temperature draws the same, and a division by it could overflow."""
 
 
-def probabilities(
-    logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_], options: SamplingOptions
-) -> Probabilities:
-    """The distribution to draw from, `[vocabulary]`, zero where not allowed.
-
-    The grammar comes first, so that the cuts choose among events that can be.
+def choose(
+    logits: npt.NDArray[np.floating],
+    allowed: npt.NDArray[np.bool_],
+    options: SamplingOptions,
+    rng: np.random.Generator,
+) -> int:
+    """One event, by inversion: exactly one random number an event, whatever the options.
 
     Raises:
         NonFiniteError: the logits are not numbers.
     """
-    if not math.isfinite(float(logits.sum(dtype=np.float64))):
+    random = rng.random()
+    drawn = native_choose(logits, allowed, _native_options(options), random)
+    return choose_plainly(logits, allowed, options, random) if drawn is None else drawn
+
+
+def choose_plainly(
+    logits: npt.NDArray[np.floating],
+    allowed: npt.NDArray[np.bool_],
+    options: SamplingOptions,
+    random: float,
+) -> int:
+    """`choose` in numpy, by a random number in [0, 1)."""
+    ids, weights = _weighed(logits, allowed, options)
+    cumulative = weights.cumsum()
+    point = random * cumulative[-1]
+    drawn = int(cumulative.searchsorted(point, side="right"))
+    return int(ids[drawn] if drawn < len(ids) else ids[np.flatnonzero(weights)[-1]])
+
+
+@lru_cache(maxsize=16)
+def _native_options(options: SamplingOptions) -> Draw:
+    return Draw(
+        temperature=options.temperature,
+        top_p=options.top_p or 0.0,
+        min_p=options.min_p or 0.0,
+        top_k=min(options.top_k or 0, MOST_IDS),
+        first_time=_TIMES.start,
+        past_times=_TIMES.stop,
+    )
+
+
+def probabilities(
+    logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_], options: SamplingOptions
+) -> Probabilities:
+    """The distribution that `choose` draws from, `[vocabulary]`, zero where not allowed.
+
+    Raises:
+        NonFiniteError: the logits are not numbers.
+    """
+    ids, weights = _weighed(logits, allowed, options)
+    found = np.zeros(len(logits))
+    found[ids] = weights / weights.sum()
+    return found
+
+
+def _weighed(
+    logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_], options: SamplingOptions
+) -> tuple[Ids, Probabilities]:
+    """The ids that are allowed, and their weights, zero for those that are cut.
+
+    The grammar comes first, so that the cuts choose among events that can be.
+    """
+    if not math.isfinite(float(np.add.reduce(logits, dtype=np.float64))):
         raise NonFiniteError(
             "the model's prediction is not finite",
             hint="The checkpoint may be damaged: try `perceiver-music models verify`.",
         )
     ids = np.flatnonzero(allowed)
-    found = np.zeros(len(logits))
+    weights = logits[ids].astype(np.float64)
+    likeliest = int(weights.argmax())
     if options.temperature == 0.0:
-        found[ids[logits[ids].argmax()]] = 1.0
-        return found
-    highest = float(logits[ids].max())
+        return ids[likeliest : likeliest + 1], np.ones(1)
+    highest = float(weights[likeliest])
     temperature = max(options.temperature, _COLDEST)
-    weights = np.exp((logits[ids].astype(np.float64) - highest) / temperature)
+    weights -= highest
+    weights /= temperature
+    np.exp(weights, out=weights)
     longest = int(ids.searchsorted(_TIMES.stop)) - 1
     if longest >= 0 and _TIMES.start <= ids[longest] < _TIMES.stop - 1:
         longer = logits[ids[longest] + 1 : _TIMES.stop].astype(np.float64)
         _add_longer_times(weights, longest, (longer - highest) / temperature)
-    kept = _kept(weights, options)
-    found[ids[kept]] = weights[kept] / weights[kept].sum()
-    return found
+    _cut(weights, options)
+    return ids, weights
 
 
 def _add_longer_times(
@@ -65,33 +123,28 @@ def _add_longer_times(
     weights[longest] += np.exp(longer - excess).sum()
 
 
-def _kept(weights: Probabilities, options: SamplingOptions) -> Ids:
-    """Places of those likely enough, likeliest first, one at least. Ties go to the lower id."""
-    order = np.argsort(-weights, kind="stable")
+def _cut(weights: Probabilities, options: SamplingOptions) -> None:
+    """Leave those likely enough, one at least; the others get zero. Ties go to the lower id."""
+    falling = np.sort(weights)[::-1]
+    count = len(falling)
     if options.top_p is not None:
-        sums = weights[order].cumsum()
-        order = order[: 1 + sums.searchsorted(options.top_p * sums[-1])]
+        sums = falling.cumsum()
+        count = min(count, 1 + int(sums.searchsorted(options.top_p * sums[-1])))
     if options.min_p is not None:
-        order = order[weights[order] >= options.min_p * weights[order[0]]]
-    return order[: options.top_k]
-
-
-def draw(distribution: Probabilities, rng: np.random.Generator) -> int:
-    """One event, by inversion: exactly one random number an event, whatever the options."""
-    cumulative = np.cumsum(distribution)
-    point = rng.random() * cumulative[-1]
-    drawn = int(cumulative.searchsorted(point, side="right"))
-    return drawn if drawn < len(distribution) else _last(distribution)
+        count = min(count, int(np.count_nonzero(falling >= options.min_p * falling[0])))
+    if options.top_k is not None:
+        count = min(count, options.top_k)
+    least = falling[count - 1]
+    if count < len(falling) and falling[count] == least:
+        tied = np.flatnonzero(weights == least)
+        weights[tied[count - int(np.count_nonzero(falling > least)) :]] = 0.0
+    weights[weights < least] = 0.0
 
 
 def branched(rng: np.random.Generator) -> np.random.Generator:
     """Other random numbers, which follow from where these stand, and move them on."""
     key = rng.integers(0, 2**64, size=2, dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
-
-
-def _last(distribution: Probabilities) -> int:
-    return int(np.flatnonzero(distribution)[-1])
 
 
 def variation_rng(seed: int, index: int) -> np.random.Generator:

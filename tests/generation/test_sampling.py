@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perceiver_music.errors import NonFiniteError, UsageError
 from perceiver_music.generation.options import LengthOption, SamplingOptions
-from perceiver_music.generation.sampling import draw, probabilities, variation_rng
+from perceiver_music.generation.sampling import choose, probabilities, variation_rng
 from perceiver_music.tokenizer import vocabulary as v
 
 LOGITS = np.log([0.5, 0.25, 0.15, 0.1])
@@ -85,10 +87,51 @@ def test_all_of_it_may_be_later_than_is_allowed() -> None:
 
 def test_draws_follow_the_distribution() -> None:
     rng = variation_rng(5, 1)
-    distribution = np.array([0.5, 0.0, 0.3, 0.2])
-    counts = np.bincount([draw(distribution, rng) for _ in range(4_000)], minlength=4) / 4_000
+    logits, allowed = np.log([0.5, 0.4, 0.3, 0.2]), np.array([True, False, True, True])
+    options = SamplingOptions(top_p=None)
+    drawn = [choose(logits, allowed, options, rng) for _ in range(4_000)]
+    counts = np.bincount(drawn, minlength=4) / 4_000
     assert counts[1] == 0
-    assert counts == pytest.approx(distribution, abs=0.03)
+    assert counts == pytest.approx(probabilities(logits, allowed, options), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_k": 2}, [0, 2]),
+        ({"top_k": 1}, [2]),
+        ({"top_p": 0.7}, [0, 2, 4]),
+        ({"min_p": 0.4}, [0, 2, 4, 5]),
+    ],
+)
+def test_ties_go_to_the_lower_id(options: dict[str, float], kept: list[int]) -> None:
+    logits = np.log([0.2, 0.05, 0.3, 0.05, 0.2, 0.2])
+    found = probabilities(
+        logits, np.ones(6, dtype=np.bool_), SamplingOptions(**{"top_p": None, **options})
+    )
+    assert np.flatnonzero(found).tolist() == kept
+
+
+@given(
+    st.lists(st.integers(-6, 6), min_size=1, max_size=40),
+    st.sampled_from([None, 0.3, 0.9, 0.99, 1.0]),
+    st.sampled_from([None, 0.01, 0.5]),
+    st.sampled_from([None, 1, 3, 100]),
+)
+def test_cuts_are_those_of_a_list_in_order(
+    scores: list[int], top_p: float | None, min_p: float | None, top_k: int | None
+) -> None:
+    logits = np.array(scores, dtype=np.float64)
+    options = SamplingOptions(top_p=top_p, min_p=min_p, top_k=top_k)
+    found = probabilities(logits, np.ones(len(scores), dtype=np.bool_), options)
+    weights = np.exp(logits - logits.max())
+    order = sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+    if top_p is not None:
+        sums = np.cumsum(weights[order])
+        order = order[: 1 + int(np.searchsorted(sums, top_p * sums[-1]))]
+    if min_p is not None:
+        order = [place for place in order if weights[place] >= min_p * weights.max()]
+    assert np.flatnonzero(found).tolist() == sorted(order[:top_k])
 
 
 def test_variations_differ_and_repeat() -> None:

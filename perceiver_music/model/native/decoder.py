@@ -32,9 +32,16 @@ from perceiver_music.model.native.weights import (
 )
 
 Precision = Literal["int8", "fp32"]
-LATENTS_AT_ONCE: Final = 7
-"""So many latents of the next set are computed together, in every so many steps: with the newest
-position eight rows, for which the kernels read each weight once."""
+_LONG_CONTEXT: Final = 8192
+
+
+def latents_at_once(context: int) -> int:
+    """How many latents of the next set are computed together, in every so many steps.
+
+    With the newest position they are four or eight rows, for which the kernels read each weight
+    once. Four cost hardly more than one; eight read a long context's keys less often.
+    """
+    return 3 if context <= _LONG_CONTEXT else 7
 
 
 class NativeDecode:
@@ -200,7 +207,7 @@ class NativeDecoder:
             len(ids),
             context,
             latents,
-            0 if self.policy == "slide" else LATENTS_AT_ONCE,
+            0 if self.policy == "slide" else latents_at_once(context),
             logits.ctypes.data,
         )
         if not handle:

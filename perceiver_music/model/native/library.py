@@ -10,7 +10,7 @@ from typing import Final
 
 from perceiver_music.model.native.compile import LIBRARY
 
-_ABI: Final = 3
+_ABI: Final = 4
 FP32, INT8 = 0, 1
 FROM_FP32, FROM_BF16 = 0, 1
 
@@ -27,6 +27,15 @@ class Shape(ctypes.Structure):
         *((name, c_int32) for name in ("num_pitches", "num_shifts", "num_velocities")),
         ("soft_cap", c_float),
         ("max_wavelength", c_double),
+    )
+
+
+class Draw(ctypes.Structure):
+    """`pm_draw` of `source/api.h`."""
+
+    _fields_ = (
+        *((name, c_double) for name in ("temperature", "top_p", "min_p")),
+        *((name, c_int32) for name in ("top_k", "first_time", "past_times")),
     )
 
 
@@ -69,6 +78,7 @@ _FUNCTIONS = {
     "pm_decode_copy": (c_void_p, [c_void_p]),
     "pm_decode_free": (None, [c_void_p]),
     "pm_advance": (c_int32, [c_void_p, c_void_p, c_int32, c_void_p]),
+    "pm_choose": (c_int32, [c_void_p, c_void_p, c_int32, POINTER(Draw), c_double]),
     "pm_read": (c_uint64, [c_void_p, c_int64]),
     "pm_decode_where": (None, [c_void_p, POINTER(c_int64), POINTER(c_int32)]),
     "pm_decode_work": (None, [c_void_p, POINTER(c_int64), POINTER(c_int64)]),

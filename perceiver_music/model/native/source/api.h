@@ -54,6 +54,20 @@ void pm_decode_where(const pm_decode *, int64_t *context_start, int32_t *num_lat
  * the first of those; what a copy was copied from computed is not its own. */
 void pm_decode_work(const pm_decode *, int64_t *rows, int64_t *passes);
 
+/* How an event is drawn: `SamplingOptions` in Python, zero for what is not asked for, and which ids
+ * are TIME_SHIFTs, the shortest first. */
+typedef struct {
+    double temperature, top_p, min_p;
+    int32_t top_k, first_time, past_times;
+} pm_draw;
+
+#define PM_MOST_IDS 1024
+
+/* One of up to PM_MOST_IDS ids by a random number below 1; negative where the logits are none. */
+int32_t pm_choose(
+    const float *logits, const uint8_t *allowed, int32_t size, const pm_draw *how, double random
+);
+
 /* A sum of so many bytes: how fast memory can be read, the limit that decoding is measured by. */
 uint64_t pm_read(const void *data, int64_t bytes);
 

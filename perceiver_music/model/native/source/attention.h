@@ -166,31 +166,39 @@ static float inverse_sum(const float *weights, int32_t length) {
     return 1.0f / sum_of(sum);
 }
 
-/* Sums of rows of floats by weights, `blocks` blocks of channels (a constant). */
+/* Sums of rows of `wide` numbers by weights, `blocks` blocks of channels (a constant). */
 INLINE void mix_some(
-    const int blocks, const float *values, int32_t stride, int32_t length, const float *weights,
-    float *y
+    const int blocks, const int is_bf16, const char *values, int32_t wide, int32_t length,
+    const float *weights, float *y
 ) {
+    const float *full = (const float *)values;
+    const uint16_t *half = (const uint16_t *)values;
     vf acc[4 * SUB];
     UNROLL
     for (int b = 0; b < blocks * SUB; b++) acc[b] = (vf){0};
     for (int32_t i = 0; i < length; i++) {
         const vf weight = splat(weights[i]);
         UNROLL
-        for (int b = 0; b < blocks * SUB; b++)
-            acc[b] += weight * load(values + (size_t)i * stride + b * LANES);
+        for (int b = 0; b < blocks * SUB; b++) {
+            const size_t at = (size_t)i * wide + b * LANES;
+            acc[b] += weight * (is_bf16 ? load_bf16(half + at) : load(full + at));
+        }
     }
     UNROLL
     for (int b = 0; b < blocks * SUB; b++) store(y + b * LANES, acc[b]);
 }
 
-static void mix_floats(
-    const float *values, int32_t wide, int32_t stride, int32_t length, const float *weights,
+INLINE void mix_rows(
+    const int is_bf16, const void *values, int32_t wide, int32_t length, const float *weights,
     float *y
 ) {
+    const int32_t size = is_bf16 ? 2 : 4;
+    const char *from = (const char *)values;
     int32_t c = 0;
-    for (; c + 64 <= wide; c += 64) mix_some(4, values + c, stride, length, weights, y + c);
-    for (; c < wide; c += 16) mix_some(1, values + c, stride, length, weights, y + c);
+    for (; c + 64 <= wide; c += 64)
+        mix_some(4, is_bf16, from + c * size, wide, length, weights, y + c);
+    for (; c < wide; c += 16)
+        mix_some(1, is_bf16, from + c * size, wide, length, weights, y + c);
 }
 
 /* Weights times scales as integers of 14 bits, in two halves; what one of them is worth. */
@@ -263,7 +271,7 @@ static void mix(
 ) {
     const int32_t wide = m->value_width;
     if (m->precision == PM_FP32) {
-        mix_floats((const float *)values, wide, wide, length, weights, y);
+        mix_rows(0, values, wide, length, weights, y);
         return;
     }
     const narrow_weights w =

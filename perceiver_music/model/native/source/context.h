@@ -246,12 +246,15 @@ INLINE void mix_ids(
     const int width, const pm_model *m, int32_t first, int32_t heads, int32_t num_ids,
     const float *counts, float *room, float *wide, float *mixed
 ) {
-    const int32_t each = m->value_width, stride = each * m->shape.heads;
+    const size_t size = (size_t)m->num_ids * m->value_width;
     for (int32_t h = 0; h < heads; h++) {
         for (int32_t t = 0; t < num_ids; t++) room[t] = counts[t * width + h];
         for (size_t t = num_ids; t < rounded_up(num_ids, PM_BLOCK); t++) room[t] = 0;
-        const float *values = m->value_rows + (size_t)(first + h) * each;
-        mix_floats(values, each, stride, num_ids, room, wide);
+        const size_t at = (first + h) * size;
+        if (m->precision == PM_FP32)
+            mix_rows(0, (const float *)m->value_rows + at, m->value_width, num_ids, room, wide);
+        else
+            mix_rows(1, (const uint16_t *)m->value_rows + at, m->value_width, num_ids, room, wide);
         put_head(m, wide, inverse_sum(room, num_ids), first + h, mixed);
     }
 }

@@ -68,7 +68,7 @@ static size_t lay_out(const pm_model *m, pm_window *w, char *memory) {
     w->tokens = place(memory, &used, sizeof(int32_t) * w->capacity);
     double **phases[] = {&w->phase_cos, &w->phase_sin, &w->kept_cos, &w->kept_sin};
     for (int i = 0; i < 4; i++) *phases[i] = place(memory, &used, sizeof(double) * angles);
-    w->struck_sum = place(memory, &used, sizeof(float) * s->width);
+    w->struck = place(memory, &used, sizeof(float) * (1 + PM_FADING_TERMS) * s->width);
     w->caches = place(memory, &used, sizeof(pm_cache) * s->layers);
     for (int32_t i = 0; i < s->layers; i++) {
         pm_cache cache;
@@ -130,10 +130,10 @@ static void open_window(pm_decode *d, pm_window *w, int64_t start, int64_t first
     w->start = start;
     w->gap_steps = gap_steps(d, start);
     w->num_ids = s->vocabulary;
-    w->length = w->latents = w->struck_summed = 0;
+    w->length = w->latents = w->struck_time = 0;
     memset(&w->tracker, 0, sizeof w->tracker);
     w->tracker.token = -1;
-    memset(w->struck_sum, 0, sizeof(float) * s->width);
+    memset(w->struck, 0, sizeof(float) * (1 + PM_FADING_TERMS) * s->width);
     for (int32_t i = 0; i < s->pairs + s->time_pairs; i++) {
         w->phase_cos[i] = 1.0;
         w->phase_sin[i] = 0.0;

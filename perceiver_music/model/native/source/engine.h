@@ -10,14 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PM_ABI 3
+#define PM_ABI 4
 #define PM_BLOCK 16       /* outputs, or context positions, side by side */
 #define PM_GROUP 64       /* inputs under one scale of their own in int8 */
 #define PM_MAX_ROWS 32    /* rows computed together */
 #define PM_MOST_HEAD_WIDTH 1024
 #define PM_PITCHES 128
 #define PM_HELD_TERMS 6
-#define PM_TERMS 11
+#define PM_FADING_TERMS 4
+#define PM_TERMS (PM_HELD_TERMS + 1 + PM_FADING_TERMS)
 
 /* A piece of memory that is given away from front to back, and those before it. */
 typedef struct pm_pool {
@@ -66,7 +67,8 @@ typedef struct pm_model {
     size_t record_bytes;              /* of a bundle's keys of 16 positions: see context.h */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
     float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
-    float *key_rows, *value_rows;     /* [num_ids + neighbours][width]; [num_ids][width] */
+    float *key_rows;                  /* [num_ids + neighbours][width] */
+    void *value_rows;                 /* [head][num_ids][value_width]; bf16 in int8 */
     void *key_table;                  /* what never turns of key_rows: [bundle][lanes] */
     float *key_table_scale;           /* [bundle][row][head of the bundle] */
     pm_block cross, *blocks;
@@ -111,8 +113,8 @@ typedef struct {
     double *kept_cos, *kept_sin;      /* the same of the last one before a prompt's SUFFIX */
     int32_t gap_steps;                /* how long the gap of its prompt is */
     pm_tracker tracker;
-    float *struck_sum;                /* [width]: what struck keys add whatever their age */
-    int32_t struck_summed;
+    float *struck;                    /* [1 + PM_FADING_TERMS][width]: what struck keys add */
+    int32_t struck_time;              /* when the fading sums were as they are kept */
     char *memory;                     /* of all that is pointed to here */
     size_t bytes;
 } pm_window;

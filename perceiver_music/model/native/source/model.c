@@ -119,6 +119,12 @@ static float value_at(const void *data, int32_t from, size_t i) {
     return value;
 }
 
+static uint16_t nearest_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 static float *as_floats(float *to, const void *data, int32_t from, size_t n) {
     for (size_t i = 0; to && i < n; i++) to[i] = value_at(data, from, i);
     return to;
@@ -304,18 +310,34 @@ static int make_key_table(pm_model *m) {
     return 0;
 }
 
+/* The values of all ids, head by head, as they are summed: from `[id][width]`. */
+static int make_value_table(pm_model *m, const float *flat) {
+    const size_t heads = m->shape.heads, ids = m->num_ids, wide = m->value_width;
+    const int is_wide = m->precision == PM_FP32;
+    m->value_rows = get_from(&m->pool, (is_wide ? 4 : 2) * heads * ids * wide);
+    if (!m->value_rows) return -1;
+    for (size_t h = 0; h < heads; h++)
+        for (size_t id = 0; id < ids; id++)
+            for (int32_t c = 0; c < m->head_width; c++) {
+                const float value = flat[id * m->shape.width + h * m->head_width + c];
+                const size_t at = (h * ids + id) * wide + c;
+                if (is_wide) ((float *)m->value_rows)[at] = value;
+                else ((uint16_t *)m->value_rows)[at] = nearest_bf16(value);
+            }
+    return 0;
+}
+
 /* Makes the context's tables of all its ids, once all weights are there; `neighbours` are what is
  * added to keys. */
 int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32_t num_neighbours) {
     const pm_shape *s = &m->shape;
-    const int32_t width = s->width, wide = m->value_width;
+    const int32_t width = s->width;
     const size_t ids = m->num_ids, plain = (size_t)s->vocabulary * width;
     m->num_key_rows = m->num_ids + num_neighbours;
     m->key_rows = get_from(&m->pool, sizeof(float) * m->num_key_rows * width);
-    m->value_rows = get_from(&m->pool, sizeof(float) * ids * s->heads * wide);
     float *flat = pm_get(sizeof(float) * ids * width);
     float *normed = pm_get(sizeof(float) * ids * width);
-    int failed = !m->key_rows || !m->value_rows || !flat || !normed || make_turns(m);
+    int failed = !m->key_rows || !flat || !normed || make_turns(m);
     if (!failed) {
         for (size_t i = plain; i < ids * width; i++)
             normed[i] = m->embedding[i - plain] + m->after_gap[i - plain];
@@ -324,14 +346,9 @@ int32_t pm_model_finish(pm_model *m, const void *neighbours, int32_t from, int32
         memcpy(normed, m->embedding, sizeof(float) * plain);
         norm_rows(normed, (int32_t)ids, width);
         failed = project(m, m->raw_keys, normed, m->key_rows) ||
-                 project(m, m->raw_values, normed, flat);
+                 project(m, m->raw_values, normed, flat) || make_value_table(m, flat);
         for (size_t i = 0; i < (size_t)num_neighbours * width; i++)
             m->key_rows[ids * width + i] = value_at(neighbours, from, i);
-        for (size_t row = 0; row < ids * s->heads; row++)
-            memcpy(
-                m->value_rows + row * wide, flat + row * m->head_width,
-                sizeof(float) * m->head_width
-            );
     }
     free(flat);
     free(normed);

@@ -11,7 +11,6 @@ static const float HELD_SECONDS[] = {0.1f, 0.4f, 1.6f, 6.4f};
 static const float STRUCK_SECONDS[] = {0.15f, 0.6f, 2.5f, 10.0f};
 #define LOG_SECONDS 0.05f
 #define STEPS_PER_SECOND 100.0f
-#define LONG_AGO 25.0f /* e to the minus this, beside a one, is nothing in 32 bits */
 
 INLINE int within(int32_t value, int32_t size) { return value >= 0 && value < size; }
 
@@ -145,10 +144,46 @@ static int32_t next_place(int32_t newest, int32_t *length, int32_t capacity) {
     return (newest + 1) % capacity;
 }
 
+/* What is left of a struck key's fading terms after so many steps. */
+static void fade(int32_t steps, float left[PM_FADING_TERMS]) {
+    for (int i = 0; i < PM_FADING_TERMS; i++)
+        left[i] = expf((float)steps / STEPS_PER_SECOND / -STRUCK_SECONDS[i]);
+}
+
+/* Adds a key's terms to the sums over all struck keys; those of its stroke before, if there was
+ * one, go. A sum of what fades fades as its parts do, so nobody needs to go through the keys. */
+static void strike(const pm_model *m, pm_window *w, int32_t pitch, int was_struck, int32_t before) {
+    const int32_t width = m->shape.width, now = w->tracker.time;
+    const float *row = m->key_terms + ((size_t)pitch * PM_TERMS + PM_HELD_TERMS) * width;
+    float *sum = w->struck, left[PM_FADING_TERMS], of_before[PM_FADING_TERMS];
+    if (!was_struck)
+        for (int32_t c = 0; c < width; c++) sum[c] += row[c];
+    fade(now - w->struck_time, left);
+    fade(now - before, of_before);
+    for (int i = 0; i < PM_FADING_TERMS; i++) {
+        const float share = was_struck ? 1.0f - of_before[i] : 1.0f;
+        row += width;
+        sum += width;
+        for (int32_t c = 0; c < width; c++) sum[c] = sum[c] * left[i] + share * row[c];
+    }
+    w->struck_time = now;
+}
+
+/* `count`, and what it makes of the sums over struck keys. */
+static pm_part take_in(const pm_model *m, pm_window *w, int32_t token, int32_t neighbours[3]) {
+    const int32_t pitch = token - m->shape.note_on;
+    const int is_onset = within(pitch, m->shape.num_pitches);
+    const int was_struck = is_onset && w->tracker.struck[pitch];
+    const int32_t before = was_struck ? w->tracker.onset_time[pitch] : 0;
+    const pm_part part = count(&m->shape, &w->tracker, token, neighbours);
+    if (is_onset && part == PM_MUSIC) strike(m, w, pitch, was_struck, before);
+    return part;
+}
+
 static void push(const pm_model *m, pm_window *w, int32_t token) {
     const pm_shape *s = &m->shape;
     int32_t around[3] = {0, 0, 0};
-    const pm_part part = s->events ? count(s, &w->tracker, token, around) : PM_MUSIC;
+    const pm_part part = s->events ? take_in(m, w, token, around) : PM_MUSIC;
     const int32_t before = w->length, width = s->width;
     const int32_t place = w->newest = next_place(w->newest, &w->length, w->capacity);
     w->start += w->length == before; /* the oldest went */
@@ -176,56 +211,71 @@ static void push(const pm_model *m, pm_window *w, int32_t token) {
     write_context_key(m, w, place, key, norms);
 }
 
-/* The terms of a key that was struck; those of being held are zeros where it is not. */
-static void key_terms(const pm_tracker *t, int32_t pitch, float terms[PM_TERMS]) {
+/* The terms of a key that is held. */
+static void held_terms(const pm_tracker *t, int32_t pitch, float terms[PM_HELD_TERMS]) {
     const float age = (float)(t->time - t->onset_time[pitch]) / STEPS_PER_SECOND;
-    for (int i = 0; i < PM_TERMS; i++) terms[i] = 0.0f;
-    if (t->held[pitch]) {
-        terms[0] = 1.0f;
-        terms[1] = log1pf(age / LOG_SECONDS) / 4.0f;
-        for (int i = 0; i < 4; i++)
-            if (age < LONG_AGO * HELD_SECONDS[i]) terms[2 + i] = expf(age / -HELD_SECONDS[i]);
-    }
-    terms[PM_HELD_TERMS] = 1.0f;
-    for (int i = 0; i < 4; i++)
-        if (age < LONG_AGO * STRUCK_SECONDS[i])
-            terms[PM_HELD_TERMS + 1 + i] = expf(age / -STRUCK_SECONDS[i]);
+    terms[0] = 1.0f;
+    terms[1] = log1pf(age / LOG_SECONDS) / 4.0f;
+    for (int i = 0; i < 4; i++) terms[2 + i] = expf(age / -HELD_SECONDS[i]);
 }
 
 /* What the counted state adds to a latent. */
-static void add_events(const pm_model *m, pm_window *w, float *x) {
+static void add_events(const pm_model *m, const pm_window *w, float *x) {
     const int32_t width = m->shape.width;
-    pm_tracker *t = &w->tracker;
-    for (; w->struck_summed < t->num_struck; w->struck_summed++) {
-        const int32_t pitch = t->struck_list[w->struck_summed];
-        const float *row = m->key_terms + ((size_t)pitch * PM_TERMS + PM_HELD_TERMS) * width;
-        for (int32_t c = 0; c < width; c++) w->struck_sum[c] += row[c];
-    }
+    const pm_tracker *t = &w->tracker;
     const float *velocity = m->velocity_rows + (size_t)t->velocity * width;
     const float *last = m->onset_rows[0] + (size_t)t->onsets[0] * width;
     const float *second = m->onset_rows[1] + (size_t)t->onsets[1] * width;
-    for (int32_t c = 0; c < width; c++)
-        x[c] += w->struck_sum[c] + velocity[c] + last[c] + second[c];
+    const float *sum = w->struck;
+    for (int32_t c = 0; c < width; c++) x[c] += sum[c] + velocity[c] + last[c] + second[c];
+    float left[PM_FADING_TERMS];
+    fade(t->time - w->struck_time, left);
+    for (int i = 0; i < PM_FADING_TERMS; i++) {
+        sum += width;
+        for (int32_t c = 0; c < width; c++) x[c] += left[i] * sum[c];
+    }
     for (int32_t i = 0; i < t->num_struck; i++) {
-        float terms[PM_TERMS];
-        key_terms(t, t->struck_list[i], terms);
-        terms[PM_HELD_TERMS] = 0.0f; /* in `struck_sum` */
-        const float *row = m->key_terms + (size_t)t->struck_list[i] * PM_TERMS * width;
-        for (int j = 0; j < PM_TERMS; j++, row += width)
-            if (terms[j] != 0.0f)
-                for (int32_t c = 0; c < width; c++) x[c] += terms[j] * row[c];
+        const int32_t pitch = t->struck_list[i];
+        if (!t->held[pitch]) continue;
+        float terms[PM_HELD_TERMS];
+        held_terms(t, pitch, terms);
+        const float *row = m->key_terms + (size_t)pitch * PM_TERMS * width;
+        for (int j = 0; j < PM_HELD_TERMS; j++, row += width)
+            for (int32_t c = 0; c < width; c++) x[c] += terms[j] * row[c];
+    }
+}
+
+/* What having been struck adds to each key's logit of NOTE_ON, in the order of `struck_list`. */
+static void struck_prospects(const pm_tracker *t, const float *rates, float *on) {
+    float ages[PM_PITCHES] = {0};
+    for (int32_t i = 0; i < t->num_struck; i++)
+        ages[i] = (float)(t->time - t->onset_time[t->struck_list[i]]) / STEPS_PER_SECOND;
+    for (int32_t i = 0; i < t->num_struck; i += LANES) {
+        vf sum = splat(rates[0]);
+        for (int j = 0; j < PM_FADING_TERMS; j++) {
+            const vf power = load(ages + i) * splat(-LOG2_E / STRUCK_SECONDS[j]);
+            sum += power_of_two(larger(power, splat(-126.0f))) * splat(rates[1 + j]);
+        }
+        store(on + i, sum);
     }
 }
 
 /* Moves the logits of each key's NOTE_ON and NOTE_OFF by its own state. */
 static void add_prospects(const pm_model *m, const pm_tracker *t, const float *rates, float *logits) {
+    float on[PM_PITCHES];
+    struck_prospects(t, rates + PM_HELD_TERMS, on);
     for (int32_t i = 0; i < t->num_struck; i++) {
         const int32_t pitch = t->struck_list[i];
-        float terms[PM_TERMS], on = 0.0f, off = 0.0f;
-        key_terms(t, pitch, terms);
-        for (int j = 0; j < PM_TERMS; j++) on += terms[j] * rates[j];
-        for (int j = 0; j < PM_HELD_TERMS; j++) off += terms[j] * rates[PM_TERMS + j];
-        logits[m->shape.note_on + pitch] += on;
+        float off = 0.0f;
+        if (t->held[pitch]) {
+            float terms[PM_HELD_TERMS];
+            held_terms(t, pitch, terms);
+            for (int j = 0; j < PM_HELD_TERMS; j++) {
+                on[i] += terms[j] * rates[j];
+                off += terms[j] * rates[PM_TERMS + j];
+            }
+        }
+        logits[m->shape.note_on + pitch] += on[i];
         logits[m->shape.note_off + pitch] += off;
     }
 }
