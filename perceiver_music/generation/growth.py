@@ -16,6 +16,7 @@ from perceiver_music.generation.ending import (
     last_part_begins,
 )
 from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.home_key import KeyKeeper
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
@@ -82,6 +83,8 @@ class Growth:
         self._grammar = _grammar(opening, limits)
         self._guard = LoopGuard()
         self._pace = PaceKeeper(opening.before)
+        # Where a gap's music goes, the model can see.
+        self._key = KeyKeeper(() if opening.is_of_gap else opening.before)
         self._last_part = last_part_begins(limits) if limits.is_ending_allowed else 1.0
         self._starts_at_once = starts_at_once
         self._winding_down = (
@@ -89,7 +92,7 @@ class Growth:
         )
 
     def branch(self, rng: np.random.Generator) -> Growth:
-        """The same music, to go on by itself; the primer's pace no longer leads it back."""
+        """The same music, to go on by itself; the primer's pace and key no longer lead it back."""
         other = copy(self)
         other.rng = rng
         other.music = replace(
@@ -97,7 +100,7 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        other._sampling = replace(self._sampling, keep_pace=False)
+        other._sampling = replace(self._sampling, keep_pace=False, keep_key=False)
         return other
 
     def choose(self, logits: Any) -> int:
@@ -106,8 +109,9 @@ class Growth:
         Raises:
             NonFiniteError: the prediction is not finite.
         """
-        adjusted = self._adjusted(as_numpy(logits))
-        return choose(adjusted, self._grammar.allowed(), self._sampling, self.rng)
+        allowed = self._grammar.allowed()
+        adjusted = self._adjusted(as_numpy(logits), allowed)
+        return choose(adjusted, allowed, self._sampling, self.rng)
 
     def take(self, token: int) -> None:
         """Go on by an event."""
@@ -124,6 +128,7 @@ class Growth:
         if token < v.VELOCITY:
             self._guard.take(token)
             self._pace.take(token)
+            self._key.take(token)
         music.ids.append(token)
         music.step = grammar.step
         music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
@@ -140,10 +145,14 @@ class Growth:
         is_time = v.TIME_SHIFT <= token < v.VELOCITY
         return self._starts_at_once and is_time and not self.music.num_notes
 
-    def _adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """The prediction as the primer's pace and the guard would have it."""
+    def _adjusted(
+        self, logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.floating]:
+        """The prediction as the primer's pace and key and the guard would have it."""
         if self._sampling.keep_pace:
             logits = self._pace.adjusted(logits)
+        if self._sampling.keep_key:
+            logits = self._key.adjusted(logits, allowed)
         if self._winding_down is not None:
             logits = self._winding_down.adjusted(logits, self.progress)
         if self._sampling.loop_guard:

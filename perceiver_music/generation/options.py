@@ -24,6 +24,7 @@ class SamplingOptions:
         min_p: only those at least this many times as likely as the likeliest (arXiv 2407.01082).
         loop_guard: whether music that is stuck is led on (`generation.loops`).
         keep_pace: whether music that is far from the primer's pace is led back (`generation.pace`).
+        keep_key: whether music far from the primer's key is led home (`generation.home_key`).
     """
 
     temperature: float = 1.0
@@ -32,6 +33,7 @@ class SamplingOptions:
     min_p: float | None = None
     loop_guard: bool = True
     keep_pace: bool = True
+    keep_key: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0.0 <= self.temperature <= 100.0):

@@ -69,9 +69,14 @@ class Opening:
         return v.MAESTRO if self.pedal is None else v.PEDAL
 
     @property
+    def is_of_gap(self) -> bool:
+        """Whether the model sees what follows the new music, too: an infilling prompt."""
+        return self.pedal is None and SUFFIX in self.tokens
+
+    @property
     def before(self) -> tuple[int, ...]:
         """The events up to where the new music begins; of an infilling prompt only those."""
-        if self.pedal is None and SUFFIX in self.tokens:
+        if self.is_of_gap:
             return self.tokens[: self.tokens.index(SUFFIX)]
         return self.tokens + tuple(shifts(self.waited))
 

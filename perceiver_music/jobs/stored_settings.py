@@ -26,6 +26,7 @@ _REQUEST_FIELDS: Final = (
     "starts_at_once",
 )
 _LATER_FIELDS: Final = {"policy": "exact", "starts_at_once": False}
+_LATER_SAMPLING: Final = {"keep_key": False}
 """What was added after the first files were made, and how those were made."""
 
 
@@ -156,7 +157,7 @@ class StoredSettings:
             primer=primer,
             primer_name=self.primer or "",
             length=LengthOption(**self.request["length"]),
-            sampling=SamplingOptions(**self.request["sampling"]),
+            sampling=SamplingOptions(**{**_LATER_SAMPLING, **self.request["sampling"]}),
             between_seconds=between,
             **{key: self.request[key] for key in _REQUEST_FIELDS},
         )

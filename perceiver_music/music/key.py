@@ -33,16 +33,16 @@ def key_fits(histogram: npt.ArrayLike) -> Floats:
     """
     found = np.asarray(histogram, dtype=np.float64)
     if np.ptp(found) == 0:
-        return np.zeros(len(_PROFILES))
+        return np.zeros(len(KEY_PROFILES))
     deviation = found - found.mean()
-    return np.asarray(_PROFILES @ deviation / np.linalg.norm(deviation))
+    return np.asarray(KEY_PROFILES @ deviation / np.linalg.norm(deviation))
 
 
 def _profiles() -> Floats:
-    """Of 24 keys, `[24, 12]`, each of mean 0 and length 1."""
     turned = np.array([np.roll(mode, tonic) for mode in (_MAJOR, _MINOR) for tonic in range(12)])
     turned -= turned.mean(axis=1, keepdims=True)
     return np.asarray(turned / np.linalg.norm(turned, axis=1, keepdims=True))
 
 
-_PROFILES = _profiles()
+KEY_PROFILES = _profiles()
+"""Of the 24 keys in the order of `key_fits`, `[24, 12]`, each of mean 0 and length 1."""
