@@ -25,9 +25,15 @@ def after(primer: list[int], music: list[int], allowed: np.ndarray = ALL) -> np.
     return keeper.adjusted(FLAT, allowed)
 
 
-@pytest.mark.parametrize("up", [0, 12, -7])
-def test_the_key_and_its_neighbours_are_left_alone(up: int) -> None:
+@pytest.mark.parametrize("up", [0, 12])
+def test_the_key_is_left_alone(up: int) -> None:
     assert after(playing(C_MAJOR, 20), playing(C_MAJOR, 12, up=up)) is FLAT
+
+
+@pytest.mark.parametrize("up", [-7, 5, 7])
+def test_its_neighbours_are_nearly_left_alone(up: int) -> None:
+    bent = after(playing(C_MAJOR, 20), playing(C_MAJOR, 12, up=up))
+    assert np.abs(bent).max() < 0.5
 
 
 def test_far_keys_make_the_primer_s_pitch_classes_likelier() -> None:
