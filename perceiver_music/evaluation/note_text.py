@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,16 @@ class NoteText:
             step=np.concatenate(steps),
             first_note=np.array(first_note, dtype=np.int64),
         )
+
+    @cached_property
+    def tellings(self) -> Places:
+        """How many notes tell something, before each place and in all: all but those that go on
+        with a trill, a tremolo or a repeated note, `[notes + 1]`.
+        """
+        pitch = self.pitch
+        goes_on = np.zeros(len(pitch), dtype=np.bool_)
+        goes_on[3:] = (pitch[3:] == pitch[1:-2]) & (pitch[2:-1] == pitch[:-3])
+        return np.concatenate(([0], np.cumsum(~goes_on)))
 
     @property
     def num_pieces(self) -> int:

@@ -3,7 +3,8 @@
 A passage is shared when both have the same notes one after another, up to a transposition; notes
 that begin within 50 ms of each other may stand in either order, for the keys of a chord are never
 struck in the same order twice. Rhythm does not decide: a copy may be stretched or played freely.
-How alike the rhythm is, is told beside.
+How alike the rhythm is, is told beside. Of a trill, a tremolo or a repeated note the first three
+notes count: everybody plays those, and nobody copies them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Passage:
     """A passage of a query that a piece of the index has too.
 
     Attributes:
-        num_notes: its length; 0 when nothing is shared.
+        num_notes: its notes that count; 0 when nothing is shared.
         query_seconds: where it begins in the query, and how long it is there, onset to onset.
         piece: index of the piece, in the order given; None when nothing is shared.
         piece_seconds: the same in that piece.
@@ -90,32 +91,33 @@ class PassageIndex:
         for width in _WIDTHS:
             meetings = self._windows.meetings(query, width)
             if len(meetings):
-                num_notes, at, place = self._longest(query, meetings)
+                at, end, place = self._longest(query, meetings)
                 # What is shorter than a window may not be the longest.
-                if num_notes >= width:
-                    return self._passage(query, num_notes, at, place)
+                if query.tellings[end] - query.tellings[at] >= width:
+                    return self._passage(query, at, end, place)
         return _NOTHING
 
     def _longest(self, query: NoteText, meetings: Meetings) -> tuple[int, int, int]:
-        """Of the most promising meetings what is alike longest: its notes and places."""
+        """Of the most promising meetings what is alike longest: where it is, to before where."""
         best = meetings.best(_MOST_FOLLOWED)
         before, after = equal_notes(query, self._text, best)
-        num_notes, at, place = before + after, best.query - before, best.text - before
-        longest = np.lexsort((place, at, -num_notes))[0]
-        return int(num_notes[longest]), int(at[longest]), int(place[longest])
+        at, end, place = best.query - before, best.query + after, best.text - before
+        num_notes = query.tellings[end] - query.tellings[at]
+        longest = np.lexsort((place, at, at - end, -num_notes))[0]
+        return int(at[longest]), int(end[longest]), int(place[longest])
 
-    def _passage(self, query: NoteText, num_notes: int, at: int, place: int) -> Passage:
+    def _passage(self, query: NoteText, at: int, end: int, place: int) -> Passage:
         text = self._text
-        here = query.step[at : at + num_notes]
-        there = text.step[place : place + num_notes]
+        here = query.step[at:end]
+        there = text.step[place : place + end - at]
         return Passage(
-            num_notes=num_notes,
+            num_notes=int(query.tellings[end] - query.tellings[at]),
             query_seconds=_span(here),
             piece=int(text.piece_of(np.array([place]))[0]),
             piece_seconds=_span(there),
             # The lowest of a chord's notes may stand first in one and last in the other.
-            transposition=int(query.pitch[at : at + num_notes].min())
-            - int(text.pitch[place : place + num_notes].min()),
+            transposition=int(query.pitch[at:end].min())
+            - int(text.pitch[place : place + end - at].min()),
             same_rhythm=_same_rhythm(here, there),
         )
 

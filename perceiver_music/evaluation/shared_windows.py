@@ -2,8 +2,8 @@
 
 A window is known by the sum of its pitches' codes, counted from the lowest of them. Those of the
 long text that the short one has are found by a table of the sums, in a pass that takes a hundredth
-of a second a million notes. Windows that both have all too often (a trill matches everywhere) are
-followed from the beginnings of the stretches that they make up, not from every note.
+of a second a million notes. Windows inside a trill are passed over; others that both have all too
+often are followed from the beginnings of the stretches that they make up, not from every note.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ MOST_PAIRS_IN_ALL = 4_000_000
 """Where there would be more, each window has fewer: what bounds the memory."""
 
 _TABLE_BITS = 21
+_FEWEST_TELLING = 4
 _REACH = 32
 """Windows on one diagonal count for each other when at most so many notes lie between them."""
 
@@ -76,7 +77,7 @@ class WindowTable:
         another in both only the first is given.
         """
         query_codes, query_low = _windows(query.pitch, _sums(query.pitch), width)
-        query_places = _whole(query, np.arange(len(query_codes)), width)
+        query_places = _telling(query, _whole(query, np.arange(len(query_codes)), width), width)
         wanted, own = np.unique(query_codes[query_places], return_inverse=True)
         table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         table[_slot(wanted)] = True
@@ -96,7 +97,10 @@ class WindowTable:
         order = np.lexsort((at, there - at))
         at, there, reach, shift = at[order], there[order], reach[order], shift[order]
         every = Meetings(
-            query=at, text=there, shift=shift, promise=_promise(at, there, reach + width - 1)
+            query=at,
+            text=there,
+            shift=shift,
+            promise=_promise(query, at, there, reach + width - 1),
         )
         return every.chosen(_firsts(every, reach))
 
@@ -168,6 +172,12 @@ def _whole(text: NoteText, places: Places, width: int) -> Places:
     return places[text.piece_of(places) == text.piece_of(places + width - 1)]
 
 
+def _telling(text: NoteText, places: Places, width: int) -> Places:
+    """Those at which a window is more than a part of a trill."""
+    counted = text.tellings[places + width] - text.tellings[places]
+    return places[counted >= min(width, _FEWEST_TELLING)]
+
+
 def _slot(codes: Codes) -> Codes:
     return codes >> np.uint64(64 - _TABLE_BITS)
 
@@ -198,12 +208,13 @@ def _pairs(query: _Windows, text: _Windows, num_codes: int) -> tuple[Places, Pla
     return query.place[row], text.place[there], reach
 
 
-def _promise(query: Places, text: Places, length: Places) -> Places:
-    """Notes in windows at each and near by, when both go in order along each diagonal."""
+def _promise(notes: NoteText, query: Places, text: Places, length: Places) -> Places:
+    """Notes that count in windows at each and near by, where both go on along a diagonal."""
     is_other = np.diff(text - query) != 0
     # Each window counts up to where the next one begins.
-    covered = length.copy()
-    covered[:-1][~is_other] = np.minimum(length[:-1], np.diff(query))[~is_other]
+    end = query + length
+    end[:-1][~is_other] = np.minimum(end[:-1], query[1:])[~is_other]
+    covered = notes.tellings[np.minimum(end, len(notes))] - notes.tellings[query]
     is_apart = np.ones(len(query), dtype=np.bool_)
     is_apart[1:] = is_other | (np.diff(query) - length[:-1] > _REACH)
     group = np.cumsum(is_apart) - 1

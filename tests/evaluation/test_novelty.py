@@ -21,13 +21,17 @@ def longest_by_hand(query: np.ndarray, pieces: list[np.ndarray]) -> int:
     def steps(notes: np.ndarray) -> list[int]:
         return np.diff(notes["pitch"].astype(int)).tolist()
 
+    pitch = query["pitch"].tolist()
+    counts = [
+        i < 3 or pitch[i] != pitch[i - 2] or pitch[i - 1] != pitch[i - 3] for i in range(len(pitch))
+    ]
     wanted, best = steps(query), 0
     for piece in map(steps, pieces):
         row = [0] * (len(piece) + 1)
-        for step in wanted:
+        for at, step in enumerate(wanted):
             row = [0] + [row[i] + 1 if piece[i] == step else 0 for i in range(len(piece))]
-            best = max(best, *row)
-    return best + 1 if best else 0
+            best = max(best, sum(counts[at + 1 - max(row) : at + 2]) if max(row) else 0)
+    return best
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -62,11 +66,32 @@ def test_passages_do_not_reach_over_the_end_of_a_piece() -> None:
     assert PassageIndex.of(pieces).longest_shared(notes_of(np.arange(30, 70))).num_notes == 20
 
 
-def test_a_long_trill_is_followed_to_its_end() -> None:
-    trill = np.tile([60, 62], 300)
-    pieces = [notes_of(np.concatenate((trill, [70]))), notes_of(trill[:100])]
-    query = notes_of(np.concatenate((trill[:250], [50, 51])))
+def test_a_long_figure_is_followed_to_its_end() -> None:
+    figure = np.tile([60, 62, 65], 200)
+    pieces = [notes_of(np.concatenate((figure, [70]))), notes_of(figure[:100])]
+    query = notes_of(np.concatenate((figure[:250], [50, 51])))
     assert PassageIndex.of(pieces).longest_shared(query).num_notes == 250
+
+
+@pytest.mark.parametrize("trill", [[60, 62], [48, 60], [60]])
+def test_a_trill_is_no_passage(trill: list[int]) -> None:
+    trill = np.tile(trill, 100)
+    scale = np.arange(70, 78)
+    piece = notes_of(np.concatenate((trill, [81], scale, [80])))
+    query = notes_of(np.concatenate((trill, [30], scale, [31])))
+    passage = PassageIndex.of([piece]).longest_shared(query)
+    assert passage.num_notes == len(scale)
+    assert PassageIndex.of([piece]).longest_shared(query[: len(trill)]).num_notes == 3
+
+
+def test_a_passage_goes_on_through_a_trill_of_which_three_notes_count() -> None:
+    theme, trill = random_notes(3, 20)["pitch"], np.tile([110, 112], 30)
+    notes = notes_of(np.concatenate((theme, trill, theme + 1)))
+    passage = PassageIndex.of([random_notes(4, 200), notes]).longest_shared(notes)
+    assert passage.num_notes == 20 + 3 + 20
+    assert passage.query_seconds[1] == pytest.approx(
+        (notes["start_us"][-1] - notes["start_us"][0]) / 1e6, abs=0.02
+    )
 
 
 def test_trills_by_the_thousand_do_not_hide_what_is_between_them() -> None:
@@ -79,7 +104,8 @@ def test_trills_by_the_thousand_do_not_hide_what_is_between_them() -> None:
     query = notes_of(np.concatenate((trill[:700] + 2, bridge + 2, trill[:701] + 3, [90])))
     passage = PassageIndex.of([*others, piece]).longest_shared(query)
     assert (passage.piece, passage.transposition) == (5, 2)
-    assert passage.num_notes == 700 + 25 + 701
+    assert passage.num_notes == 3 + 25 + 3
+    assert passage.query_seconds[1] > 200.0
 
 
 def chords(seed: int, number: int = 60) -> np.ndarray:

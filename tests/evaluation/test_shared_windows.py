@@ -56,10 +56,17 @@ def test_texts_shorter_than_a_window_meet_nowhere() -> None:
 def test_what_is_everywhere_is_followed_from_where_it_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trill = [60, 62] * 40
-    query, text = text_of([*trill, 90]), text_of([30, *trill, 20])
+    figure = [60, 62, 65] * 40
+    query, text = text_of([*figure, 90]), text_of([30, *figure, 20])
     assert len(met(query, text, 4, 4)) > 70
     monkeypatch.setattr(shared_windows, "MOST_PAIRS_IN_ALL", 100)
     found = met(query, text, 4, 4)
     assert len(found) < 10
-    assert (0, 1, 0, 80) in found
+    assert (0, 1, 0, 120) in found
+
+
+def test_a_trill_meets_nothing() -> None:
+    trill = [60, 62] * 40
+    query, text = text_of([*trill, 90]), text_of([30, *trill, 20])
+    assert met(query, text, 5, 5) == []
+    assert met(query, text, 2, 2) != []
