@@ -13,9 +13,9 @@ TIMED_STEPS = (2, 12)
 
 
 def train_once(
-    store: Path, folder: Path, settings: tuple[str, ...], *, max_steps: int
+    store: Path, folder: Path, settings: tuple[str, ...], *, max_steps: int, device: str = "cpu"
 ) -> dict[str, Any]:
-    """One run on the processor, from the start or from where it stood; its last report."""
+    """One run, from the start or from where it stood; its last report."""
     is_begun = (folder / "run.json").exists()
     request = TrainRequest(
         data=store,
@@ -23,7 +23,7 @@ def train_once(
         recipe=None if is_begun else "maestro",
         settings=() if is_begun else settings,
         resume=is_begun,
-        device="cpu",
+        device=device,
         max_steps=max_steps,
     )
     return train.run(request).as_json()

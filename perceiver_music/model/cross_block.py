@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from perceiver_music.model import table_attention
 from perceiver_music.model.attention import MLP, Attention, BlockConfig, make_norm
 from perceiver_music.model.neighbours import NeighbourTable
 
@@ -85,6 +86,27 @@ class CrossBlock(nn.Module):
     ) -> Float[Tensor, "batch latents width"]:
         """The latents, changed."""
         return self._changed(x, self.attention.mix(self._queries(x, angles), key, value, mask))
+
+    def forward_at_once(
+        self,
+        x: Float[Tensor, "batch latents width"],
+        key: Float[Tensor, "batch heads context head_width"],
+        ids: Int[Tensor, "batch context"],
+        table: ContextTable,
+        angles: tuple[Tensor, Tensor],
+        visible: Bool[Tensor, "batch context"] | None,
+        mask: Tensor | None,
+    ) -> Float[Tensor, "batch latents width"]:
+        """`forward` of the values of `ids`, for whole windows: the sooner of two ways.
+
+        `mask` is the `attention_mask` of what is visible.
+        """
+        query = self._queries(x, angles)
+        if self.attention.config.qk_norm and table_attention.is_possible(query, key):
+            values = self.attention.split_heads(table.values)
+            mixed = table_attention.table_attention(query, key, ids, values, visible)
+            return self._changed(x, self.attention.merge_heads(mixed))
+        return self._changed(x, self.attention.mix(query, key, self.values(table, ids), mask))
 
     def forward_by_id(
         self,

@@ -101,10 +101,9 @@ class PerceiverAR(SequenceModel):
         angles = self._angles(0, tokens.shape[1], events)
         table = self._context_table()
         key, ids = self._context(table, tokens, angles, events)
-        value = self.cross.values(table, ids)
         latent_angles = _last(angles, num_latents)
         x = self._latent_inputs(tokens, num_latents, visible, events)
-        x = self.cross(x, key, value, latent_angles, cross_mask)
+        x = self.cross.forward_at_once(x, key, ids, table, latent_angles, visible, cross_mask)
         latent_tokens = tokens[:, first_latent:].contiguous()
         for layer in self.layers:
             x = layer(x, latent_tokens, latent_angles, mask=stack_mask)

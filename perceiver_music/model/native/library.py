@@ -10,7 +10,7 @@ from typing import Final
 
 from perceiver_music.model.native.compile import LIBRARY
 
-_ABI: Final = 4
+_ABI: Final = 5
 FP32, INT8 = 0, 1
 FROM_FP32, FROM_BF16 = 0, 1
 
@@ -36,6 +36,17 @@ class Draw(ctypes.Structure):
     _fields_ = (
         *((name, c_double) for name in ("temperature", "top_p", "min_p")),
         *((name, c_int32) for name in ("top_k", "first_time", "past_times")),
+    )
+
+
+class AttentionParts(ctypes.Structure):
+    """`pm_attention` of `source/engine.h`."""
+
+    _fields_ = (
+        *((name, c_int32) for name in ("heads", "queries", "keys", "width", "num_ids")),
+        *((name, c_void_p) for name in ("query", "key", "table", "ids", "visible")),
+        *((name, c_void_p) for name in ("mixed", "inverse", "slope")),
+        *((name, c_void_p) for name in ("query_slope", "key_slope", "table_slope")),
     )
 
 
@@ -79,6 +90,7 @@ _FUNCTIONS = {
     "pm_decode_free": (None, [c_void_p]),
     "pm_advance": (c_int32, [c_void_p, c_void_p, c_int32, c_void_p]),
     "pm_choose": (c_int32, [c_void_p, c_void_p, c_int32, POINTER(Draw), c_double]),
+    "pm_attend": (c_int32, [POINTER(AttentionParts), c_int32, c_int32, c_char_p]),
     "pm_read": (c_uint64, [c_void_p, c_int64]),
     "pm_decode_where": (None, [c_void_p, POINTER(c_int64), POINTER(c_int32)]),
     "pm_decode_work": (None, [c_void_p, POINTER(c_int64), POINTER(c_int64)]),

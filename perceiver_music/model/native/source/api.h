@@ -68,6 +68,10 @@ int32_t pm_choose(
     const float *logits, const uint8_t *allowed, int32_t size, const pm_draw *how, double random
 );
 
+/* Attention of the pairs `from` to before `to`, by the kernels of that name or the best; not 0 when
+ * memory is short or no such kernels run here. */
+int32_t pm_attend(const pm_attention *, int32_t from, int32_t to, const char *kernels);
+
 /* A sum of so many bytes: how fast memory can be read, the limit that decoding is measured by. */
 uint64_t pm_read(const void *data, int64_t bytes);
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PM_ABI 4
+#define PM_ABI 5
 #define PM_BLOCK 16       /* outputs, or context positions, side by side */
 #define PM_GROUP 64       /* inputs under one scale of their own in int8 */
 #define PM_MAX_ROWS 32    /* rows computed together */
@@ -127,6 +127,20 @@ typedef struct {
     float *logits;                    /* NULL where nobody asks */
 } pm_row;
 
+/* Attention whose values are rows of a table: see table_attention.h. All is fp32 and without gaps; a
+ * pair is a head of a sequence, `sequence * heads + head`. `width` is a multiple of PM_BLOCK. */
+typedef struct {
+    int32_t heads, queries, keys, width, num_ids;
+    const float *query, *key;         /* [pair][queries][width], [pair][keys][width] */
+    const float *table;               /* [head][num_ids][width] */
+    const int32_t *ids;               /* [sequence][keys] */
+    const uint8_t *visible;           /* [sequence][keys], or NULL: all */
+    float *mixed, *inverse;           /* [pair][queries][width]; [pair][queries]: of sums of weights */
+    const float *slope;               /* of `mixed`: NULL on the way forward */
+    float *query_slope, *key_slope;   /* as the query and the key; zeros to begin with, as is */
+    float *table_slope;               /* [pair][num_ids][width] */
+} pm_attention;
+
 struct pm_kernels {
     const char *name;
     /* Takes a token into a window's context and counts; no latent yet. */
@@ -135,6 +149,8 @@ struct pm_kernels {
     void (*run)(const pm_model *, pm_row *rows, int32_t num_rows, char *scratch);
     /* y = W x for some rows, in the matrix's own arithmetic. */
     void (*linear)(const pm_linear *, const float *x, int32_t num_rows, float *y, char *scratch);
+    /* Attention of some pairs, forward or backward; not 0 when memory is short. */
+    int32_t (*attend)(const pm_attention *, int32_t from, int32_t to);
 };
 
 /* Bytes of scratch that `run` wants for so many rows of up to so many latents. */

@@ -1,5 +1,6 @@
 /* The network over a few positions at once. Compiled once for each kind of processor, which gives
  * PM_KERNELS, the table's name, and PM_NAME, what the kind is called. */
+#include "table_attention.h"
 #include "window.h"
 
 typedef struct {
@@ -208,4 +209,4 @@ static void run(const pm_model *m, pm_row *rows, int32_t num_rows, char *scratch
     predict(m, rows, num_rows, &w);
 }
 
-const struct pm_kernels PM_KERNELS = {PM_NAME, push, run, linear};
+const struct pm_kernels PM_KERNELS = {PM_NAME, push, run, linear, attend};

@@ -35,6 +35,19 @@ static int is_supported(const struct pm_kernels *kernels) {
     return kernels == &pm_kernels_generic;
 }
 
+/* The best where no name is given; NULL where there are none of that name. */
+static const struct pm_kernels *kernels_named(const char *name) {
+    for (int32_t i = 0; i < NUM_KERNELS; i++)
+        if (is_supported(ALL_KERNELS[i]) && (!name || !strcmp(name, ALL_KERNELS[i]->name)))
+            return ALL_KERNELS[i];
+    return NULL;
+}
+
+int32_t pm_attend(const pm_attention *a, int32_t from, int32_t to, const char *kernels) {
+    const struct pm_kernels *chosen = kernels_named(kernels);
+    return chosen ? chosen->attend(a, from, to) : 1;
+}
+
 int32_t pm_abi(void) { return PM_ABI; }
 
 const char *pm_kernels_name(int32_t number) {
@@ -102,9 +115,7 @@ pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *ker
     const size_t lanes = precision == PM_INT8 ? (size_t)(m->turned + 3) / 4 : (size_t)m->turned;
     m->record_bytes = m->bundle * (64 * lanes + 64 + (precision == PM_INT8 ? 32 : 0));
     m->value_width = (m->head_width + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;
-    for (int32_t i = 0; i < NUM_KERNELS && !m->kernels; i++)
-        if (is_supported(ALL_KERNELS[i]) && (!kernels || !strcmp(kernels, ALL_KERNELS[i]->name)))
-            m->kernels = ALL_KERNELS[i];
+    m->kernels = kernels_named(kernels);
     m->blocks = get_from(&m->pool, sizeof(pm_block) * shape->layers);
     if (m->blocks && m->kernels) return m;
     pm_model_free(m);

@@ -1,0 +1,172 @@
+"""Causal attention whose values are rows of a table, by the native library.
+
+Keys differ from position to position, values only from id to id. The library adds a query's weights
+up by id and multiplies the sums with the table; on the way back it looks gradients of weights up by
+id. Of seven products over all positions four are left, and no score goes through memory: that makes
+training with a long context cheap on a processor. Elsewhere, and without the library,
+`attention.causal_attention` computes the same of values that are looked up first.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from perceiver_music.model.native.library import AttentionParts, load_library
+
+_BLOCK = 16
+_FEWEST_KEYS = 512
+
+
+def is_possible(query: Tensor, key: Tensor) -> bool:
+    """Whether the library is there, and for these it is the faster way.
+
+    Args:
+        query: `[batch, heads, queries, head_width]`, normed, as are the keys: powers of scores are
+            taken as they are.
+        key: `[batch, heads, keys, head_width]`.
+    """
+    if torch.compiler.is_compiling() or not query.is_cpu or query.shape[-1] % _BLOCK:
+        return False
+    if query.shape[-2] < _BLOCK or key.shape[-2] < _FEWEST_KEYS:
+        return False
+    # Tiles of a processor that has them multiply bf16 faster than any register multiplies fp32.
+    if query.dtype == torch.bfloat16 and _has_tiles():
+        return False
+    return query.dtype in (torch.float32, torch.bfloat16) and load_library() is not None
+
+
+def table_attention(
+    query: Float[Tensor, "batch heads queries width"],
+    key: Float[Tensor, "batch heads keys width"],
+    ids: Int[Tensor, "batch keys"],
+    table: Float[Tensor, "heads ids width"],
+    visible: Bool[Tensor, "batch keys"] | None = None,
+    *,
+    kernels: str | None = None,
+) -> Float[Tensor, "batch heads queries width"]:
+    """What `causal_attention` finds among the values `table[:, ids]`, in the precision of `query`.
+
+    Args:
+        query: of the last positions, of unit mean square.
+        key: of all positions, of unit mean square.
+        ids: which row of the table is a position's value.
+        table: the values of all ids.
+        visible: which positions others than themselves may see; all, if None.
+        kernels: which of the library's `kernel_names`; the best, if None.
+
+    Raises:
+        IndexError: an id has no row.
+        MemoryError: there was not enough.
+    """
+    low, high = ids.aminmax()
+    if low < 0 or high >= table.shape[1]:
+        raise IndexError(f"ids from {low} to {high}, and {table.shape[1]} rows")
+    mixed: Tensor = _TableAttention.apply(query, key, ids, table, visible, kernels)
+    return mixed
+
+
+class _TableAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        ids: Tensor,
+        table: Tensor,
+        visible: Tensor | None,
+        kernels: str | None,
+    ) -> Tensor:
+        parts = _Parts(query, key, ids, table, visible, kernels)
+        mixed = torch.empty_like(parts.query)
+        inverse = torch.empty(query.shape[:-1])
+        parts.attend(mixed=mixed, inverse=inverse)
+        ctx.save_for_backward(query, key, ids, table, visible, mixed, inverse)
+        ctx.kernels = kernels
+        return mixed.to(query.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, ids, table, visible, mixed, inverse = ctx.saved_tensors
+        parts = _Parts(query, key, ids, table, visible, ctx.kernels)
+        (slope,) = (_plain(gradient) for gradient in gradients)
+        query_slope = torch.zeros_like(parts.query)
+        key_slope = torch.zeros_like(parts.key)
+        table_slope = torch.zeros(len(query), *table.shape)
+        parts.attend(
+            mixed=mixed,
+            inverse=inverse,
+            slope=slope,
+            query_slope=query_slope,
+            key_slope=key_slope,
+            table_slope=table_slope,
+        )
+        of_table = table_slope.sum(0).to(table.dtype)
+        return query_slope.to(query.dtype), key_slope.to(key.dtype), None, of_table, None, None
+
+
+class _Parts:
+    """The tensors as the library wants them, alive as long as it reads them."""
+
+    def __init__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        ids: Tensor,
+        table: Tensor,
+        visible: Tensor | None,
+        kernels: str | None,
+    ) -> None:
+        self.query, self.key, self.table = _plain(query), _plain(key), _plain(table)
+        self.ids = ids.to(torch.int32).contiguous()
+        self.visible = None if visible is None else visible.to(torch.bool).contiguous()
+        self.kernels = None if kernels is None else kernels.encode()
+
+    def attend(self, **more: Tensor) -> None:
+        """Run all heads of all sequences, as many at a time as torch has threads."""
+        batch, heads, queries, width = self.query.shape
+        sizes = {"heads": heads, "queries": queries, "keys": self.key.shape[-2], "width": width}
+        tensors = {
+            "query": self.query,
+            "key": self.key,
+            "table": self.table,
+            "ids": self.ids,
+            **more,
+        }
+        parts = AttentionParts(
+            **sizes,
+            num_ids=self.table.shape[1],
+            visible=None if self.visible is None else self.visible.data_ptr(),
+            **{name: tensor.data_ptr() for name, tensor in tensors.items()},
+        )
+        library = load_library()
+        assert library is not None
+        threads = min(torch.get_num_threads(), batch * heads)
+        edges = [batch * heads * i // threads for i in range(threads + 1)]
+
+        def run(i: int) -> int:
+            return int(library.pm_attend(parts, edges[i], edges[i + 1], self.kernels))
+
+        results = map(run, range(threads)) if threads == 1 else _pool().map(run, range(threads))
+        if any(list(results)):
+            raise MemoryError("not enough memory for attention, or no such kernels")
+
+
+def _plain(x: Tensor) -> Tensor:
+    return x.detach().float().contiguous()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="attention")
+
+
+@cache
+def _has_tiles() -> bool:
+    ask = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return ask is not None and bool(ask())
