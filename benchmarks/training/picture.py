@@ -11,11 +11,17 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT, MARGIN = 400, 300, 56
-COLOURS = {"perceiver_ar": "#2a5db0", "transformer": "#c0392b", "transformer_xl": "#7f8c8d"}
+COLOURS = {
+    "perceiver_ar": "#2a5db0",
+    "transformer": "#c0392b",
+    "transformer_xl": "#7f8c8d",
+    "perceiver_ar_torch": "#9dbbe8",
+}
 LABELS = {
     "perceiver_ar": "Perceiver AR",
     "transformer": "Transformer",
     "transformer_xl": "Transformer-XL",
+    "perceiver_ar_torch": "Perceiver AR, torch's attention",
 }
 PANELS = (
     ("by_context", "steps_per_second", "steps/s against context"),
@@ -85,8 +91,9 @@ def draw(result: dict[str, Any]) -> str:
     ]
     for number, (part, figure, title) in enumerate(PANELS):
         lines += panel(points_of(result[part]["models"], figure), title, number * WIDTH)
-    for number, (name, label) in enumerate(LABELS.items()):
-        lines.append(text(80 + 130 * number, HEIGHT + 8, label, fill=COLOURS[name]))
+    shown = [name for name in LABELS if name in result["by_context"]["models"]]
+    for number, name in enumerate(shown):
+        lines.append(text(80 + 150 * number, HEIGHT + 8, LABELS[name], fill=COLOURS[name]))
     return "\n".join([*lines, "</svg>", ""])
 
 

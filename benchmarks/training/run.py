@@ -9,9 +9,11 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,7 @@ from torch import Tensor
 from benchmarks.decoding.contenders import primer
 from benchmarks.provenance import torch_made_with
 from benchmarks.training.picture import draw
+from perceiver_music.model import table_attention
 from perceiver_music.model.device import choose_precision
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.tokenizer.registry import get_tokenizer
@@ -27,6 +30,8 @@ from perceiver_music.training.memory import keep_freed_memory
 
 FOLDER = Path(__file__).parent
 MODELS = ("perceiver_ar", "transformer", "transformer_xl")
+PLAIN = "perceiver_ar_torch"
+"""Ours without the library's attention: torch's, as the other two have it."""
 LATENTS = 512
 CONTEXTS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 BLOCKS, DEPTHS, DEPTH_CONTEXT = 6, (2, 6, 12, 24), 2048
@@ -85,18 +90,26 @@ class Trained:
         tokenizer = get_tokenizer("maestro-performance-400")
         fields: dict[str, Any] = {**SIZE, "vocabulary_size": tokenizer.vocabulary_size}
         fields["context"] = max(CONTEXTS)
-        if name == "perceiver_ar":
+        is_ours = name in (MODELS[0], PLAIN)
+        if is_ours:
             fields |= {**OURS, "events": dict(tokenizer.event_layout), "num_layers": blocks - 1}
         else:
             fields["num_layers"] = blocks
         torch.manual_seed(0)
-        self.model = build_from_preset(name, "modern", fields).to(setting.device)
+        architecture = MODELS[0] if is_ours else name
+        self.model = build_from_preset(architecture, "modern", fields).to(setting.device)
         self._optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=True)
-        self._scored = LATENTS if name == "perceiver_ar" else None
+        self._scored = LATENTS if is_ours else None
         self._setting = setting
+        self._is_plain = name == PLAIN
 
     def step(self, tokens: Tensor) -> int:
         """Forward, backward, update; returns how many positions were scored."""
+        never = patch.object(table_attention, "is_possible", return_value=False)
+        with never if self._is_plain else nullcontext():
+            return self._step(tokens)
+
+    def _step(self, tokens: Tensor) -> int:
         num_latents = self._scored or tokens.shape[1] - 1
         setting = self._setting
         is_bf16 = setting.precision == "bf16"
@@ -117,7 +130,7 @@ def by_context(setting: Setting, tokens: Tensor) -> list[Series]:
         windows = {length: tokens[:, -length - 1 :] for length in CONTEXTS}
         return Series(name, CONTEXTS, lambda at: lambda: trained.step(windows[at]))
 
-    return [series(name) for name in MODELS]
+    return [series(name) for name in (*MODELS, *([PLAIN] if setting.device.type == "cpu" else []))]
 
 
 def by_depth(setting: Setting, tokens: Tensor) -> list[Series]:
@@ -177,6 +190,7 @@ def measure(
 def ratios(context: dict[str, Any], depth: dict[str, Any]) -> dict[str, float]:
     """The figures that have bars."""
     ours, full, segments = (context["models"][name] for name in MODELS)
+    plain = context["models"].get(PLAIN)
 
     def growth(series: dict[str, Any], last: str, first: str = "1024") -> float:
         return round(series[last]["step_seconds"] / series[first]["step_seconds"], 2)
@@ -189,14 +203,19 @@ def ratios(context: dict[str, Any], depth: dict[str, Any]) -> dict[str, float]:
         "perceiver_ar, step 8192 over 1024": growth(ours, "8192"),
         "transformer_xl, step 8192 over 1024": growth(segments, "8192"),
     }
+    if plain:
+        found["torch's attention, step 32768 over 1024"] = growth(plain, "32768")
     if "8192" in full:
         found["transformer, step 8192 over 1024"] = growth(full, "8192")
         for figure in ("steps_per_second", "loss_tokens_per_second"):
             found[f"over transformer at 8192, {figure}"] = over(ours, full, "8192", figure)
+            if plain:
+                name = f"torch's attention, over transformer at 8192, {figure}"
+                found[name] = over(plain, full, "8192", figure)
+    deep, deep_full = (depth["models"][name] for name in MODELS[:2])
     for at in map(str, DEPTHS):
-        two = (depth["models"][name] for name in MODELS[:2])
         found[f"over transformer, {at} blocks, steps_per_second"] = over(
-            *two, at, "steps_per_second"
+            deep, deep_full, at, "steps_per_second"
         )
     return found
 
