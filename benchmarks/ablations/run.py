@@ -31,7 +31,7 @@ def settings_of(variant: Variant, seed: int, *, validation_events: int) -> tuple
 def time_steps(names: list[str], store: Path, runs: Path) -> None:
     """How many steps take a core as long as the base's; timed right after some of the base's."""
     for name in names:
-        if VARIANTS[name].costs_the_same or name in steps_of_all():
+        if VARIANTS[name].costs_the_same or VARIANTS[name].later or name in steps_of_all():
             continue
         seconds = []
         for part in ("base", name):
@@ -45,8 +45,19 @@ def time_steps(names: list[str], store: Path, runs: Path) -> None:
         sys.stderr.write(f"{name}: {kept[name]} steps\n")
 
 
+def steps_of(name: str) -> int:
+    """How many steps a variant gets."""
+    variant = VARIANTS[name]
+    if variant.costs_the_same:
+        return BASE_STEPS
+    if variant.later is None:
+        return steps_of_all()[name]
+    first, other = variant.later
+    return first + round((BASE_STEPS - first) * steps_of(other) / BASE_STEPS)
+
+
 def steps_of_all() -> dict[str, int]:
-    """The number of steps of each variant whose steps cost something else than the base's."""
+    """Of each variant whose step was timed."""
     found: dict[str, int] = json.loads(STEPS.read_text()) if STEPS.exists() else {}
     return found
 
@@ -62,11 +73,10 @@ def run_of(name: str, seed: int, store: Path, runs: Path, device: str) -> dict[s
     done = folder / f"seed-{seed}.json"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        steps = BASE_STEPS if variant.costs_the_same else steps_of_all()[name]
         settings = settings_of(variant, seed, validation_events=VALIDATION_EVENTS)
         with variant.patched():
             report = train_once(
-                store, folder / f"seed-{seed}", settings, max_steps=steps, device=device
+                store, folder / f"seed-{seed}", settings, max_steps=steps_of(name), device=device
             )
         row = {"steps": report["step"], "scored_events": report["loss_tokens"]}
         for split in ("train", "validation"):

@@ -27,12 +27,14 @@ class Variant:
         question: what the table says it is about.
         settings: laid over those of the base.
         costs_the_same: a step computes what the base's does, so it gets as many.
+        later: the step from which on it costs what another variant does; up to there the base.
         patched: what no setting can say, in place while it trains.
     """
 
     question: str
     settings: tuple[str, ...] = ()
     costs_the_same: bool = True
+    later: tuple[int, str] | None = None
     patched: Patch = nullcontext
 
 
@@ -131,8 +133,11 @@ VARIANTS: dict[str, Variant] = {
     ),
     "C 2,048": _dearer("windows", _model(context=2048), *_windows(512, "[[0, 2048]]", 8)),
     "C 4,096": _dearer("windows", _model(context=4096), *_windows(512, "[[0, 4096]]", 8)),
-    "C 1,024, then 2,048": _dearer(
-        "windows", _model(context=2048), *_windows(512, "[[0, 1024], [200, 2048]]", 8)
+    "C 1,024, then 2,048": Variant(
+        "windows",
+        (_model(context=2048), *_windows(512, "[[0, 1024], [200, 2048]]", 8)),
+        costs_the_same=False,
+        later=(200, "C 2,048"),
     ),
     "4 windows a step": _dearer("batch", *_windows(512, "[[0, 1024]]", 4)),
     "16 windows a step": _dearer("batch", *_windows(512, "[[0, 1024]]", 16)),
