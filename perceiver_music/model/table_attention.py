@@ -17,10 +17,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from perceiver_music.model.native.library import AttentionParts, load_library
+from perceiver_music.model.native.library import AttentionParts, kernel_names, load_library
 
 _BLOCK = 16
 _FEWEST_KEYS = 512
+_SLOW = ((), ("generic",))  # without the library, or registers of eight lanes, torch is faster
 
 
 def is_possible(query: Tensor, key: Tensor) -> bool:
@@ -38,7 +39,7 @@ def is_possible(query: Tensor, key: Tensor) -> bool:
     # Tiles of a processor that has them multiply bf16 faster than any register multiplies fp32.
     if query.dtype == torch.bfloat16 and _has_tiles():
         return False
-    return query.dtype in (torch.float32, torch.bfloat16) and load_library() is not None
+    return query.dtype in (torch.float32, torch.bfloat16) and kernel_names()[:1] not in _SLOW
 
 
 def table_attention(
