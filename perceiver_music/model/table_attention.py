@@ -9,18 +9,20 @@ training with a long context cheap on a processor. Elsewhere, and without the li
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from perceiver_music.model.native.library import AttentionParts, kernel_names, load_library
 
 _BLOCK = 16
 _FEWEST_KEYS = 512
+_MOST_HEAD_WIDTH = 1024  # a score is at most its root, and its power finite
 _SLOW = ((), ("generic",))  # without the library, or registers of eight lanes, torch is faster
 
 
@@ -32,7 +34,9 @@ def is_possible(query: Tensor, key: Tensor) -> bool:
             taken as they are.
         key: `[batch, heads, keys, head_width]`.
     """
-    if torch.compiler.is_compiling() or not query.is_cpu or query.shape[-1] % _BLOCK:
+    if torch.compiler.is_compiling() or not query.is_cpu or not query.numel():
+        return False
+    if query.shape[-1] % _BLOCK or query.shape[-1] > _MOST_HEAD_WIDTH:
         return False
     if query.shape[-2] < _BLOCK or key.shape[-2] < _FEWEST_KEYS:
         return False
@@ -85,20 +89,21 @@ class _TableAttention(torch.autograd.Function):
     ) -> Tensor:
         parts = _Parts(query, key, ids, table, visible, kernels)
         mixed = torch.empty_like(parts.query)
-        inverse = torch.empty(query.shape[:-1])
+        inverse = torch.empty_like(parts.query[..., 0])
         parts.attend(mixed=mixed, inverse=inverse)
         ctx.save_for_backward(query, key, ids, table, visible, mixed, inverse)
         ctx.kernels = kernels
         return mixed.to(query.dtype)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, key, ids, table, visible, mixed, inverse = ctx.saved_tensors
         parts = _Parts(query, key, ids, table, visible, ctx.kernels)
         (slope,) = (_plain(gradient) for gradient in gradients)
         query_slope = torch.zeros_like(parts.query)
         key_slope = torch.zeros_like(parts.key)
-        table_slope = torch.zeros(len(query), *table.shape)
+        table_slope = parts.table.new_zeros(len(query), *table.shape)
         parts.attend(
             mixed=mixed,
             inverse=inverse,
@@ -153,8 +158,15 @@ class _Parts:
         def run(i: int) -> int:
             return int(library.pm_attend(parts, edges[i], edges[i + 1], self.kernels))
 
-        results = map(run, range(threads)) if threads == 1 else _pool().map(run, range(threads))
-        if any(list(results)):
+        if threads == 1:
+            failed = run(0) != 0
+        else:
+            jobs = [_pool().submit(run, i) for i in range(threads)]
+            try:
+                failed = any(job.result() for job in jobs)
+            finally:
+                wait(jobs)  # an interrupt must not free what they write to
+        if failed:
             raise MemoryError("not enough memory for attention, or no such kernels")
 
 

@@ -167,3 +167,38 @@ def test_it_is_possible_where_the_library_is_the_faster(
         assert not is_possible(query[..., :40], key[..., :40])
         assert not is_possible(query, key[..., :100, :])
         assert not is_possible(query.to("meta"), key.to("meta"))
+        assert not is_possible(query[:0], key[:0])
+        assert not is_possible(query.expand(1, 1, 32, 64).repeat(1, 1, 1, 17), key)
+
+
+@needs_library
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_largest_scores_stay_finite(sign: float) -> None:
+    width = module._MOST_HEAD_WIDTH
+    query = torch.ones(1, 1, 16, width)
+    key = torch.full((1, 1, 600, width), sign)
+    found = table_attention(query, key, torch.zeros(1, 600, dtype=torch.long), query[:, 0])
+    torch.testing.assert_close(found, query)
+
+
+@needs_library
+def test_a_default_precision_of_torch_changes_nothing() -> None:
+    query, key, ids, table, _ = example((1, 2, 20, 40, 32, 6), is_masked=False)
+    leaves = (query, key, table)
+    expected = torch.autograd.grad(table_attention(query, key, ids, table).sum(), leaves)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = torch.autograd.grad(table_attention(query, key, ids, table).sum(), leaves)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@needs_library
+def test_a_second_derivative_is_refused() -> None:
+    query, key, ids, table, _ = example((1, 1, 4, 9, 16, 6), is_masked=False)
+    found = table_attention(query, key, ids, table).square().sum()
+    (slope,) = torch.autograd.grad(found, query, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
