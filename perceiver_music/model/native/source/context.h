@@ -293,7 +293,8 @@ INLINE void mix_context(
         for (int32_t r = 0; r < num_rows; r++) {
             const int32_t stop = least(stage + STAGE, rows[r].index + 1);
             for (int32_t start = stage; start < stop; start += PM_BLOCK) {
-                float weights[MOST_BUNDLE * PM_BLOCK];
+                /* Else registers' stores, which fill a cache line, might lie across two. */
+                __attribute__((aligned(64))) float weights[MOST_BUNDLE * PM_BLOCK];
                 const uint16_t *ids = window->rows + (size_t)start * 4;
                 const char *record = record_of(m, window, bundle, start);
                 if (r == 0) fetch_ahead(m, record);
