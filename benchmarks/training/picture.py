@@ -93,7 +93,7 @@ def draw(result: dict[str, Any]) -> str:
         lines += panel(points_of(result[part]["models"], figure), title, number * WIDTH)
     shown = [name for name in LABELS if name in result["by_context"]["models"]]
     for number, name in enumerate(shown):
-        lines.append(text(80 + 150 * number, HEIGHT + 8, LABELS[name], fill=COLOURS[name]))
+        lines.append(text(80 + 180 * number, HEIGHT + 8, LABELS[name], fill=COLOURS[name]))
     return "\n".join([*lines, "</svg>", ""])
 
 
