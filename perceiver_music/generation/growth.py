@@ -84,7 +84,8 @@ class Growth:
         self._guard = LoopGuard()
         self._pace = PaceKeeper(opening.before)
         # Where a gap's music goes, the model can see.
-        self._key = KeyKeeper(() if opening.is_of_gap else opening.before)
+        has_home = sampling.keep_key and not opening.is_of_gap
+        self._key = KeyKeeper(opening.before if has_home else ())
         self._last_part = last_part_begins(limits) if limits.is_ending_allowed else 1.0
         self._starts_at_once = starts_at_once
         self._winding_down = (
@@ -100,7 +101,8 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        other._sampling = replace(self._sampling, keep_pace=False, keep_key=False)
+        other._sampling = replace(self._sampling, keep_pace=False)
+        other._key = KeyKeeper(())
         return other
 
     def choose(self, logits: Any) -> int:
@@ -151,8 +153,7 @@ class Growth:
         """The prediction as the primer's pace and key and the guard would have it."""
         if self._sampling.keep_pace:
             logits = self._pace.adjusted(logits)
-        if self._sampling.keep_key:
-            logits = self._key.adjusted(logits, allowed)
+        logits = self._key.adjusted(logits, allowed)
         if self._winding_down is not None:
             logits = self._winding_down.adjusted(logits, self.progress)
         if self._sampling.loop_guard:

@@ -10,7 +10,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perceiver_music.model import table_attention
-from perceiver_music.model.attention import MLP, Attention, BlockConfig, make_norm
+from perceiver_music.model.attention import (
+    MLP,
+    Attention,
+    BlockConfig,
+    attention_mask,
+    make_norm,
+)
 from perceiver_music.model.neighbours import NeighbourTable
 
 
@@ -95,17 +101,14 @@ class CrossBlock(nn.Module):
         table: ContextTable,
         angles: tuple[Tensor, Tensor],
         visible: Bool[Tensor, "batch context"] | None,
-        mask: Tensor | None,
     ) -> Float[Tensor, "batch latents width"]:
-        """`forward` of the values of `ids`, for whole windows: the sooner of two ways.
-
-        `mask` is the `attention_mask` of what is visible.
-        """
+        """`forward` of the values of `ids`, for whole windows: the sooner of two ways."""
         query = self._queries(x, angles)
         if self.attention.config.qk_norm and table_attention.is_possible(query, key):
             values = self.attention.split_heads(table.values)
             mixed = table_attention.table_attention(query, key, ids, values, visible)
             return self._changed(x, self.attention.merge_heads(mixed))
+        mask = None if visible is None else attention_mask(x.shape[1], visible)
         return self._changed(x, self.attention.mix(query, key, self.values(table, ids), mask))
 
     def forward_by_id(

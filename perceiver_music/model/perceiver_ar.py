@@ -93,17 +93,16 @@ class PerceiverAR(SequenceModel):
         """See `SequenceModel.forward`."""
         check_window(tokens, num_latents)
         first_latent = tokens.shape[1] - num_latents
-        cross_mask = stack_mask = None
+        stack_mask = None
         if visible is not None:
-            cross_mask = attention_mask(num_latents, visible)
-            stack_mask = cross_mask[..., first_latent:].contiguous()
+            stack_mask = attention_mask(num_latents, visible[:, first_latent:])
         events = self._count(tokens, num_latents, visible)
         angles = self._angles(0, tokens.shape[1], events)
         table = self._context_table()
         key, ids = self._context(table, tokens, angles, events)
         latent_angles = _last(angles, num_latents)
         x = self._latent_inputs(tokens, num_latents, visible, events)
-        x = self.cross.forward_at_once(x, key, ids, table, latent_angles, visible, cross_mask)
+        x = self.cross.forward_at_once(x, key, ids, table, latent_angles, visible)
         latent_tokens = tokens[:, first_latent:].contiguous()
         for layer in self.layers:
             x = layer(x, latent_tokens, latent_angles, mask=stack_mask)

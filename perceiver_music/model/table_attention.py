@@ -78,100 +78,79 @@ def table_attention(
 
 class _TableAttention(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        query: Tensor,
-        key: Tensor,
-        ids: Tensor,
-        table: Tensor,
-        visible: Tensor | None,
-        kernels: str | None,
-    ) -> Tensor:
-        parts = _Parts(query, key, ids, table, visible, kernels)
-        mixed = torch.empty_like(parts.query)
-        inverse = torch.empty_like(parts.query[..., 0])
-        parts.attend(mixed=mixed, inverse=inverse)
-        ctx.save_for_backward(query, key, ids, table, visible, mixed, inverse)
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        query, key, ids, table, visible, kernels = inputs
+        parts = {"query": _plain(query), "key": _plain(key), "table": _plain(table)}
+        parts["mixed"] = torch.empty_like(parts["query"])
+        parts["inverse"] = torch.empty_like(parts["query"][..., 0])
+        _attend(parts, ids, visible, kernels)
+        ctx.save_for_backward(query, key, ids, table, visible, parts["mixed"], parts["inverse"])
         ctx.kernels = kernels
-        return mixed.to(query.dtype)
+        return parts["mixed"].to(query.dtype)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         query, key, ids, table, visible, mixed, inverse = ctx.saved_tensors
-        parts = _Parts(query, key, ids, table, visible, ctx.kernels)
-        (slope,) = (_plain(gradient) for gradient in gradients)
-        query_slope = torch.zeros_like(parts.query)
-        key_slope = torch.zeros_like(parts.key)
-        table_slope = parts.table.new_zeros(len(query), *table.shape)
-        parts.attend(
-            mixed=mixed,
-            inverse=inverse,
-            slope=slope,
-            query_slope=query_slope,
-            key_slope=key_slope,
-            table_slope=table_slope,
-        )
+        parts = {"query": _plain(query), "key": _plain(key), "table": _plain(table)}
+        query_slope = torch.zeros_like(parts["query"])
+        key_slope = torch.zeros_like(parts["key"])
+        table_slope = parts["table"].new_zeros(len(query), *table.shape)
+        parts |= {"mixed": mixed, "inverse": inverse, "slope": _plain(gradients[0])}
+        parts |= {"query_slope": query_slope, "key_slope": key_slope, "table_slope": table_slope}
+        _attend(parts, ids, visible, ctx.kernels)
         of_table = table_slope.sum(0).to(table.dtype)
         return query_slope.to(query.dtype), key_slope.to(key.dtype), None, of_table, None, None
 
 
-class _Parts:
-    """The tensors as the library wants them, alive as long as it reads them."""
-
-    def __init__(
-        self,
-        query: Tensor,
-        key: Tensor,
-        ids: Tensor,
-        table: Tensor,
-        visible: Tensor | None,
-        kernels: str | None,
-    ) -> None:
-        self.query, self.key, self.table = _plain(query), _plain(key), _plain(table)
-        self.ids = ids.to(torch.int32).contiguous()
-        self.visible = None if visible is None else visible.to(torch.bool).contiguous()
-        self.kernels = None if kernels is None else kernels.encode()
-
-    def attend(self, **more: Tensor) -> None:
-        """Run all heads of all sequences, as many at a time as torch has threads."""
-        batch, heads, queries, width = self.query.shape
-        sizes = {"heads": heads, "queries": queries, "keys": self.key.shape[-2], "width": width}
-        tensors = {
-            "query": self.query,
-            "key": self.key,
-            "table": self.table,
-            "ids": self.ids,
-            **more,
-        }
-        parts = AttentionParts(
-            **sizes,
-            num_ids=self.table.shape[1],
-            visible=None if self.visible is None else self.visible.data_ptr(),
-            **{name: tensor.data_ptr() for name, tensor in tensors.items()},
-        )
-        library = load_library()
-        assert library is not None
-        threads = min(torch.get_num_threads(), batch * heads)
-        edges = [batch * heads * i // threads for i in range(threads + 1)]
-
-        def run(i: int) -> int:
-            return int(library.pm_attend(parts, edges[i], edges[i + 1], self.kernels))
-
-        if threads == 1:
-            failed = run(0) != 0
-        else:
-            jobs = [_pool().submit(run, i) for i in range(threads)]
-            try:
-                failed = any(job.result() for job in jobs)
-            finally:
-                wait(jobs)  # an interrupt must not free what they write to
-        if failed:
-            raise MemoryError("not enough memory for attention, or no such kernels")
-
-
 def _plain(x: Tensor) -> Tensor:
     return x.detach().float().contiguous()
+
+
+def _attend(
+    parts: dict[str, Tensor], ids: Tensor, visible: Tensor | None, kernels: str | None
+) -> None:
+    """Run all heads of all sequences, as many at a time as torch has threads.
+
+    Args:
+        parts: those of `AttentionParts` by name, float32 and contiguous.
+        ids: `[batch, keys]`.
+        visible: the same, or None.
+        kernels: their name, or None.
+    """
+    batch, heads, queries, width = parts["query"].shape
+    # Both live as long as the library reads them.
+    ids = ids.to(torch.int32).contiguous()
+    visible = None if visible is None else visible.to(torch.bool).contiguous()
+    call = AttentionParts(
+        heads=heads,
+        queries=queries,
+        keys=ids.shape[1],
+        width=width,
+        num_ids=parts["table"].shape[1],
+        ids=ids.data_ptr(),
+        visible=None if visible is None else visible.data_ptr(),
+        **{name: tensor.data_ptr() for name, tensor in parts.items()},
+    )
+    library = load_library()
+    assert library is not None
+    threads = min(torch.get_num_threads(), batch * heads)
+    edges = [batch * heads * i // threads for i in range(threads + 1)]
+    name = None if kernels is None else kernels.encode()
+
+    def run(i: int) -> int:
+        return int(library.pm_attend(call, edges[i], edges[i + 1], name))
+
+    if threads == 1:
+        failed = run(0) != 0
+    else:
+        jobs = [_pool().submit(run, i) for i in range(threads)]
+        try:
+            failed = any(job.result() for job in jobs)
+        finally:
+            wait(jobs)  # an interrupt must not free what they write to
+    if failed:
+        raise MemoryError("not enough memory for attention, or no such kernels")
 
 
 @cache
