@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
 _FIXED_ON_RESUME = ("model", "run.seed", "optimizer.kind")
+_DROPOUT = "model.settings.block.dropout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,9 +215,10 @@ def _configuration(
     from perceiver_music.training.network import going_on_from
 
     for setting in request.settings:
-        if setting.strip().startswith("model"):
+        key = setting.partition("=")[0].strip()
+        if key.startswith("model") and key != _DROPOUT:
             raise UsageError(
-                f"{setting!r} cannot be set: the model is the checkpoint's",
+                f"{setting!r} cannot be set: the model is the checkpoint's, all but {_DROPOUT}",
                 hint="Leave it out, or train from the start without --init.",
             )
     loaded = load_checkpoint(resolve_checkpoint(request.init))

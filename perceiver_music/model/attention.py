@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.attention.bias import causal_lower_right
 
-from perceiver_music.model.elementwise import RMSNorm, squared_relu
+from perceiver_music.model.elementwise import Dropout, RMSNorm, squared_relu
 from perceiver_music.model.kv_cache import CacheRows, KeyValueCache, SegmentMemory
 from perceiver_music.model.rotary import Rotary
 
@@ -239,7 +239,7 @@ class CausalBlock(nn.Module):
         self.attention = Attention(config)
         self.mlp_norm = make_norm(config)
         self.mlp = MLP(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.value_table = None
         if config.value_embeddings:
             self.value_table = nn.Embedding(vocabulary_size, config.width)

@@ -17,6 +17,7 @@ from perceiver_music.model.attention import (
     attention_mask,
     make_norm,
 )
+from perceiver_music.model.elementwise import Dropout
 from perceiver_music.model.neighbours import NeighbourTable
 
 
@@ -49,7 +50,7 @@ class CrossBlock(nn.Module):
         self.neighbours = neighbours
         self.mlp_norm = make_norm(config)
         self.mlp = MLP(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def context_table(self, embeddings: Float[Tensor, "ids width"]) -> ContextTable:
         """The table for these embeddings of all that a context is made of."""

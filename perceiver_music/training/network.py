@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.model.base import SequenceModel
@@ -39,10 +39,11 @@ def going_on_from(
 ) -> tuple[TrainingConfig, SequenceModel]:
     """A run that starts from a checkpoint: its recipe, in which the model is the checkpoint's.
 
-    A model meant for shorter windows than the run has grows its context to theirs.
+    A model meant for shorter windows than the run has grows its context to theirs; of the recipe's
+    own model only the dropout counts, where it says one.
 
     Raises:
-        InvalidInputError: the checkpoint speaks another tokenizer's ids.
+        InvalidInputError: the checkpoint speaks another tokenizer's ids, or the dropout is none.
     """
     if loaded.description.tokenizer_name != tokenizer.name:
         raise InvalidInputError(
@@ -54,7 +55,21 @@ def going_on_from(
     fields = config_as_dict(loaded.model)
     longest_window = max(length for _, length in config.windows.contexts)
     fields["context"] = max(fields["context"], longest_window)
+    block = config.model.settings.get("block", {})
+    fields["block"] = {**fields["block"], **_dropout_of(block)}
     model = build_from_config(architecture, fields)
     model.load_state_dict(loaded.model.state_dict())
     choice = ModelChoice(architecture=architecture, config=fields)
     return replace(config, model=choice), model
+
+
+def _dropout_of(block: dict[str, Any]) -> dict[str, float]:
+    if "dropout" not in block:
+        return {}
+    dropout = block["dropout"]
+    if not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:
+        raise InvalidInputError(
+            f"the recipe's model.settings.block.dropout is {dropout!r}",
+            hint="A share from 0 to below 1.",
+        )
+    return {"dropout": float(dropout)}

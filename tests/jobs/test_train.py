@@ -26,6 +26,7 @@ from perceiver_music.jobs.progress import Progress
 from perceiver_music.jobs.train import TrainRequest
 from perceiver_music.locks import exclusive_lock
 from perceiver_music.model.checkpoint import load_checkpoint
+from perceiver_music.model.registry import config_as_dict
 
 SMALL = (
     "model.settings={width=16, num_heads=2, num_layers=1, context=64, latents=16}",
@@ -317,6 +318,22 @@ def test_the_model_of_a_checkpoint_is_not_set(tiny_store: TokenStore, tmp_path: 
                 init="maestro",
             )
         )
+
+
+def test_the_dropout_of_a_checkpoint_is_set(tiny_store: TokenStore, tmp_path: Path) -> None:
+    train.run(request_for(tiny_store, tmp_path / "first", max_steps=1))
+    run_folder = tmp_path / "second"
+
+    def go_on(dropout: str) -> None:
+        settings = (*SMALL[1:], f"model.settings.block.dropout={dropout}")
+        init = str(tmp_path / "first" / "checkpoint")
+        train.run(request_for(tiny_store, run_folder, settings=settings, max_steps=1, init=init))
+
+    with pytest.raises(InvalidInputError, match="dropout is 2"):
+        go_on("2")
+    go_on("0.25")
+    model = load_checkpoint(run_folder / "checkpoint", torch.device("cpu")).model
+    assert config_as_dict(model)["block"]["dropout"] == 0.25
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from perceiver_music.model.elementwise import (
+    Dropout,
     RMSNorm,
     normalize_and_turn,
     rms_normalize,
@@ -55,6 +56,37 @@ def test_values_and_gradients_are_those_of_the_definition(
     (own,) = torch.autograd.grad((ours(x) * weights).sum(), x)
     (expected,) = torch.autograd.grad((plain(x) * weights).sum(), x)
     torch.testing.assert_close(own, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("probability", [0.1, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(dtype: torch.dtype, probability: float) -> None:
+    torch.manual_seed(0)
+    x = torch.full((3, 333, 101), 3.0, dtype=dtype, requires_grad=True)
+    dropped = Dropout(probability)(x)
+    kept = dropped != 0
+    assert kept.float().mean().item() == pytest.approx(1 - probability, abs=0.005)
+    whole = torch.full((), 3 / (1 - probability), dtype=dtype)
+    assert (
+        dropped[kept].float().allclose(whole.float(), rtol=1e-4 if dtype == torch.float32 else 0.01)
+    )
+    for last_of_four in range(4):  # four draws come of one number
+        share = kept.flatten()[last_of_four::4].float().mean().item()
+        assert share == pytest.approx(1 - probability, abs=0.01)
+    (gradient,) = torch.autograd.grad(dropped.float().sum(), x)
+    torch.testing.assert_close(gradient, dropped.detach() / 3)
+
+
+def test_dropout_does_nothing_without_training_and_follows_the_seed() -> None:
+    x, dropout = torch.randn(7, 5), Dropout(0.5)
+    outputs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        outputs.append(dropout(x))
+    assert torch.equal(*outputs)
+    assert not torch.equal(outputs[0], dropout(x))
+    assert dropout.eval()(x) is x
+    assert Dropout(0.0)(x) is x
 
 
 def test_an_input_is_not_changed() -> None:
