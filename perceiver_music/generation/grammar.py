@@ -29,7 +29,7 @@ _LAST_ONSET_STEPS = 8
 
 _LONGEST_SHIFT = v.MAX_SHIFT_STEPS
 _NUM_PITCHES = 128
-_NEVER = 1 << 60
+_ONE = b"\1"
 
 
 class Grammar:
@@ -60,8 +60,12 @@ class Grammar:
         self.last_release_step = 0
         self.onset_step: dict[int, int] = dict.fromkeys(sounding or {}, -1)
         self.deadline: dict[int, int] = dict(sounding or {})
-        self._struck_at = np.full(_NUM_PITCHES, _NEVER)
-        self._struck_at[list(self.onset_step)] = -1
+        # Of bytes, which cost a tenth of an array where little is done to each.
+        self._is_free = bytearray(_ONE * _NUM_PITCHES)
+        self._may_be_released = bytearray(_NUM_PITCHES)
+        self._just_struck: list[int] = []
+        for pitch in self.onset_step:
+            self._is_free[pitch], self._may_be_released[pitch] = 0, 1
         self._end_step = end_step
         self._last_onset = (
             None if end_step is None else end_step - min(_LAST_ONSET_STEPS, end_step // 4)
@@ -85,36 +89,43 @@ class Grammar:
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """Which ids may come next, `[vocabulary]`; never none."""
-        mask = np.zeros(v.VOCABULARY_SIZE, dtype=np.bool_)
+        return np.frombuffer(self._mask(), dtype=np.bool_)
+
+    def _mask(self) -> bytearray:
+        mask = bytearray(v.VOCABULARY_SIZE)
         if self._waited:
-            mask[self._first_times()] = True
+            first = self._first_times()
+            mask[first] = _ONE * (first.stop - first.start)
             return mask
         if self._is_release_due and not self._needs_note:
-            due = [pitch for pitch, deadline in self.deadline.items() if deadline <= self.step]
-            mask[[v.NOTE_OFF + pitch for pitch in due]] = True
+            for pitch, deadline in self.deadline.items():
+                mask[v.NOTE_OFF + pitch] = deadline <= self.step
             return mask
-        is_free = self._free_keys()
-        if self._velocity_bin is not None:
-            mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = is_free
-        if self._needs_note:
-            return mask
-        mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = is_free.any()
-        if self._velocity_bin is not None:
-            mask[v.VELOCITY + self._velocity_bin] = False
-        if self._is_too_late_to_strike:
-            mask[:] = False
-        mask[v.NOTE_OFF : v.NOTE_OFF + _NUM_PITCHES] = self._struck_at < self.step
-        for pitch in self._locked:
-            mask[v.NOTE_OFF + pitch] = False
-        mask[v.TIME_SHIFT : v.TIME_SHIFT + self._longest_shift()] = True
+        if self._needs_note or not self._is_too_late_to_strike:
+            self._allow_striking(mask)
+        if not self._needs_note:
+            self._allow_releasing(mask)
+            longest = self._longest_shift()
+            mask[v.TIME_SHIFT : v.TIME_SHIFT + longest] = _ONE * longest
         return mask
 
-    def _free_keys(self) -> npt.NDArray[np.bool_]:
-        is_free = self._struck_at == _NEVER
-        for pitch, step in self._reserved.items():
-            if step <= self.step:
-                is_free[pitch] = False
-        return is_free
+    def _allow_striking(self, mask: bytearray) -> None:
+        is_free = self._is_free
+        if self._reserved:
+            is_free = is_free.copy()
+            for pitch, step in self._reserved.items():
+                is_free[pitch] &= step > self.step
+        if self._velocity_bin is not None:
+            mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = is_free
+        if not self._needs_note and 1 in is_free:
+            mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = _ONE * v.NUM_VELOCITY_BINS
+            if self._velocity_bin is not None:
+                mask[v.VELOCITY + self._velocity_bin] = 0
+
+    def _allow_releasing(self, mask: bytearray) -> None:
+        mask[v.NOTE_OFF : v.NOTE_OFF + _NUM_PITCHES] = self._may_be_released
+        for pitch in self._locked:
+            mask[v.NOTE_OFF + pitch] = 0
 
     def _first_times(self) -> slice:
         shortest = v.TIME_SHIFT + self._waited - 1
@@ -147,19 +158,27 @@ class Grammar:
         kind, value = v.describe(token)
         self._needs_note = kind == "VELOCITY"
         if kind == "TIME_SHIFT":
-            self.step += value - self._waited
-            self._steps_since_event += value - self._waited
-            self._waited = 0
-            self._is_shift_over = value < _LONGEST_SHIFT
+            self._wait(value)
             return
         self._steps_since_event = 0
         self._is_shift_over = False
         if kind == "NOTE_ON":
-            self.onset_step[value] = self.last_onset_step = self._struck_at[value] = self.step
+            self.onset_step[value] = self.last_onset_step = self.step
             self.deadline[value] = self.step + MAX_HELD_STEPS
+            self._is_free[value] = 0
+            self._just_struck.append(value)
         elif kind == "NOTE_OFF":
             del self.onset_step[value], self.deadline[value]
-            self._struck_at[value] = _NEVER
+            self._is_free[value], self._may_be_released[value] = 1, 0
             self.last_release_step = self.step
         elif kind == "VELOCITY":
             self._velocity_bin = token - v.VELOCITY
+
+    def _wait(self, steps: int) -> None:
+        self.step += steps - self._waited
+        self._steps_since_event += steps - self._waited
+        self._waited = 0
+        self._is_shift_over = steps < _LONGEST_SHIFT
+        for pitch in self._just_struck:
+            self._may_be_released[pitch] = 1 - self._is_free[pitch]
+        self._just_struck.clear()

@@ -9,6 +9,7 @@ nothing is drawn: music that the model is sure of goes where it goes, and pianis
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -50,26 +51,28 @@ class KeyKeeper:
     def __init__(self, tokens: Sequence[int]) -> None:
         self._step = 0
         self._recent: deque[tuple[int, int]] = deque()
+        self._heard = np.zeros(12)
         for token in tokens:
             self._listen(token, seconds=PRIMER_SECONDS)
-        self._heard = np.zeros(12)
-        home = np.bincount([pitch_class for _, pitch_class in self._recent], minlength=12)
-        has_key = len(self._recent) >= FEWEST_ONSETS and _fit(home).any()
-        self._home = _fit(home) if has_key else None
-        self._pull = np.resize(_likelihoods(home), 128) if has_key else None
+        home = _fit(self._heard)
+        self._home: Floats | None = None
+        if len(self._recent) >= FEWEST_ONSETS and home.any():
+            self._home = home
+            self._pull = np.resize(_STRENGTH * _likelihoods(self._heard), 128)
         self._recent.clear()
-        self._distance = 0.0
+        self._heard[:] = 0
+        self._bend: Floats | None = None
 
     def take(self, token: int) -> None:
         """Go on by one event of new music."""
-        if self._home is None:
+        if self._home is None or not self._listen(token, seconds=HEARD_SECONDS):
             return
-        if not self._listen(token, seconds=HEARD_SECONDS):
-            return
-        heard = np.bincount([pitch_class for _, pitch_class in self._recent], minlength=12)
-        has_key = len(self._recent) >= FEWEST_ONSETS
-        agreement = float(self._home @ _fit(heard)) if has_key else NEAR
-        self._distance = max(0.0, NEAR - agreement)
+        self._bend = None
+        if len(self._recent) >= FEWEST_ONSETS:
+            distance = NEAR - float(self._home @ _fit(self._heard))
+            if distance > 0.0:
+                self._bend = distance * self._pull
+                self._growth = np.exp(self._bend)
 
     def _listen(self, token: int, *, seconds: int) -> bool:
         """Hear an event, and forget what is longer ago; whether it was an onset."""
@@ -77,9 +80,12 @@ class KeyKeeper:
             self._step += token - v.TIME_SHIFT + 1
         if not v.NOTE_ON <= token < v.NOTE_OFF:
             return False
-        self._recent.append((self._step, (token - v.NOTE_ON) % 12))
+        pitch_class = (token - v.NOTE_ON) % 12
+        self._recent.append((self._step, pitch_class))
+        self._heard[pitch_class] += 1
         while self._recent[0][0] < self._step - seconds * v.STEPS_PER_SECOND:
-            self._recent.popleft()
+            _, forgotten = self._recent.popleft()
+            self._heard[forgotten] -= 1
         return True
 
     def adjusted(
@@ -91,26 +97,27 @@ class KeyKeeper:
             logits: the prediction.
             allowed: which ids may come next.
         """
-        if not self._distance or self._pull is None:
+        if self._bend is None:
             return logits
-        keys = np.flatnonzero(allowed[v.NOTE_ON : v.NOTE_OFF])
-        if not len(keys):
+        struck = np.where(allowed[v.NOTE_ON : v.NOTE_OFF], logits[v.NOTE_ON : v.NOTE_OFF], -np.inf)
+        likeliest = struck.max()
+        if likeliest == -np.inf:
             return logits
-        before = logits[keys].astype(np.float64)
-        after = before + _STRENGTH * self._distance * self._pull[keys]
+        weights = np.exp(struck - likeliest, dtype=np.float64)
+        grown = math.log(weights @ self._growth / weights.sum())
         changed = logits.copy()
-        changed[keys] = after + (np.logaddexp.reduce(before) - np.logaddexp.reduce(after))
+        changed[v.NOTE_ON : v.NOTE_OFF] += self._bend - grown
         return changed
 
 
-def _fit(histogram: npt.ArrayLike) -> Floats:
+def _fit(histogram: Floats) -> Floats:
     """How well it fits each key, of mean 0 and length 1: two of them multiplied correlate them."""
-    fits = _FITS @ np.asarray(histogram, dtype=np.float64)
+    fits = _FITS @ histogram
     size = float(np.linalg.norm(fits))
     return np.asarray(fits / size if size > _NO_FIT else np.zeros_like(fits))
 
 
-def _likelihoods(histogram: npt.NDArray[np.integer]) -> Floats:
+def _likelihoods(histogram: Floats) -> Floats:
     """Log-likelihood of each pitch class, less its mean over the onsets counted."""
     shares = histogram / histogram.sum()
     found = np.log(shares + _FLOOR)

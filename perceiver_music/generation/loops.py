@@ -23,6 +23,8 @@ POOR_ONSETS: Final = ((96, 2), (128, 4), (192, 5), (256, 6))
 """(onsets, keys): so many onsets on no more than so many keys are a loop."""
 POOR_SECONDS: Final = ((15, 16, 1), (30, 16, 2))
 """(seconds, onsets, keys): for slow ones; at least so many onsets in so much time."""
+_FEWEST_ONSETS: Final = min(onsets for *_, onsets, _ in (*POOR_ONSETS, *POOR_SECONDS))
+_MOST_KEYS: Final = max(keys for *_, keys in (*POOR_ONSETS, *POOR_SECONDS))
 LONGEST_PERIOD: Final = 32
 LONGEST_RUN: Final = 96
 """Onsets in a row, each the same as the one a period before it."""
@@ -42,7 +44,8 @@ class LoopGuard:
         self._pitches: list[int] = []
         self._steps: list[int] = []
         self._last = np.full(128, -(1 << 30), dtype=np.int64)
-        self._run = np.zeros(LONGEST_PERIOD, dtype=np.int64)
+        self._runs: dict[int, int] = {}
+        """Period -> how many onsets in a row were the same as the one a period before."""
         self._loop: frozenset[int] = frozenset()
         self._num_onsets_stuck = 0
 
@@ -58,9 +61,12 @@ class LoopGuard:
             self._step += value
         if kind != "NOTE_ON":
             return
-        period = min(len(self._pitches), LONGEST_PERIOD)
-        before = np.array(self._pitches[: -period - 1 : -1], dtype=np.int64)
-        self._run[:period] = np.where(before == value, self._run[:period] + 1, 0)
+        before = self._pitches[: -LONGEST_PERIOD - 1 : -1]
+        self._runs = {
+            period: self._runs.get(period, 0) + 1
+            for period, pitch in enumerate(before, start=1)
+            if pitch == value
+        }
         self._last[value] = len(self._pitches)
         self._pitches.append(value)
         self._steps.append(self._step)
@@ -83,8 +89,10 @@ class LoopGuard:
         return bent
 
     def _is_stuck(self) -> bool:
-        if self._run.max() >= LONGEST_RUN:
+        if max(self._runs.values(), default=0) >= LONGEST_RUN:
             return True
+        if len(set(self._pitches[-_FEWEST_ONSETS:])) > _MOST_KEYS:
+            return False  # as nearly always; more onsets have no fewer keys
         count = len(self._pitches)
         if any(count >= n and self._num_keys(n) <= keys for n, keys in POOR_ONSETS):
             return True

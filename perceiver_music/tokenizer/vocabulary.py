@@ -91,10 +91,16 @@ class Vocabulary:
             ValueError: the id is outside the vocabulary.
         """
         if 0 <= token_id < self.size:
-            for kind in reversed(self.kinds):
-                if token_id >= self.first_id[kind.name]:
-                    return kind.name, token_id - self.first_id[kind.name] + kind.first_value
+            return self._described[token_id]
         raise ValueError(f"{token_id} is not an id of a vocabulary of {self.size}")
+
+    @cached_property
+    def _described(self) -> tuple[tuple[str, int], ...]:
+        return tuple(
+            (kind.name, value)
+            for kind in self.kinds
+            for value in range(kind.first_value, kind.last_value + 1)
+        )
 
     def token_id(self, name: str, value: int = 0) -> int:
         """Id of a named event: `MAESTRO.token_id("TIME_SHIFT", 100)` is 355.

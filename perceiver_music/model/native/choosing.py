@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.model.native.library import Draw, load_library
+from perceiver_music.model.native.library import Draw, load_library, pointer
 
 MOST_IDS: Final = 1024
 
@@ -32,5 +32,5 @@ def choose(
         return None
     if logits.strides != (4,) or allowed.strides != (1,):
         return None
-    drawn = library.pm_choose(logits.ctypes.data, allowed.ctypes.data, len(logits), how, random)
+    drawn = library.pm_choose(pointer(logits), pointer(allowed), len(logits), how, random)
     return None if drawn < 0 else drawn

@@ -22,6 +22,7 @@ from perceiver_music.model.native.library import (
     Slot,
     kernel_names,
     load_library,
+    pointer,
 )
 from perceiver_music.model.native.weights import (
     Array,
@@ -239,22 +240,33 @@ class NativeDecoder:
 
     def advance_many(self, states: Sequence[NativeDecode], tokens: Sequence[int]) -> None:
         """Append a token to each of several decodes: the same numbers as one after the other."""
-        ids = self._ids(tokens)
-        if len(ids) != len(states):
-            raise ValueError(f"{len(ids)} tokens for {len(states)} decodes")
+        if len(tokens) != len(states):
+            raise ValueError(f"{len(tokens)} tokens for {len(states)} decodes")
+        if not len(tokens):
+            return
+        # Python's own: so few numbers are not worth a call of numpy.
+        self._refuse_ids_beyond(min(tokens), max(tokens))
         if not self._prompt_ids.isdisjoint(tokens):
             raise ValueError("an infilling prompt is given whole, at the start of a decode")
+        ids = np.array(tokens, dtype=np.int32)
+        handles = np.array([state.handle for state in states], dtype=np.uintp)
         logits = np.empty((len(states), self.vocabulary_size), np.float32)
-        handles = (ctypes.c_void_p * len(states))(*(state.handle for state in states))
-        _check(self.library.pm_advance(handles, ids.ctypes.data, len(ids), logits.ctypes.data))
+        advance = self.library.pm_advance
+        _check(advance(pointer(handles), pointer(ids), len(ids), pointer(logits)))
         for state, row in zip(states, logits, strict=True):
             state.logits = row
 
     def _ids(self, tokens: Sequence[int]) -> npt.NDArray[np.int32]:
         ids = np.asarray(tokens, dtype=np.int32)
-        if ids.ndim != 1 or (len(ids) and not 0 <= ids.min() <= ids.max() < self.vocabulary_size):
-            raise ValueError(f"token ids go from 0 to {self.vocabulary_size - 1}")
+        if ids.ndim != 1:
+            raise ValueError("token ids are one row")
+        if len(ids):
+            self._refuse_ids_beyond(int(ids.min()), int(ids.max()))
         return ids
+
+    def _refuse_ids_beyond(self, least: int, largest: int) -> None:
+        if least < 0 or largest >= self.vocabulary_size:
+            raise ValueError(f"token ids go from 0 to {self.vocabulary_size - 1}")
 
 
 def _plain(tensor: Array) -> tuple[Array, int]:

@@ -6,13 +6,18 @@ import ctypes
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int32, c_int64, c_uint64, c_void_p
 from enum import IntEnum
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
+
+import numpy.typing as npt
 
 from perceiver_music.model.native.compile import LIBRARY
 
 _ABI: Final = 5
 FP32, INT8 = 0, 1
 FROM_FP32, FROM_BF16 = 0, 1
+
+
+_Place = ctypes.c_byte * 1
 
 
 class Shape(ctypes.Structure):
@@ -110,6 +115,14 @@ def load_library() -> ctypes.CDLL | None:
     except (OSError, AttributeError):
         return None
     return library
+
+
+def pointer(array: npt.NDArray[Any]) -> Any:
+    """The place of an array in one piece, as an argument; sooner than `array.ctypes.data`."""
+    try:
+        return _Place.from_buffer(array)  # type: ignore[arg-type]
+    except TypeError:  # not to be written to
+        return array.ctypes.data
 
 
 def kernel_names() -> tuple[str, ...]:

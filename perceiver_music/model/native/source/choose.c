@@ -12,17 +12,35 @@ typedef struct {
     double weights[PM_MOST_IDS];
 } choices;
 
-/* Largest first; few enough for gaps that shrink (Ciura's). */
-static void sort_falling(double *values, int32_t count) {
-    static const int32_t gaps[] = {701, 301, 132, 57, 23, 10, 4, 1};
-    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
-        for (int32_t i = gaps[g]; i < count; i++) {
-            const double value = values[i];
-            int32_t at = i;
-            for (; at >= gaps[g] && values[at - gaps[g]] < value; at -= gaps[g])
-                values[at] = values[at - gaps[g]];
-            values[at] = value;
-        }
+/* Four to an octave, the bits of a double but for its last 50: the larger, the larger. */
+static int32_t bucket_of(double weight) {
+    uint64_t bits;
+    memcpy(&bits, &weight, sizeof bits);
+    return (int32_t)(bits >> 50);
+}
+
+/* Largest first: into buckets, those of the tiniest weights in the last, and then by insertion. */
+static void sort_falling(double *falling, const double *weights, int32_t count) {
+    enum { NUM_BUCKETS = 1024 };
+    int32_t past[NUM_BUCKETS] = {0}, buckets[PM_MOST_IDS], top = 0, last = 0;
+    for (int32_t i = 0; i < count; i++) {
+        buckets[i] = bucket_of(weights[i]);
+        if (buckets[i] > top) top = buckets[i];
+    }
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t below = top - buckets[i];
+        buckets[i] = below < NUM_BUCKETS ? below : NUM_BUCKETS - 1;
+        if (buckets[i] > last) last = buckets[i];
+        past[buckets[i]]++;
+    }
+    for (int32_t b = 1; b <= last; b++) past[b] += past[b - 1];
+    for (int32_t i = 0; i < count; i++) falling[--past[buckets[i]]] = weights[i];
+    for (int32_t i = 1; i < count; i++) {
+        const double weight = falling[i];
+        int32_t at = i;
+        for (; at > 0 && falling[at - 1] < weight; at--) falling[at] = falling[at - 1];
+        falling[at] = weight;
+    }
 }
 
 /* How many of the weights, largest first, are likely enough; one at least. */
@@ -43,8 +61,7 @@ static int32_t count_kept(const double *falling, int32_t count, const pm_draw *h
 /* Zero weight for those that are cut; ties go to the lower id. */
 static void cut(choices *c, const pm_draw *how) {
     double falling[PM_MOST_IDS];
-    memcpy(falling, c->weights, sizeof(double) * c->count);
-    sort_falling(falling, c->count);
+    sort_falling(falling, c->weights, c->count);
     const int32_t kept = count_kept(falling, c->count, how);
     const double least = falling[kept - 1];
     int32_t above = 0;
