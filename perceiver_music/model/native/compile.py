@@ -25,7 +25,9 @@ FOLDER = Path(__file__).resolve().parent
 SOURCE = FOLDER / "source"
 LIBRARY = FOLDER / "_decoder.so"
 
-_FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=default", "-Wno-psabi")
+# Loops on a cache line's border: off it an event at 32,768 takes a tenth longer on a Zen 4, as it
+# may by any change elsewhere in the code.
+_FLAGS = ("-std=gnu11", "-O3", "-falign-loops=64", "-fPIC", "-fvisibility=default", "-Wno-psabi")
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl")
 _KINDS = {"avx2": _AVX2, "avx512": _AVX512, "avx512vnni": (*_AVX512, "-mavx512vnni")}

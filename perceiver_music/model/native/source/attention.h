@@ -35,6 +35,7 @@ static void write_key(
             memcpy(&four, q + 4 * g, 4);
             four ^= 0x80808080u; /* plus 128 each */
             memcpy(to + g * 64, &four, 4);
+            ONE_BY_ONE;
         }
     }
 }

@@ -41,9 +41,14 @@ static void write_context_key(
 ) {
     const int32_t heads = m->shape.heads, bundle = m->bundle, turned = m->turned;
     const size_t size = lanes_bytes(m, turned);
-    for (int32_t h = 0; h < heads; h++, k += m->head_width) {
-        char *record = record_of(m, w, h / bundle, place);
-        const int32_t at = place % PM_BLOCK * bundle + h % bundle, lane = at % PM_BLOCK;
+    const int32_t first = place % PM_BLOCK * bundle;
+    char *record = NULL;
+    for (int32_t h = 0, at = 0; h < heads; h++, at++, k += m->head_width) {
+        if (h % bundle == 0) {
+            record = record_of(m, w, h / bundle, place);
+            at = first;
+        }
+        const int32_t lane = at % PM_BLOCK;
         ((float *)(record + norms_at(m)))[at] = norms[h];
         char *block = record + at / PM_BLOCK * size;
         if (m->precision == PM_FP32) {
@@ -58,6 +63,7 @@ static void write_context_key(
             memcpy(&four, q + c, 4);
             four ^= 0x80808080u; /* plus 128 each */
             memcpy(block + (c / 4 * PM_BLOCK + lane) * 4, &four, 4);
+            ONE_BY_ONE;
         }
     }
 }

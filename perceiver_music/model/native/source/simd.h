@@ -25,6 +25,9 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* In a loop whose few stores lie apart: together, by a scatter, they would take several times as long. */
+#define ONE_BY_ONE __asm__ volatile("" ::: "memory")
+
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
@@ -61,9 +64,13 @@ INLINE float sum_of(vf v) {
 }
 
 INLINE float largest_of(vf v) {
-    float m = v[0];
-    for (int i = 1; i < LANES; i++) m = v[i] > m ? v[i] : m;
-    return m;
+    float left[LANES];
+    store(left, v);
+    UNROLL
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            left[i] = left[i] > left[half + i] ? left[i] : left[half + i];
+    return left[0];
 }
 
 #define LOG2_E 1.44269504f

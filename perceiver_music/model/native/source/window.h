@@ -64,7 +64,8 @@ static pm_part count(const pm_shape *s, pm_tracker *t, int32_t token, int32_t ne
 /* Unit mean square per head, then turned by the window's last position; in place. What each head
  * was multiplied by goes to `norms`, if asked for. */
 static void norm_and_turn(
-    const pm_model *m, const float *cosines, const float *sines, float *x, float *norms
+    const pm_model *m, const float *restrict cosines, const float *restrict sines,
+    float *restrict x, float *norms
 ) {
     const int32_t width = m->head_width, half = m->shape.pairs + m->shape.time_pairs;
     for (int32_t h = 0; h < m->shape.heads; h++, x += width) {
