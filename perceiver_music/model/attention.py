@@ -105,6 +105,20 @@ def attention_mask(
     return ((keys <= own) & visible[:, None, None, :]) | (keys == own)
 
 
+def window_mask(
+    num_queries: int, visible: Bool[Tensor, "batch keys"] | None
+) -> Bool[Tensor, "batch 1 queries keys"] | None:
+    """`attention_mask` of whole windows; None where it would hide nothing but what comes later.
+
+    Without a mask attention is the sooner, by more than it takes to look; of a training's windows
+    few are so short that what is hidden in them lies among the queries. A compiled graph cannot
+    look.
+    """
+    if visible is None or (not torch.compiler.is_compiling() and bool(visible.all())):
+        return None
+    return attention_mask(num_queries, visible)
+
+
 @lru_cache(maxsize=8)
 def _causal_bias(num_queries: int, num_keys: int, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # what is kept must serve training too

@@ -14,8 +14,8 @@ from perceiver_music.model.attention import (
     MLP,
     Attention,
     BlockConfig,
-    attention_mask,
     make_norm,
+    window_mask,
 )
 from perceiver_music.model.elementwise import Dropout
 from perceiver_music.model.neighbours import NeighbourTable
@@ -109,7 +109,7 @@ class CrossBlock(nn.Module):
             values = self.attention.split_heads(table.values)
             mixed = table_attention.table_attention(query, key, ids, values, visible)
             return self._changed(x, self.attention.merge_heads(mixed))
-        mask = None if visible is None else attention_mask(x.shape[1], visible)
+        mask = window_mask(x.shape[1], visible)
         return self._changed(x, self.attention.mix(query, key, self.values(table, ids), mask))
 
     def forward_by_id(

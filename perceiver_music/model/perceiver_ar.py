@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from perceiver_music.model.attention import (
     CausalBlock,
-    attention_mask,
     make_linear,
     make_norm,
+    window_mask,
 )
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
 from perceiver_music.model.cross_block import ContextTable, CrossBlock
@@ -93,9 +93,8 @@ class PerceiverAR(SequenceModel):
         """See `SequenceModel.forward`."""
         check_window(tokens, num_latents)
         first_latent = tokens.shape[1] - num_latents
-        stack_mask = None
-        if visible is not None:
-            stack_mask = attention_mask(num_latents, visible[:, first_latent:])
+        of_latents = None if visible is None else visible[:, first_latent:]
+        stack_mask = window_mask(num_latents, of_latents)
         events = self._count(tokens, num_latents, visible)
         angles = self._angles(0, tokens.shape[1], events)
         table = self._context_table()

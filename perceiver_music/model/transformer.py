@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from perceiver_music.model.attention import (
     BlockConfig,
     CausalBlock,
-    attention_mask,
     make_norm,
     make_rotary,
+    window_mask,
 )
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
 from perceiver_music.model.kv_cache import KeyValueCache
@@ -83,7 +83,7 @@ class Transformer(SequenceModel):
     ) -> Float[Tensor, "batch latents vocabulary"]:
         """See `SequenceModel.forward`; `num_latents` only chooses which positions to score."""
         check_window(tokens, num_latents)
-        mask = None if visible is None else attention_mask(tokens.shape[1], visible)
+        mask = window_mask(tokens.shape[1], visible)
         angles = self._angles(0, tokens.shape[1])
         x = self.embedding_norm(self.embedding(tokens))
         for layer in self.layers:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from perceiver_music.model.attention import (
     BlockConfig,
     CausalBlock,
-    attention_mask,
     make_norm,
     make_rotary,
+    window_mask,
 )
 from perceiver_music.model.base import DecodeState, SequenceModel, check_window
 from perceiver_music.model.kv_cache import SegmentMemory
@@ -112,10 +112,8 @@ class TransformerXL(SequenceModel):
         """The outputs of the segment at `start`, which becomes the memory of the next."""
         segment = tokens[:, start : start + self.config.segment]
         stop = start + segment.shape[1]
-        mask = None
-        if visible is not None:
-            remembered = memories[0].length
-            mask = attention_mask(segment.shape[1], visible[:, start - remembered : stop])
+        seen = None if visible is None else visible[:, start - memories[0].length : stop]
+        mask = window_mask(segment.shape[1], seen)
         x = self._read(segment, start, memories, mask)
         for memory in memories:
             memory.end_segment()

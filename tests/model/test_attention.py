@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from perceiver_music.model.attention import BlockConfig, attention_mask, causal_attention
+from perceiver_music.model.attention import (
+    BlockConfig,
+    attention_mask,
+    causal_attention,
+    window_mask,
+)
 
 
 def as_matrix(mask: Tensor) -> list[str]:
@@ -54,3 +59,13 @@ def test_attention_equals_its_definition(num_queries: int, num_keys: int) -> Non
 def test_a_width_that_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="does not divide"):
         BlockConfig(width=10, num_heads=4)
+
+
+def test_a_mask_that_hides_nothing_is_none() -> None:
+    visible = torch.ones(2, 7, dtype=torch.bool)
+    assert window_mask(3, None) is None
+    assert window_mask(3, visible) is None
+    visible[1, 0] = False
+    mask = window_mask(3, visible)
+    assert mask is not None
+    assert torch.equal(mask, attention_mask(3, visible))
