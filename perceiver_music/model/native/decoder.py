@@ -33,16 +33,21 @@ from perceiver_music.model.native.weights import (
 )
 
 Precision = Literal["int8", "fp32"]
-_LONG_CONTEXT: Final = 8192
+_LATENTS_AT_ONCE: Final = ((8192, 3), (16_384, 7))
+_MOST_LATENTS_AT_ONCE: Final = 23
 
 
 def latents_at_once(context: int) -> int:
     """How many latents of the next set are computed together, in every so many steps.
 
-    With the newest position they are four or eight rows, for which the kernels read each weight
-    once. Four cost hardly more than one; eight read a long context's keys less often.
+    With the newest position they fill rows of four, for which the kernels read each weight once.
+    Four rows cost hardly more than one; more of them read a long context's keys less often, in
+    steps that are longer, but by less than those keys take to be made.
     """
-    return 3 if context <= _LONG_CONTEXT else 7
+    for longest, latents in _LATENTS_AT_ONCE:
+        if context <= longest:
+            return latents
+    return _MOST_LATENTS_AT_ONCE
 
 
 class NativeDecode:
