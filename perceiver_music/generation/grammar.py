@@ -149,9 +149,11 @@ class Grammar:
 
     def skip(self, token: int) -> None:
         """Go on by an allowed TIME_SHIFT whose time is not part of the music."""
-        step = self.step
+        step, struck = self.step, self._just_struck.copy()
         self.take(token)
-        self.step = step
+        self.step, self._just_struck = step, struck
+        for pitch in struck:
+            self._may_be_released[pitch] = 0
 
     def take(self, token: int) -> None:
         """Go on by one allowed event."""

@@ -55,16 +55,16 @@ def going_on_from(
     fields = config_as_dict(loaded.model)
     longest_window = max(length for _, length in config.windows.contexts)
     fields["context"] = max(fields["context"], longest_window)
-    block = config.model.settings.get("block", {})
-    fields["block"] = {**fields["block"], **_dropout_of(block)}
+    fields["block"] = {**fields["block"], **_dropout_of(config.model.settings.get("block"))}
     model = build_from_config(architecture, fields)
     model.load_state_dict(loaded.model.state_dict())
     choice = ModelChoice(architecture=architecture, config=fields)
     return replace(config, model=choice), model
 
 
-def _dropout_of(block: dict[str, Any]) -> dict[str, float]:
-    if "dropout" not in block:
+def _dropout_of(block: Any) -> dict[str, float]:
+    """The dropout that a recipe's block says, if it does; the rest, whatever it is, is not used."""
+    if not isinstance(block, dict) or "dropout" not in block:
         return {}
     dropout = block["dropout"]
     if not isinstance(dropout, int | float) or not 0.0 <= dropout < 1.0:

@@ -31,6 +31,14 @@ def is_allowed(grammar: Grammar, name: str, value: int = 0) -> bool:
     return bool(grammar.allowed()[v.token_id(name, value)])
 
 
+def test_time_that_is_skipped_releases_no_key_that_was_just_struck() -> None:
+    grammar = after(("NOTE_ON", 60))
+    grammar.skip(v.token_id("TIME_SHIFT", 10))
+    assert not is_allowed(grammar, "NOTE_OFF", 60)
+    grammar.take(v.token_id("TIME_SHIFT", 1))
+    assert is_allowed(grammar, "NOTE_OFF", 60)
+
+
 def test_a_silent_key_cannot_be_released_nor_a_sounding_one_struck() -> None:
     grammar = after(("VELOCITY", 20), ("NOTE_ON", 60), ("TIME_SHIFT", 10))
     assert is_allowed(grammar, "NOTE_OFF", 60)

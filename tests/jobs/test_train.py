@@ -320,6 +320,18 @@ def test_the_model_of_a_checkpoint_is_not_set(tiny_store: TokenStore, tmp_path: 
         )
 
 
+def test_what_a_recipe_says_of_a_model_does_not_matter_to_one_that_goes_on(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    train.run(request_for(tiny_store, tmp_path / "first", max_steps=1))
+    recipe = tmp_path / "odd.toml"
+    recipe.write_text('name = "odd"\n[model]\nsettings = { block = 5 }\n')
+    init = str(tmp_path / "first" / "checkpoint")
+    fields = {"recipe": str(recipe), "settings": SMALL[1:], "max_steps": 1, "init": init}
+    train.run(request_for(tiny_store, tmp_path / "second", **fields))
+    assert (tmp_path / "second" / "checkpoint").is_dir()
+
+
 def test_the_dropout_of_a_checkpoint_is_set(tiny_store: TokenStore, tmp_path: Path) -> None:
     train.run(request_for(tiny_store, tmp_path / "first", max_steps=1))
     run_folder = tmp_path / "second"
@@ -331,6 +343,8 @@ def test_the_dropout_of_a_checkpoint_is_set(tiny_store: TokenStore, tmp_path: Pa
 
     with pytest.raises(InvalidInputError, match="dropout is 2"):
         go_on("2")
+    with pytest.raises(InvalidInputError, match="dropout is 'x'"):
+        go_on('"x"')
     go_on("0.25")
     model = load_checkpoint(run_folder / "checkpoint", torch.device("cpu")).model
     assert config_as_dict(model)["block"]["dropout"] == 0.25

@@ -249,11 +249,11 @@ class NativeDecoder:
             raise ValueError(f"{len(tokens)} tokens for {len(states)} decodes")
         if not len(tokens):
             return
-        # Python's own: so few numbers are not worth a call of numpy.
-        self._refuse_ids_beyond(min(tokens), max(tokens))
-        if not self._prompt_ids.isdisjoint(tokens):
+        ids = np.asarray(tokens, dtype=np.int32)
+        numbers = ids.tolist()  # so few are not worth more calls of numpy
+        self._refuse_ids(ids.ndim, min(numbers), max(numbers))
+        if not self._prompt_ids.isdisjoint(numbers):
             raise ValueError("an infilling prompt is given whole, at the start of a decode")
-        ids = np.array(tokens, dtype=np.int32)
         handles = np.array([state.handle for state in states], dtype=np.uintp)
         logits = np.empty((len(states), self.vocabulary_size), np.float32)
         advance = self.library.pm_advance
@@ -263,15 +263,13 @@ class NativeDecoder:
 
     def _ids(self, tokens: Sequence[int]) -> npt.NDArray[np.int32]:
         ids = np.asarray(tokens, dtype=np.int32)
-        if ids.ndim != 1:
-            raise ValueError("token ids are one row")
         if len(ids):
-            self._refuse_ids_beyond(int(ids.min()), int(ids.max()))
+            self._refuse_ids(ids.ndim, ids.min(), ids.max())
         return ids
 
-    def _refuse_ids_beyond(self, least: int, largest: int) -> None:
-        if least < 0 or largest >= self.vocabulary_size:
-            raise ValueError(f"token ids go from 0 to {self.vocabulary_size - 1}")
+    def _refuse_ids(self, num_axes: int, least: Any, largest: Any) -> None:
+        if num_axes != 1 or least < 0 or largest >= self.vocabulary_size:
+            raise ValueError(f"token ids are a row of numbers from 0 to {self.vocabulary_size - 1}")
 
 
 def _plain(tensor: Array) -> tuple[Array, int]:
