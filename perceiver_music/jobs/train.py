@@ -215,8 +215,7 @@ def _configuration(
     from perceiver_music.training.network import going_on_from
 
     for setting in request.settings:
-        key = setting.partition("=")[0].strip()
-        if key.startswith("model") and key != _DROPOUT:
+        if (key := setting.partition("=")[0].strip()).startswith("model") and key != _DROPOUT:
             raise UsageError(
                 f"{setting!r} cannot be set: the model is the checkpoint's, all but {_DROPOUT}",
                 hint="Leave it out, or train from the start without --init.",
