@@ -31,9 +31,9 @@ from perceiver_music.model.native.library import load_library
 
 RESULTS = Path(__file__).with_name("results.json")
 PRIMER_EVENTS, NEW_EVENTS, UNCACHED_EVENTS = 4096, 1024, 4
-TORCH_EVENTS = 257  # one re-anchor, as in every 257 events of the others
+ANCHOR_EVENTS = 257  # with one re-anchor, as in every 257 events of a longer stretch
 READINGS = 10
-LONG_CONTEXT, LONG_EVENTS = 32_768, 257
+LONG_CONTEXT = 32_768
 BATCHES, BATCH_STEPS = (8, 16), 128
 MAESTRO_EVENTS_A_SECOND = 39.8
 
@@ -95,7 +95,7 @@ def against_reading(decoder: NativeDecoder, num_bytes: int, rounds: int) -> dict
     tokens, reading, shares = primer(PRIMER_EVENTS), [], []
     for _ in range(rounds):
         reading.append(read_seconds(num_bytes, READINGS))
-        shares.append(reading[-1] * cached(decoder, tokens, TORCH_EVENTS).events_per_second)
+        shares.append(reading[-1] * cached(decoder, tokens, ANCHOR_EVENTS).events_per_second)
     return {
         "int8_step_bytes": num_bytes,
         "read_gigabytes_per_second": round(num_bytes / statistics.median(reading) / 1e9, 1),
@@ -110,7 +110,7 @@ def compare(size: str, rounds: int) -> dict[str, Any]:
     contenders: dict[str, Contender] = {
         name: partial(cached, decoder, tokens, NEW_EVENTS) for name, decoder in decoders.items()
     }
-    contenders["torch, cached"] = partial(cached, packed(model), tokens, TORCH_EVENTS)
+    contenders["torch, cached"] = partial(cached, packed(model), tokens, ANCHOR_EVENTS)
     contenders["torch, uncached"] = partial(uncached, model, tokens, UNCACHED_EVENTS)
     for batch in BATCHES:
         name = f"native int8, batch {batch}"
@@ -137,7 +137,7 @@ def long_context(rounds: int) -> dict[str, Any]:
     contenders: dict[str, Contender] = {}
     for context in (4096, LONG_CONTEXT):
         decoder = native(build("20M", context=context), "int8")
-        contenders[str(context)] = partial(cached, decoder, primer(context), LONG_EVENTS)
+        contenders[str(context)] = partial(cached, decoder, primer(context), ANCHOR_EVENTS)
     found = {name: medians(timings) for name, timings in in_turn(contenders, rounds).items()}
     costs = [1 / found[name]["events_per_second"] for name in ("4096", str(LONG_CONTEXT))]
     return {"contexts": found, "cost_ratio": round(costs[1] / costs[0], 2)}
@@ -152,7 +152,7 @@ def main() -> None:
     torch.set_num_threads(1)
     result = {
         "primer_events": PRIMER_EVENTS,
-        "new_events": {"native": NEW_EVENTS, "torch, cached": TORCH_EVENTS},
+        "new_events": {"native": NEW_EVENTS, "torch, cached": ANCHOR_EVENTS},
         "rounds": arguments.rounds,
         "seconds_are": "processor time of one thread",
         "models": {size: compare(size, arguments.rounds) for size in arguments.sizes},

@@ -99,14 +99,15 @@ class KeyKeeper:
         """
         if self._bend is None:
             return logits
-        struck = np.where(allowed[v.NOTE_ON : v.NOTE_OFF], logits[v.NOTE_ON : v.NOTE_OFF], -np.inf)
+        may_be = allowed[v.NOTE_ON : v.NOTE_OFF]
+        struck = np.where(may_be, logits[v.NOTE_ON : v.NOTE_OFF], -np.inf)
         likeliest = struck.max()
         if likeliest == -np.inf:
             return logits
         weights = np.exp(struck - likeliest, dtype=np.float64)
         grown = math.log(weights @ self._growth / weights.sum())
         changed = logits.copy()
-        changed[v.NOTE_ON : v.NOTE_OFF] += self._bend - grown
+        changed[v.NOTE_ON : v.NOTE_OFF] += may_be * (self._bend - grown)
         return changed
 
 
