@@ -58,7 +58,7 @@ def compile_library(library: Path = LIBRARY) -> None:
             target = folder / f"kernels_{kind}.o"
             _run(*compiler, *_FLAGS, *defines, *flags, *names, "-c", SOURCE / "kernels.c", target)
             objects.append(target)
-        for name in ("model", "decode", "choose"):
+        for name in ("packing", "model", "tables", "decode", "choose"):
             target = folder / f"{name}.o"
             _run(*compiler, *_FLAGS, *defines, "-c", SOURCE / f"{name}.c", target)
             objects.append(target)

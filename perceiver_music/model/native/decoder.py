@@ -37,15 +37,16 @@ _LATENTS_AT_ONCE: Final = ((8192, 3), (16_384, 7))
 _MOST_LATENTS_AT_ONCE: Final = 23
 
 
-def latents_at_once(context: int) -> int:
+def latents_at_once(context: int, *, keeps_keys: bool) -> int:
     """How many latents of the next set are computed together, in every so many steps.
 
     With the newest position they fill rows of four, for which the kernels read each weight once.
     Four rows cost hardly more than one; more of them read a long context's keys less often, in
-    steps that are longer, but by less than those keys take to be made.
+    steps that are longer, but by less than those keys take to be made. Only keys that know their
+    neighbours are kept: `source/context.h`.
     """
     for longest, latents in _LATENTS_AT_ONCE:
-        if context <= longest:
+        if context <= longest or not keeps_keys:
             return latents
     return _MOST_LATENTS_AT_ONCE
 
@@ -213,12 +214,15 @@ class NativeDecoder:
             len(ids),
             context,
             latents,
-            0 if self.policy == "slide" else latents_at_once(context),
+            0 if self.policy == "slide" else self._latents_at_once(context),
             logits.ctypes.data,
         )
         if not handle:
             raise MemoryError
         return NativeDecode(self, handle, logits)
+
+    def _latents_at_once(self, context: int) -> int:
+        return latents_at_once(context, keeps_keys=bool(self._shape.neighbours))
 
     def begin_many(
         self,

@@ -18,11 +18,15 @@ LAYOUT = {"note_on": 0, "note_off": 4, "time_shift": 8, "velocity": 12, "suffix"
 LAYOUT |= {"num_pitches": 4, "num_shifts": 4, "num_velocities": 4}
 TIMED = {"rotary_fraction": 0.25, "time_rotary_fraction": 0.25}
 EVENTS = {"events": LAYOUT, "neighbour_keys": True, "block": TIMED}
+OF_TOKENS = {"neighbour_keys": False, "gap_embeddings": True}
 NETWORKS: dict[str, dict[str, Any]] = {
     "plain": {"width": 16, "num_heads": 2},
     "events": {"width": 96, "num_heads": 3, **EVENTS},
     "gaps": {"width": 96, "num_heads": 3, **EVENTS, "gap_embeddings": True},
     "odd sizes": {"width": 30, "num_heads": 3, "latents": 9, "num_layers": 1, "events": LAYOUT},
+    "keys of tokens": {"width": 96, "num_heads": 3, **EVENTS, **OF_TOKENS},
+    "four heads of 64": {"width": 256, "num_heads": 4, "num_layers": 1},
+    "eight heads of 64": {"width": 512, "num_heads": 8, "num_layers": 1},
     "eight heads": {"width": 64, "num_heads": 8, "block": {"rotary_fraction": 1.0}},
     "nine heads": {"width": 90, "num_heads": 9, "latents": 7, **EVENTS},
     "bare": {
@@ -108,7 +112,7 @@ def test_logits_are_those_of_the_uncached_forward(
 
 
 @pytest.mark.parametrize("kernels", kernel_names())
-@pytest.mark.parametrize("network", ["events", "eight heads", "nine heads"])
+@pytest.mark.parametrize("network", ["events", "keys of tokens", "eight heads", "nine heads"])
 def test_a_long_context_is_read_whole(network: str, kernels: str) -> None:
     """Keys are read in stages, which a short context has only one of."""
     tokens, long = some_tokens(900), {"context": 777, "latents": 40}
@@ -163,7 +167,7 @@ def test_windows_slide_as_torch_slides_them(
     np.testing.assert_array_equal(states[0].logits, copied.logits)
 
 
-@pytest.mark.parametrize("network", ["events", "gaps"])
+@pytest.mark.parametrize("network", ["events", "keys of tokens", "gaps"])
 @pytest.mark.parametrize("latents", [LATENTS, 20])
 def test_a_gap_is_filled_as_torch_fills_it(latents: int, network: str) -> None:
     """With few latents they lie on the middle, with many on the prompt, too."""
@@ -199,8 +203,9 @@ def test_weights_in_bf16_are_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("kernels", kernel_names())
-def test_no_decode_depends_on_its_company(precision: str, kernels: str) -> None:
-    decoder = make_pair("events").native(precision, kernels)
+@pytest.mark.parametrize("network", ["events", "keys of tokens", "eight heads of 64"])
+def test_no_decode_depends_on_its_company(network: str, precision: str, kernels: str) -> None:
+    decoder = make_pair(network).native(precision, kernels)
     primers = [some_tokens(5 + 3 * i, seed=i) for i in range(16)]
     steps = [some_tokens(40, seed=100 + i) for i in range(16)]
     alone = []

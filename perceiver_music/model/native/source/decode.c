@@ -27,9 +27,11 @@ size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const size_t width = s->width + PM_BLOCK, hidden = s->hidden + m->num_ids + PM_BLOCK;
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
     const size_t counts = m->bundle * ((size_t)m->num_ids + m->table_rows + PM_BLOCK);
+    const size_t turned = s->neighbours ? 0 : (size_t)m->bundle * m->num_ids * m->units;
     const size_t queries = PM_BLOCK * ((size_t)m->head_width + 4);
     const size_t each = sizeof(float) * (8 * width + hidden + counts + queries) + 2 * widest + 64;
-    return rows * each + sizeof(float) * (2 * capacity + 2 * m->num_ids + width) + 64 * 64;
+    const size_t shared = 2 * capacity + 2 * m->num_ids + width + turned;
+    return rows * each + sizeof(float) * shared + 64 * 64;
 }
 
 static size_t positions(int32_t capacity) {
@@ -37,6 +39,7 @@ static size_t positions(int32_t capacity) {
 }
 
 static size_t context_size(const pm_model *m, int32_t capacity) {
+    if (!m->shape.neighbours) return positions(capacity) * m->units * sizeof(int32_t);
     const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
     return positions(capacity) / PM_BLOCK * bundles * m->record_bytes;
 }

@@ -64,13 +64,16 @@ typedef struct pm_model {
     int32_t num_key_rows, table_rows; /* of key_rows; of key_table, which is padded */
     int32_t bundle;                   /* heads side by side in a context's keys, 4 or 8 */
     int32_t turned;                   /* channels of a head that turn */
-    size_t record_bytes;              /* of a bundle's keys of 16 positions: see context.h */
+    size_t record_bytes;              /* of a bundle's keys of 16 positions: see kept_keys.h */
+    int32_t units;                    /* of 32 bits, of a position's angles: see token_keys.h */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
     float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
     float *key_rows;                  /* [num_ids + neighbours][width] */
     void *value_rows;                 /* [head][num_ids][value_width]; bf16 in int8 */
     void *key_table;                  /* what never turns of key_rows: [bundle][lanes] */
     float *key_table_scale;           /* [bundle][row][head of the bundle] */
+    void *turned_rows;                /* what turns: [bundle][id][2][unit]; int8: of 16 bits each */
+    float *turned_most;               /* [head][pair]: of all ids' sizes */
     pm_block cross, *blocks;
     pm_linear logits, rates;
     float *rates_bias;
@@ -80,6 +83,12 @@ typedef struct pm_model {
     double *shift_cos, *shift_sin;    /* [1 + num_shifts][time_pairs]: so many steps on */
     const struct pm_kernels *kernels;
 } pm_model;
+
+/* Where a unit of a head lies among those of its bundle: see token_keys.h. */
+static inline size_t pm_unit_at(const pm_model *m, int32_t head, int32_t unit) {
+    const int32_t group = PM_BLOCK / m->bundle;
+    return (size_t)unit / group * PM_BLOCK + head % m->bundle * group + unit % group;
+}
 
 /* What a player knows after the events so far: see perceiver_music/model/event_state.py. */
 typedef struct {
@@ -107,7 +116,7 @@ typedef struct {
     int32_t *tokens;                  /* [capacity] */
     uint16_t *rows;                   /* [capacity][4]: of key_rows; the first is the context's id */
     int32_t num_ids;                  /* no id is this large */
-    void *keys;                       /* of the context: [bundle][record] */
+    void *keys;                       /* of the context: [bundle][record], or [position][unit] */
     pm_cache *caches;                 /* [layers] */
     double *phase_cos, *phase_sin;    /* [pairs + time_pairs]: of the last position */
     double *kept_cos, *kept_sin;      /* the same of the last one before a prompt's SUFFIX */

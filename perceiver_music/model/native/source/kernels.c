@@ -31,6 +31,8 @@ static workspace layout(const pm_model *m, int32_t rows, int32_t capacity, char 
     w.context.counts = take(&scratch, each * m->bundle * ids);
     w.context.queries = take(&scratch, (size_t)rows * lanes_bytes(m, m->head_width));
     w.wide = take(&scratch, sizeof(float) * rounded_up(m->value_width, PM_BLOCK));
+    w.context.turned = scratch;
+    if (!s->neighbours) take(&scratch, sizeof(int32_t) * m->bundle * m->num_ids * m->units);
     w.context.room = w.scores;
     w.context.wide = w.wide;
     w.rest = scratch;

@@ -30,6 +30,7 @@
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef int64_t vl __attribute__((vector_size(4 * LANES)));
 typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
 typedef int8_t vb __attribute__((vector_size(LANES)));
 typedef uint16_t vh __attribute__((vector_size(2 * LANES)));
@@ -102,11 +103,15 @@ INLINE vi fours(const int8_t *p) {
 }
 
 /* Sums of four products each, in so many lanes: acc[i] += sum of w[4i + j] * a[4i + j], j below 4.
- * Exact on every path: w is stored plus 128, which the caller takes off again. */
+ * Exact on every path: w is stored plus 128, which the caller takes off again. `dot2` is of two
+ * products each, of 16 bits with their signs. */
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
 INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     return (vi)_mm512_dpbusd_epi32((__m512i)acc, _mm512_loadu_si512(w), (__m512i)a);
+}
+INLINE vi dot2(vi acc, vi a, vi b) {
+    return (vi)_mm512_dpwssd_epi32((__m512i)acc, (__m512i)a, (__m512i)b);
 }
 #elif defined(__AVX512BW__)
 #include <immintrin.h>
@@ -121,6 +126,9 @@ INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     const __m512i high = _mm512_madd_epi16(_mm512_srli_epi16(words, 8), a_odd);
     return (vi)_mm512_add_epi32((__m512i)acc, _mm512_add_epi32(low, high));
 }
+INLINE vi dot2(vi acc, vi a, vi b) {
+    return acc + (vi)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+}
 #elif defined(__AVX2__)
 #include <immintrin.h>
 INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
@@ -132,6 +140,9 @@ INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     const __m256i low = _mm256_madd_epi16(_mm256_and_si256(words, even), a_even);
     const __m256i high = _mm256_madd_epi16(_mm256_srli_epi16(words, 8), a_odd);
     return (vi)_mm256_add_epi32((__m256i)acc, _mm256_add_epi32(low, high));
+}
+INLINE vi dot2(vi acc, vi a, vi b) {
+    return acc + (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
 }
 #elif defined(__SSE2__)
 #include <emmintrin.h>
@@ -145,12 +156,16 @@ INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     const __m128i high = _mm_madd_epi16(_mm_srli_epi16(words, 8), a_odd);
     return (vi)_mm_add_epi32((__m128i)acc, _mm_add_epi32(low, high));
 }
+INLINE vi dot2(vi acc, vi a, vi b) { return acc + (vi)_mm_madd_epi16((__m128i)a, (__m128i)b); }
 #else
 INLINE vi dot4(vi acc, const uint8_t *w, vi a) {
     vi words;
     memcpy(&words, w, sizeof words);
     acc += (words & 255) * (a << 24 >> 24) + (words >> 8 & 255) * (a << 16 >> 24);
     return acc + (words >> 16 & 255) * (a << 8 >> 24) + (words >> 24 & 255) * (a >> 24);
+}
+INLINE vi dot2(vi acc, vi a, vi b) {
+    return acc + (a << 16 >> 16) * (b << 16 >> 16) + (a >> 16) * (b >> 16);
 }
 #endif
 

@@ -197,17 +197,19 @@ static void push(const pm_model *m, pm_window *w, int32_t token) {
     }
     move_on(m, w, token, part);
     float key[width], cosines[width], sines[width], norms[s->heads];
-    memcpy(key, m->key_rows + (size_t)rows[0] * width, sizeof key);
-    if (s->neighbours) {
-        size_t row = m->num_ids;
-        const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
-        for (int kind = 0; kind < 3; row += sizes[kind++]) {
-            rows[1 + kind] = row + around[kind];
-            const float *more = m->key_rows + (size_t)rows[1 + kind] * width;
-            for (int32_t c = 0; c < width; c++) key[c] += more[c];
-        }
-    }
     angles(m, w, cosines, sines);
+    if (!s->neighbours) {
+        write_angles(m, w, place, cosines, sines);
+        return;
+    }
+    memcpy(key, m->key_rows + (size_t)rows[0] * width, sizeof key);
+    size_t row = m->num_ids;
+    const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
+    for (int kind = 0; kind < 3; row += sizes[kind++]) {
+        rows[1 + kind] = row + around[kind];
+        const float *more = m->key_rows + (size_t)rows[1 + kind] * width;
+        for (int32_t c = 0; c < width; c++) key[c] += more[c];
+    }
     norm_and_turn(m, cosines, sines, key, norms);
     write_context_key(m, w, place, key, norms);
 }
