@@ -43,17 +43,20 @@ INLINE float *counts_of(
 
 /* Some channels of a bundle's queries, as blocks of keys want them. */
 typedef struct {
-    const char *lanes; /* fp32: [channel][16]; int8: [channel / 4][16][4] */
-    int32_t offset[PM_BLOCK];
-    float factor[PM_BLOCK];
+    const char *lanes; /* [block]; fp32: [channel][16]; int8: [channel / 4][16][4] */
+    int32_t offset[MOST_BUNDLE * PM_BLOCK];
+    float factor[MOST_BUNDLE * PM_BLOCK];
 } bundle_query;
 
-/* `heads` heads' channels, `room` for them in all lanes. */
+/* `heads` heads' channels, in `room` for so many blocks of lanes, where a head is every `stride`
+ * lanes. */
 static bundle_query make_bundle_query(
-    const pm_model *m, const float *q, int32_t heads, int32_t channels, char *room
+    const pm_model *m, const float *q, int32_t heads, int32_t stride, int32_t blocks,
+    int32_t channels, char *room
 ) {
     bundle_query made = {.lanes = room};
-    memset(room, 0, lanes_bytes(m, channels));
+    const size_t size = lanes_bytes(m, channels);
+    memset(room, 0, blocks * size);
     for (int32_t h = 0; h < heads; h++, q += m->head_width) {
         int8_t narrow[PM_MOST_HEAD_WIDTH + 4];
         int32_t sum = 0;
@@ -62,51 +65,53 @@ static bundle_query make_bundle_query(
             factor *= quantise_values(q, channels, narrow, &sum);
             memset(narrow + channels, 0, 4);
         }
-        for (int32_t lane = h; lane < PM_BLOCK; lane += m->bundle) {
-            made.factor[lane] = factor;
-            made.offset[lane] = -128 * sum;
+        for (int32_t at = h; at < blocks * PM_BLOCK; at += stride) {
+            char *block = room + at / PM_BLOCK * size;
+            const int32_t lane = at % PM_BLOCK;
+            made.factor[at] = factor;
+            made.offset[at] = -128 * sum;
             if (m->precision == PM_FP32)
-                for (int32_t c = 0; c < channels; c++) ((float *)room)[c * PM_BLOCK + lane] = q[c];
+                for (int32_t c = 0; c < channels; c++) ((float *)block)[c * PM_BLOCK + lane] = q[c];
             else
                 for (int32_t c = 0; c < channels; c += 4)
-                    memcpy(room + (c / 4 * PM_BLOCK + lane) * 4, narrow + c, 4);
+                    memcpy(block + (c / 4 * PM_BLOCK + lane) * 4, narrow + c, 4);
         }
     }
     return made;
 }
 
-/* Products of AT_ONCE blocks with a query, not yet scaled. */
+/* Products of some blocks of keys with as many of a query, or all with its first; not yet scaled. */
 INLINE void multiply_blocks(
-    const pm_model *m, int32_t channels, const char *keys, const bundle_query *q,
-    vf products[AT_ONCE * SUB]
+    const int blocks, const int is_first, const pm_model *m, int32_t channels, const char *keys,
+    const char *lanes, const int32_t *offset, vf products[AT_ONCE * SUB]
 ) {
     const size_t size = lanes_bytes(m, channels);
     if (m->precision == PM_INT8) {
         vi acc[AT_ONCE * SUB];
         UNROLL
-        for (int b = 0; b < AT_ONCE * SUB; b++)
-            memcpy(&acc[b], q->offset + b % SUB * LANES, sizeof acc[b]);
+        for (int b = 0; b < blocks * SUB; b++)
+            memcpy(&acc[b], offset + (is_first ? b % SUB : b) * LANES, sizeof acc[b]);
         for (size_t at = 0; at < size; at += 64) {
             UNROLL
-            for (int b = 0; b < AT_ONCE * SUB; b++) {
+            for (int b = 0; b < blocks * SUB; b++) {
                 const size_t sub = at + b % SUB * 4 * LANES;
                 vi a;
-                memcpy(&a, q->lanes + sub, sizeof a);
+                memcpy(&a, lanes + (is_first ? 0 : b / SUB * size) + sub, sizeof a);
                 acc[b] = dot4(acc[b], (const uint8_t *)keys + b / SUB * size + sub, a);
             }
         }
         UNROLL
-        for (int b = 0; b < AT_ONCE * SUB; b++) products[b] = as_float(acc[b]);
+        for (int b = 0; b < blocks * SUB; b++) products[b] = as_float(acc[b]);
         return;
     }
     UNROLL
-    for (int b = 0; b < AT_ONCE * SUB; b++) products[b] = (vf){0};
+    for (int b = 0; b < blocks * SUB; b++) products[b] = (vf){0};
     for (size_t at = 0; at < size; at += 64) {
         UNROLL
-        for (int b = 0; b < AT_ONCE * SUB; b++) {
+        for (int b = 0; b < blocks * SUB; b++) {
             const size_t sub = at + b % SUB * 4 * LANES;
             products[b] += load((const float *)(keys + b / SUB * size + sub)) *
-                           load((const float *)(q->lanes + sub));
+                           load((const float *)(lanes + (is_first ? 0 : b / SUB * size) + sub));
         }
     }
 }
@@ -124,7 +129,8 @@ INLINE void multiply_table(
         const size_t block = first + (size_t)row * width / PM_BLOCK;
         vf found[AT_ONCE * SUB];
         multiply_blocks(
-            m, m->head_width - m->turned, (const char *)m->key_table + block * size, q, found
+            AT_ONCE, 1, m, m->head_width - m->turned, (const char *)m->key_table + block * size,
+            q->lanes, q->offset, found
         );
         UNROLL
         for (int b = 0; b < AT_ONCE * SUB; b++) {
@@ -166,22 +172,24 @@ INLINE vf look_up(const int width, const int part, const float *table, const uin
 #endif
 }
 
-/* Adds the weights of so many positions to those of their ids; all heads of a bundle at once. */
+/* Adds the weights of so many positions, `stride` apart, to those of their ids; all heads of a bundle
+ * at once. What lies between `stride` and the width goes to lanes of no head. */
 INLINE void add_by_id(
-    const int width, const float *weights, const uint16_t *rows, int32_t length, float *counts
+    const int width, const float *weights, int32_t stride, const uint16_t *rows, int32_t length,
+    float *counts
 ) {
     for (int32_t p = 0; p < length; p++) {
         float *to = counts + (size_t)rows[p * 4] * width;
         if (width == 8) {
             v8 sum, more;
             memcpy(&sum, to, sizeof sum);
-            memcpy(&more, weights + p * 8, sizeof more);
+            memcpy(&more, weights + p * stride, sizeof more);
             sum += more;
             memcpy(to, &sum, sizeof sum);
         } else {
             v4 sum, more;
             memcpy(&sum, to, sizeof sum);
-            memcpy(&more, weights + p * 4, sizeof more);
+            memcpy(&more, weights + p * stride, sizeof more);
             sum += more;
             memcpy(to, &sum, sizeof sum);
         }

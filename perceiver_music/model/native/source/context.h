@@ -41,7 +41,7 @@ INLINE void mix_context(
     for (int32_t r = 0; r < num_rows; r++) {
         const float *still = queries + (size_t)r * stride + m->turned;
         const bundle_query made =
-            make_bundle_query(m, still, heads, m->head_width - m->turned, room->queries);
+            make_bundle_query(m, still, heads, width, 1, m->head_width - m->turned, room->queries);
         multiply_table(width, m, bundle, &made, 0, num_ids, products_of(m, room, r));
         multiply_table(
             width, m, bundle, &made, m->num_ids, m->num_key_rows, products_of(m, room, r)

@@ -28,7 +28,7 @@ size_t pm_scratch_bytes(const pm_model *m, int32_t rows, int32_t capacity) {
     const size_t widest = (s->hidden > s->width ? s->hidden : s->width) + PM_GROUP;
     const size_t counts = m->bundle * ((size_t)m->num_ids + m->table_rows + PM_BLOCK);
     const size_t turned = s->neighbours ? 0 : (size_t)m->bundle * m->num_ids * m->units;
-    const size_t queries = PM_BLOCK * ((size_t)m->head_width + 4);
+    const size_t queries = PM_BLOCK * m->bundle * ((size_t)m->head_width + 4);
     const size_t each = sizeof(float) * (8 * width + hidden + counts + queries) + 2 * widest + 64;
     const size_t shared = 2 * capacity + 2 * m->num_ids + width + turned;
     return rows * each + sizeof(float) * shared + 64 * 64;
@@ -40,8 +40,9 @@ static size_t positions(int32_t capacity) {
 
 static size_t context_size(const pm_model *m, int32_t capacity) {
     if (!m->shape.neighbours) return positions(capacity) * m->units * sizeof(int32_t);
-    const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
-    return positions(capacity) / PM_BLOCK * bundles * m->record_bytes;
+    const int32_t full = m->shape.heads / m->bundle, rest = m->shape.heads % m->bundle;
+    return positions(capacity) / PM_BLOCK *
+           (full * pm_record_bytes(m, m->bundle) + pm_record_bytes(m, rest));
 }
 
 static size_t keys_size(const pm_model *m, int32_t capacity) {

@@ -64,7 +64,7 @@ typedef struct pm_model {
     int32_t num_key_rows, table_rows; /* of key_rows; of key_table, which is padded */
     int32_t bundle;                   /* heads side by side in a context's keys, 4 or 8 */
     int32_t turned;                   /* channels of a head that turn */
-    size_t record_bytes;              /* of a bundle's keys of 16 positions: see kept_keys.h */
+    size_t kept_bytes;                /* of a head of a position: see kept_keys.h */
     int32_t units;                    /* of 32 bits, of a position's angles: see token_keys.h */
     float *embedding, *previous;      /* [vocabulary][width], the first one normed */
     float *after_gap;                 /* [vocabulary][width]: what is added behind a gap */
@@ -83,6 +83,11 @@ typedef struct pm_model {
     double *shift_cos, *shift_sin;    /* [1 + num_shifts][time_pairs]: so many steps on */
     const struct pm_kernels *kernels;
 } pm_model;
+
+/* Of the keys of so many heads of 16 positions, in whole cache lines: see kept_keys.h. */
+static inline size_t pm_record_bytes(const pm_model *m, int32_t heads) {
+    return (heads * PM_BLOCK * m->kept_bytes + 63) / 64 * 64;
+}
 
 /* Where a unit of a head lies among those of its bundle: see token_keys.h. */
 static inline size_t pm_unit_at(const pm_model *m, int32_t head, int32_t unit) {

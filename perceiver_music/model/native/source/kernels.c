@@ -29,7 +29,7 @@ static workspace layout(const pm_model *m, int32_t rows, int32_t capacity, char 
     w.narrow_query = take(&scratch, m->head_width + 4);
     w.context.products = take(&scratch, each * m->bundle * m->table_rows);
     w.context.counts = take(&scratch, each * m->bundle * ids);
-    w.context.queries = take(&scratch, (size_t)rows * lanes_bytes(m, m->head_width));
+    w.context.queries = take(&scratch, (size_t)rows * m->bundle * lanes_bytes(m, m->head_width));
     w.wide = take(&scratch, sizeof(float) * rounded_up(m->value_width, PM_BLOCK));
     w.context.turned = scratch;
     if (!s->neighbours) take(&scratch, sizeof(int32_t) * m->bundle * m->num_ids * m->units);

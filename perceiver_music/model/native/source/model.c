@@ -69,7 +69,7 @@ pm_model *pm_model_new(const pm_shape *shape, int32_t precision, const char *ker
     m->turned = 2 * (shape->pairs + shape->time_pairs);
     m->bundle = shape->heads > 4 ? 8 : 4;
     const size_t lanes = precision == PM_INT8 ? (size_t)(m->turned + 3) / 4 : (size_t)m->turned;
-    m->record_bytes = m->bundle * (64 * lanes + 64 + (precision == PM_INT8 ? 32 : 0));
+    m->kept_bytes = 4 * lanes + 4 + (precision == PM_INT8 ? 2 : 0);
     const int32_t group = PM_BLOCK / m->bundle, units = precision == PM_INT8 ? (m->turned + 3) / 4 : m->turned;
     m->units = (units + group - 1) / group * group;
     m->value_width = (m->head_width + PM_BLOCK - 1) / PM_BLOCK * PM_BLOCK;

@@ -226,7 +226,7 @@ INLINE void weigh_some(
         const vf same = look_up(width, part, still, rows + (size_t)(lane / width) * 4);
         store(weights + lane, power_of_two(sums[b] * load(worth + lane % PM_BLOCK) + same));
     }
-    add_by_id(width, weights, rows, length, counts);
+    add_by_id(width, weights, width, rows, length, counts);
 }
 
 /* Adds up the weights of all positions that a row sees by their ids. */
