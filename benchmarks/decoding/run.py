@@ -59,7 +59,8 @@ def medians(timings: list[Timing]) -> dict[str, float]:
 def step_bytes(decoder: NativeDecoder, model: SequenceModel) -> int:
     """What an int8 step must read: matrices, the context's keys, the latents' keys and values.
 
-    Of the context's keys only channels that turn are kept a position; the others are a table.
+    Of keys that know their neighbours the channels that turn are kept a position, of others only
+    the angles, which all heads share; the rest are tables.
     """
     config: Any = model.config
     width, layers = config.block.width, config.num_layers
@@ -74,6 +75,9 @@ def step_bytes(decoder: NativeDecoder, model: SequenceModel) -> int:
     tables = decoder.vocabulary_size * (4 * width + width - turned + 4 * heads)
     held = 2 * layers * width * decoder.latents * 3 // 4
     of_position = turned + heads * (4 + 2) + 8  # keys, norms and scales; rows of tables
+    if not config.neighbour_keys:
+        of_position = turned // heads + 8
+        tables += decoder.vocabulary_size * 2 * turned  # in 16 bits
     return matrices + tables + held + of_position * decoder.context
 
 
