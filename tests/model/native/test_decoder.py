@@ -28,6 +28,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "four heads of 64": {"width": 256, "num_heads": 4, "num_layers": 1},
     "eight heads of 64": {"width": 512, "num_heads": 8, "num_layers": 1},
     "eight heads": {"width": 64, "num_heads": 8, "block": {"rotary_fraction": 1.0}},
+    "five heads": {"width": 80, "num_heads": 5, **EVENTS},
+    "seven heads": {"width": 140, "num_heads": 7, "num_layers": 1, **EVENTS},
     "nine heads": {"width": 90, "num_heads": 9, "latents": 7, **EVENTS},
     "bare": {
         "width": 80,
@@ -112,7 +114,9 @@ def test_logits_are_those_of_the_uncached_forward(
 
 
 @pytest.mark.parametrize("kernels", kernel_names())
-@pytest.mark.parametrize("network", ["events", "keys of tokens", "eight heads", "nine heads"])
+@pytest.mark.parametrize(
+    "network", ["events", "keys of tokens", "five heads", "eight heads", "nine heads"]
+)
 def test_a_long_context_is_read_whole(network: str, kernels: str) -> None:
     """Keys are read in stages, which a short context has only one of."""
     tokens, long = some_tokens(900), {"context": 777, "latents": 40}
@@ -203,7 +207,7 @@ def test_weights_in_bf16_are_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("kernels", kernel_names())
-@pytest.mark.parametrize("network", ["events", "keys of tokens", "eight heads of 64"])
+@pytest.mark.parametrize("network", ["keys of tokens", "five heads", "eight heads of 64"])
 def test_no_decode_depends_on_its_company(network: str, precision: str, kernels: str) -> None:
     decoder = make_pair(network).native(precision, kernels)
     primers = [some_tokens(5 + 3 * i, seed=i) for i in range(16)]

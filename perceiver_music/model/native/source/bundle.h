@@ -1,8 +1,8 @@
 /* Heads side by side: what a context's two kinds of keys have in common.
  *
- * A lane is one head of one position: `bundle` heads, 4 or 8, of neighbouring positions side by
- * side. So are the rows of the tables. Channels that are never turned need not be kept a position: a
- * query's products with all rows of the tables are made once, and looked up.
+ * Channels that are never turned need not be kept a position: a query's products with all rows of
+ * the tables are made once, and looked up. A lane of the tables is one head of one row: `bundle` heads, 4
+ * or 8, the last ones of no head perhaps, of neighbouring rows side by side.
  */
 #ifndef PM_BUNDLE_H
 #define PM_BUNDLE_H

@@ -62,7 +62,7 @@ typedef struct pm_model {
     int32_t head_width, head_groups, value_width; /* channels; fours of them; rounded up to 16 */
     int32_t num_ids;                  /* a context's: of tokens, then of those after a gap */
     int32_t num_key_rows, table_rows; /* of key_rows; of key_table, which is padded */
-    int32_t bundle;                   /* heads side by side in a context's keys, 4 or 8 */
+    int32_t bundle;                   /* heads side by side in the context's tables, 4 or 8 */
     int32_t turned;                   /* channels of a head that turn */
     size_t kept_bytes;                /* of a head of a position: see kept_keys.h */
     int32_t units;                    /* of 32 bits, of a position's angles: see token_keys.h */
@@ -90,9 +90,9 @@ static inline size_t pm_record_bytes(const pm_model *m, int32_t heads) {
 }
 
 /* Where a unit of a head lies among those of its bundle: see token_keys.h. */
-static inline size_t pm_unit_at(const pm_model *m, int32_t head, int32_t unit) {
-    const int32_t group = PM_BLOCK / m->bundle;
-    return (size_t)unit / group * PM_BLOCK + head % m->bundle * group + unit % group;
+static inline size_t pm_unit_at(int32_t bundle, int32_t head, int32_t unit) {
+    const int32_t group = PM_BLOCK / bundle;
+    return (size_t)unit / group * PM_BLOCK + head % bundle * group + unit % group;
 }
 
 /* What a player knows after the events so far: see perceiver_music/model/event_state.py. */
@@ -119,7 +119,8 @@ typedef struct {
     int32_t newest, newest_latent;    /* places of the last ones */
     int32_t capacity, latent_capacity;
     int32_t *tokens;                  /* [capacity] */
-    uint16_t *rows;                   /* [capacity][4]: of key_rows; the first is the context's id */
+    uint16_t *rows;                   /* [capacity][4]: of key_rows; the first is the context's id.
+                                         Without neighbours the last two are as token_keys.h has it */
     int32_t num_ids;                  /* no id is this large */
     void *keys;                       /* of the context: [bundle][record], or [position][unit] */
     pm_cache *caches;                 /* [layers] */

@@ -72,7 +72,7 @@ static void fill_lane(const pm_model *m, const float *from, char *block, int32_t
         ((uint8_t *)block)[(c / 4 * PM_BLOCK + lane) * 4 + c % 4] = lrintf(from[c] * inverse) + 128;
 }
 
-/* Rows in lanes, as a context's keys are: see context.h. */
+/* Rows in lanes, a bundle of heads of each side by side: see bundle.h. */
 static int make_key_table(pm_model *m) {
     const int32_t bundles = (m->shape.heads + m->bundle - 1) / m->bundle;
     const int32_t channels = m->head_width - m->turned;
@@ -97,7 +97,7 @@ static void fill_pair(const pm_model *m, size_t row, int32_t head, int32_t pair,
     const size_t size = (size_t)m->units * m->bundle;
     const int32_t is_wide = m->precision == PM_FP32;
     for (int32_t unit = is_wide ? 2 * pair : pair / 2, last = unit + is_wide; unit <= last; unit++) {
-        const size_t at = pm_unit_at(m, head, unit);
+        const size_t at = pm_unit_at(m->bundle, head, unit);
         if (is_wide) {
             float *to = (float *)m->turned_rows + row * 2 * size + at;
             to[0] = a;

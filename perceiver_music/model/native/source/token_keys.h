@@ -41,7 +41,7 @@ static void write_angles(
         ((int8_t *)units)[2 * i + 1] = (int8_t)s;
         sum += c + s;
     }
-    /* Every one of a head's lanes takes its share off. */
+    /* Every one of a head's lanes takes its share off, which is kept beside the id. */
     const int32_t offset = -128 / (PM_BLOCK / m->bundle) * sum;
     memcpy(w->rows + (size_t)place * 4 + 2, &offset, sizeof offset);
 }
@@ -53,16 +53,16 @@ INLINE int32_t join_16(float low, float high) {
 
 /* How the keys of a head's ids are multiplied by its query, `[part][unit]`, `size` units to a part;
  * what one of the sums over turned products is worth. */
-static float lay_out_query(
-    const pm_model *m, int32_t head, const float *q, size_t size, void *factors
+INLINE float lay_out_query(
+    const int width, const pm_model *m, int32_t head, const float *q, size_t size, void *factors
 ) {
     const int32_t pairs = m->turned / 2;
     const float worth = LOG2_E / sqrtf((float)m->head_width);
     if (m->precision == PM_FP32) {
         float *first = factors, *second = first + size;
         for (int32_t i = 0; i < pairs; i++) {
-            const size_t c = pm_unit_at(m, head, 2 * i), s = pm_unit_at(m, head, 2 * i + 1);
-            first[c] = second[s] = q[i];
+            const size_t c = pm_unit_at(width, head, 2 * i), s = pm_unit_at(width, head, 2 * i + 1);
+            first[c] = q[i];
             first[s] = second[c] = q[pairs + i];
             second[s] = -q[i];
         }
@@ -76,7 +76,7 @@ static float lay_out_query(
     }
     const float scale = MOST_FACTOR / largest;
     for (int32_t i = 0; i < pairs; i++) {
-        int32_t *to = (int32_t *)factors + i % 2 * 2 * size + pm_unit_at(m, head, i / 2);
+        int32_t *to = (int32_t *)factors + i % 2 * 2 * size + pm_unit_at(width, head, i / 2);
         const float real = q[i] * most[i] * scale, other = q[pairs + i] * most[i] * scale;
         to[0] = join_16(real, other);
         to[size] = join_16(other, -real);
@@ -254,12 +254,12 @@ INLINE void weigh_tokens(
     const context_room *room, const float *queries
 ) {
     const size_t size = (size_t)m->units * width;
-    int32_t factors[4 * size + 1];
+    __attribute__((aligned(64))) char factors[4 * size * sizeof(float)]; /* fp32 needs half of it */
     float worth[PM_BLOCK] = {0};
     memset(factors, 0, sizeof factors);
     for (int32_t h = 0; h < heads_of(m, bundle); h++) {
         const float *q = queries + h * m->head_width;
-        const float one = lay_out_query(m, bundle * width + h, q, size, factors);
+        const float one = lay_out_query(width, m, bundle * width + h, q, size, factors);
         for (int lane = h; lane < PM_BLOCK; lane += width) worth[lane] = one;
     }
     multiply_ids(m, bundle, row->window->num_ids, factors, room->turned);

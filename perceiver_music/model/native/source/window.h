@@ -196,12 +196,13 @@ static void push(const pm_model *m, pm_window *w, int32_t token) {
         w->num_ids = m->num_ids;
     }
     move_on(m, w, token, part);
-    float key[width], cosines[width], sines[width], norms[s->heads];
+    float cosines[width], sines[width];
     angles(m, w, cosines, sines);
     if (!s->neighbours) {
         write_angles(m, w, place, cosines, sines);
         return;
     }
+    float key[width], norms[s->heads];
     memcpy(key, m->key_rows + (size_t)rows[0] * width, sizeof key);
     size_t row = m->num_ids;
     const int32_t sizes[3] = {s->vocabulary + 1, s->num_pitches + 1, s->num_pitches + 1};
