@@ -105,7 +105,7 @@ class Grammar:
             self._allow_striking(mask)
         if not self._needs_note:
             self._allow_releasing(mask)
-            longest = self._longest_shift()
+            longest = self._longest_shift(is_only_way=1 not in mask)
             mask[v.TIME_SHIFT : v.TIME_SHIFT + longest] = _ONE * longest
         return mask
 
@@ -136,11 +136,14 @@ class Grammar:
     def _is_too_late_to_strike(self) -> bool:
         return self._last_onset is not None and self._last_onset <= self.step
 
-    def _longest_shift(self) -> int:
-        if self._is_shift_over and not self._is_too_late_to_strike:
-            return 0
-        limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
-        most = min(_LONGEST_SHIFT, limit - self._steps_since_event)
+    def _longest_shift(self, *, is_only_way: bool = False) -> int:
+        """Steps that may pass; neither a rest's limit nor a shift before ends music in mid-air."""
+        most = _LONGEST_SHIFT
+        if not is_only_way:
+            if self._is_shift_over and not self._is_too_late_to_strike:
+                return 0
+            limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
+            most = min(most, limit - self._steps_since_event)
         if self.deadline:
             most = min(most, min(self.deadline.values()) - self.step)
         if self._end_step is not None:

@@ -73,8 +73,8 @@ class PedalGrammar(Grammar):
             mask[PEDAL + self._pedal] = False
         return mask
 
-    def _longest_shift(self) -> int:
-        most = super()._longest_shift()
+    def _longest_shift(self, *, is_only_way: bool = False) -> int:
+        most = super()._longest_shift(is_only_way=is_only_way)
         return most if self._lift_step is None else max(0, min(most, self._lift_step - self.step))
 
     def take(self, token: int) -> None:

@@ -186,3 +186,27 @@ def test_where_others_have_all_keys_nothing_is_struck() -> None:
     grammar = Grammar(velocity_bin=3, reserved=free)
     assert is_allowed(grammar, "NOTE_ON", 60)
     assert is_allowed(grammar, "VELOCITY", 5)
+
+
+@pytest.mark.parametrize("last", [1, 4, 8])
+def test_a_rest_that_reaches_its_limit_just_before_the_end_goes_on_to_it(last: int) -> None:
+    rest = [("TIME_SHIFT", 100)] * (MAX_REST_STEPS // 100)
+    grammar = after(
+        ("NOTE_ON", 60), ("TIME_SHIFT", 1), ("NOTE_OFF", 60), *rest, end_step=401 + last
+    )
+    assert np.flatnonzero(grammar.allowed()).tolist() == list(
+        range(v.TIME_SHIFT, v.TIME_SHIFT + last)
+    )
+
+
+@pytest.mark.parametrize("reserved", [{}, dict.fromkeys(range(128), 700)])
+def test_there_is_always_a_way_on(reserved: dict[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        end = int(rng.integers(1, 1500))
+        grammar = Grammar({60: 5}, velocity_bin=7, end_step=end, reserved=reserved)
+        while grammar.step < end:
+            choices = np.flatnonzero(grammar.allowed())
+            assert len(choices), (grammar.step, end)
+            times = choices[(choices >= v.TIME_SHIFT) & (choices < v.VELOCITY)]
+            grammar.take(int(times[-1] if len(times) and rng.random() < 0.8 else rng.choice(choices)))
