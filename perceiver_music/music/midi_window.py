@@ -89,14 +89,16 @@ def continued_midi(
         seam: releases of what sounds at the window's end.
         include_primer: False leaves the window out; the new music then begins at 0.
     """
-    tempo_map, factor = finer_ticks(primer.tempo_map, max(primer.track_ends, default=0))
+    begins_us = from_us if include_primer else to_us
+    last_tick = _ticks_of_copy(primer.tempo_map, begins_us, to_us, continuation.end_us)
+    tempo_map, factor = finer_ticks(primer.tempo_map, last_tick)
     to_tick = int(tempo_map.us_to_ticks(to_us))
     # The file's later tempi are not those of the new music: the last one before the seam holds.
     tempo_map = tempo_map.until(to_tick)
     window = _Window(
         tempo_map=tempo_map,
         factor=factor,
-        from_tick=int(tempo_map.us_to_ticks(from_us)) if include_primer else to_tick,
+        from_tick=int(tempo_map.us_to_ticks(begins_us)),
         to_tick=to_tick,
         to_us=to_us,
     )
@@ -121,6 +123,12 @@ def continued_midi(
         shift_us=to_us,
     )
     return tracks.file(tempo_map.ticks_per_quarter)
+
+
+def _ticks_of_copy(tempo_map: TempoMap, begins_us: int, to_us: int, new_us: int) -> int:
+    """How long a window and new music after it are, in ticks of the file."""
+    before = tempo_map.until(int(tempo_map.us_to_ticks(to_us)))
+    return int(before.us_to_ticks(to_us + new_us) - before.us_to_ticks(begins_us))
 
 
 def _add_tempi(tracks: Tracks, window: _Window) -> None:

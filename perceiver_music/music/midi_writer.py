@@ -20,16 +20,26 @@ which keeps the order in which notes of one step are struck (`performance_events
 _TEMPO = 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
 _WANTED_US_PER_TICK = 100
-_LONGEST_DELTA = 0x0FFF_FFFF
+_MOST_TICKS: Final = 9_999_000
+"""Of a file: pretty_midi, and note-seq by it, take one of more than ten million for damaged."""
+_STEPS_PER_QUARTER: Final = 50
+"""Of 10 ms, at the tempo of a file made from nothing: all its times stay on ticks."""
 
 
 def performance_to_midi(performance: Performance) -> bytes:
     """A MIDI file of format 0 with the notes and the pedal of a performance of up to six hours."""
-    tempo_map = TempoMap.from_changes(TICKS_PER_QUARTER)
+    tempo_map = TempoMap.from_changes(_ticks_per_quarter(performance))
     tracks = Tracks()
     add_tempo(tracks, 0, int(tempo_map.us_per_quarter[0]))
     add_performance(tracks, performance, tempo_map)
-    return tracks.file(TICKS_PER_QUARTER)
+    return tracks.file(tempo_map.ticks_per_quarter)
+
+
+def _ticks_per_quarter(performance: Performance) -> int:
+    """The usual resolution, or as much of it as a long file has ticks for."""
+    quarters = 1 + int(TempoMap.from_changes(1).us_to_ticks(performance.end_us))
+    most = _MOST_TICKS // quarters // _STEPS_PER_QUARTER * _STEPS_PER_QUARTER
+    return max(_STEPS_PER_QUARTER, min(TICKS_PER_QUARTER, most))
 
 
 def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, int]:
@@ -37,12 +47,12 @@ def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, int]:
 
     Args:
         tempo_map: the old tempi and ticks.
-        last_tick: where the file ends; it stays within what a delta time can say.
+        last_tick: the last of the old that will be written.
     """
     ticks_per_quarter = tempo_map.ticks_per_quarter
     slowest = int(tempo_map.us_per_quarter.max())
     wanted = -(-slowest // (ticks_per_quarter * _WANTED_US_PER_TICK))
-    most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, _LONGEST_DELTA // max(1, last_tick))
+    most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, _MOST_TICKS // max(1, last_tick))
     factor = max(1, min(wanted, most))
     changes = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     finer = TempoMap.from_changes(

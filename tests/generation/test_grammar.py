@@ -209,4 +209,6 @@ def test_there_is_always_a_way_on(reserved: dict[int, int]) -> None:
             choices = np.flatnonzero(grammar.allowed())
             assert len(choices), (grammar.step, end)
             times = choices[(choices >= v.TIME_SHIFT) & (choices < v.VELOCITY)]
-            grammar.take(int(times[-1] if len(times) and rng.random() < 0.8 else rng.choice(choices)))
+            grammar.take(
+                int(times[-1] if len(times) and rng.random() < 0.8 else rng.choice(choices))
+            )

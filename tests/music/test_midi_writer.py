@@ -49,6 +49,30 @@ def test_a_performance_comes_back() -> None:
     assert [note.pitch for note in others] == read.performance.notes["pitch"].tolist()
 
 
+@pytest.mark.parametrize("minutes", [10, 17, 100, 350])
+def test_other_programs_read_long_music(minutes: int) -> None:
+    end = minutes * 60_000_000
+    data = performance_to_midi(music((10_000, 20_000, 60, 64), (end - 20_000, end, 62, 64)))
+    read = pretty_midi.PrettyMIDI(io.BytesIO(data)).instruments[0].notes
+    expected = [0.01, 0.02, end / 1e6 - 0.02, end / 1e6]
+    assert [t for n in read for t in (n.start, n.end)] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("from_us", "minutes"), [(0, 30), (3_000_000, 80)])
+def test_other_programs_read_long_continuations(from_us: int, minutes: int) -> None:
+    primer = parse_midi(file_that_changes_tempo((0, 120), (2.1, 40), (3, 240)), name="x")
+    data = continued_midi(
+        primer,
+        from_us=from_us,
+        to_us=3_500_000,
+        continuation=music((0, 500_000, 70, 64), (0, minutes * 60_000_000, 72, 64)),
+        seam=Seam(),
+        include_primer=True,
+    )
+    end = pretty_midi.PrettyMIDI(io.BytesIO(data)).get_end_time()
+    assert end == pytest.approx(minutes * 60 + (3_500_000 - from_us) / 1e6, abs=1e-3)
+
+
 def test_a_key_struck_again_at_once_is_released_first() -> None:
     data = performance_to_midi(music((0, 100_000, 60, 64), (100_000, 200_000, 60, 70)))
     kinds = [(m.type, m.velocity) for m in mido.MidiFile(file=io.BytesIO(data)) if "note" in m.type]
