@@ -42,6 +42,7 @@ def run_batch(
         StoppedBySignalError: it was interrupted when files had been written.
     """
     codes: list[int] = []
+    told: set[str] = set()
     num_done = num_skipped = 0
     for item in items:
         started = time.perf_counter()
@@ -51,7 +52,10 @@ def run_batch(
             else:
                 num_skipped += 1
         except Exception as error:  # a bug too must not stop the others
-            failure = failures.report(error, invocation.console)
+            failure = failures.as_failure(error)
+            if str(failure) not in told:  # what is wrong with a primer is so for all its variations
+                failure = failures.report(error, invocation.console)
+            told.add(str(failure))
             invocation.emit_failure(failure, inputs=item.inputs, since=started, **item.fields)
             codes.append(failure.exit_code)
         except (KeyboardInterrupt, failures.Terminated) as stop:

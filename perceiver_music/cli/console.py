@@ -113,6 +113,7 @@ class Console:
         self.debug = debug
         self.command = command
         self._rich: RichConsole | None = None
+        self._said: set[str] = set()
 
     # Standard output: results.
 
@@ -203,6 +204,12 @@ class Console:
         """What the user should know: the seed that was drawn, the device that was chosen."""
         if not self.quiet:
             self._say(text)
+
+    def info_once(self, text: str) -> None:
+        """The same, unless it was said before."""
+        if text not in self._said:
+            self._said.add(text)
+            self.info(text)
 
     def warning(self, text: str) -> None:
         """Something odd that did not stop us."""

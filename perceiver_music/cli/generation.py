@@ -70,6 +70,7 @@ class _Batch:
     ) -> None:
         self._invocation, self._console = invocation, invocation.console
         self._call, self._seed, self._variations = call, seed, variations
+        invocation.known["seed"] = seed
         self._session: Session | None = None
         self._written: set[Path] = set()
 
@@ -210,7 +211,7 @@ class _Batch:
         )
         with self._console.progress(f"render {item.midi.stem}") as on_progress:
             result = job.run(request, on_progress, self._console.warning)
-        self._console.info(f"played by {result.synthesizer}, {result.soundfont}")
+        self._console.info_once(f"played by {result.synthesizer}, {result.soundfont}")
         self._tell_of(item.audio)
         return result.as_json()
 

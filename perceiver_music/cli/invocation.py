@@ -69,11 +69,13 @@ class Invocation:
         command: its words, `models info`.
         console: its way to speak.
         started: `time.perf_counter()` at its start.
+        known: fields of all that it says as JSON, once they are known.
     """
 
     command: str
     console: Console
     started: float = field(default_factory=time.perf_counter)
+    known: dict[str, object] = field(default_factory=dict)
 
     def emit(
         self,
@@ -105,6 +107,7 @@ class Invocation:
                 "seed": None,
                 "checkpoint": None,
                 "checkpoint_sha256": None,
+                **self.known,
                 **fields,
                 "elapsed_seconds": round(time.perf_counter() - start, 6),
             }

@@ -292,7 +292,7 @@ def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> Midi
         warn(f"{request.primer_name}: {warning}")
     if not midi.performance.num_notes:
         raise InvalidInputError(
-            "has no piano notes",
+            "; ".join(("has no piano notes", *midi.warnings)),
             path=request.primer_name,
             hint="`perceiver-music compose` makes music from nothing.",
         )

@@ -250,7 +250,7 @@ def _items(
         raise InvalidInputError(
             f"has no piece to score in the split {request.split!r}",
             path=request.data,
-            hint="Name another one with --split: train, validation or test.",
+            hint="A small folder has none there; name another --split: train, validation, test.",
         )
     return items, source, source_sha256
 

@@ -112,6 +112,7 @@ class TrainResult:
     """The last report of the run; `is_first_rank` tells who among several is to speak."""
 
     report: TrainingReport
+    max_steps: int
     data: Path
     seed: int
     checkpoint_sha256: str | None
@@ -161,9 +162,10 @@ def run(
         report = _train(loop, config, store, on_progress, warn)
     return TrainResult(
         report=report,
+        max_steps=config.schedule.max_steps,
         data=store.path,
         seed=config.run.seed,
-        checkpoint_sha256=read_description(report.checkpoint).sha256 if report.checkpoint else None,
+        checkpoint_sha256=report.checkpoint and read_description(report.checkpoint).sha256,
         is_first_rank=ranks.is_first,
     )
 
@@ -291,10 +293,6 @@ def _train(
 
 
 def _in_words(report: TrainingReport) -> str:
-    parts = []
-    if report.train_nats_per_event is not None:
-        parts.append(f"train {report.train_nats_per_event:.3f}")
-    if report.validation_nats_per_event is not None:
-        parts.append(f"validation {report.validation_nats_per_event:.3f}")
-    parts.append(f"{report.loss_tokens_per_second:,.0f} events/s")
-    return " · ".join(parts)
+    nats = {"train": report.train_nats_per_event, "validation": report.validation_nats_per_event}
+    parts = [f"{name} {value:.3f}" for name, value in nats.items() if value is not None]
+    return " · ".join([*parts, f"{report.loss_tokens_per_second:,.0f} events/s"])

@@ -124,7 +124,7 @@ class _Course:
         raise StoppedBySignalError(
             f"stopped at step {loop.counts.step}; the run is saved",
             signal_number=signal_number,
-            hint=f"Go on with: train --resume --output {loop.setting.run_folder}",
+            hint=f"Go on with: perceiver-music train --resume --output {loop.setting.run_folder}",
         )
 
     def _seconds(self) -> float:

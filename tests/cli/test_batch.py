@@ -80,6 +80,15 @@ def test_a_failure_has_an_object_of_its_own(capfdbinary: pytest.CaptureFixture[b
     assert (said["inputs"], said["error"]["code"]) == (["1.mid"], 74)
 
 
+def test_the_same_failure_is_told_once(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert _run(_invalid, _unreadable, _invalid, _invalid) == 3
+    error = capfdbinary.readouterr().err
+    assert (error.count(b"x.mid: is bad"), error.count(b"x.mid: is gone")) == (1, 1)
+    _run(_invalid, _invalid, as_json=True)
+    captured = capfdbinary.readouterr()
+    assert (captured.out.count(b'"is bad"'), captured.err.count(b"is bad")) == (2, 1)
+
+
 def test_a_signal_stops_them_all() -> None:
     with pytest.raises(KeyboardInterrupt):
         _run(_done, _interrupted, _done)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "perceiver-music check composed_2.mid",
     "perceiver-music check takes/ --json | jq .longest_shared_notes",
-    "perceiver-music check song.mid --data data/maestro-v3.0.0.store",
+    "perceiver-music check song.mid --data data/maestro-v3.store",
     "perceiver-music check --build-index --data my.store --checkpoint runs/mine",
 )
 INDEX_PANEL = "The index of a training set"

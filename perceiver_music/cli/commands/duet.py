@@ -179,6 +179,8 @@ def duet(
     )
 
     def on_ready(device: str, seed: int) -> None:
+        if output is None:
+            console.warning("the conversation will not be kept; -o FILE keeps it")
         console.info(f"device: {device}")
         console.info(f"seed: {seed}")
         asks = "pause" if pause else f"give the cue ({cue})"

@@ -100,6 +100,11 @@ def _tell(console: Console, result: PreprocessResult) -> None:
             f"{name}: {split.pieces:,} pieces, {split.notes:,} notes, {split.events:,} events, "
             f"{split.seconds / 3600:.1f} hours"
         )
+    empty = [name for name, split in result.splits.items() if not split.pieces]
+    if empty:
+        console.warning(
+            f"{' and '.join(empty)}: no piece; with so few, none is held back to measure on"
+        )
     duplicates = len(result.duplicates)
     console.info(
         f"{duplicates:,} {'duplicate' if duplicates == 1 else 'duplicates'}, "

@@ -189,7 +189,7 @@ def _render_one(
     request = _request(item, target, existing, options)
     with invocation.console.progress(f"render {item.stem}") as on_progress:
         result = job.run(request, on_progress, invocation.console.warning)
-    invocation.console.info(f"{item.name}: played by {result.synthesizer}, {result.soundfont}")
+    invocation.console.info_once(f"played by {result.synthesizer}, {result.soundfont}")
     if result.output is None:
         invocation.console.binary(result.audio or b"")
     else:

@@ -101,8 +101,9 @@ def train(
 ) -> int:
     """Train a model on a token store, or fine-tune one.
 
-    Ctrl-C saves and stops; --resume goes on. The run's folder holds metrics.jsonl, TensorBoard
-    files, saved steps and checkpoint/, which every other command takes as --checkpoint.
+    Ctrl-C saves and stops; --resume goes on. The run's folder holds metrics.jsonl, saved steps and
+    checkpoint/, which every other command takes as --checkpoint; with TensorBoard installed its
+    files, too.
     """
     from perceiver_music.jobs import train as job
 
@@ -129,4 +130,9 @@ def train(
         run = str(fields["run"])
         invocation.written(run)
         invocation.emit(fields, inputs=[result.data], outputs=[run])
+        if result.report.step < result.max_steps:
+            console.info(
+                f"stopped after {result.report.step:,} of {result.max_steps:,} steps; go on with: "
+                f"perceiver-music train --resume --output {run}"
+            )
     return 0

@@ -323,6 +323,8 @@ def test_interrupted_before_anything_is_finished_it_leaves_nothing(
     monkeypatch.setattr(continuation, "continue_together", interrupted)
     outcome = run("compose", "-n", "3", "-o", "new/takes/").failed(130)
     assert outcome.error_lines[-2] == "error: interrupted"
+    fields = run("compose", "-n", "3", "-o", "new/takes/", "--seed", "8", "--json").object
+    assert (fields["seed"], fields["error"]["code"]) == (8, 130)
     assert list(Path().iterdir()) == []
 
 

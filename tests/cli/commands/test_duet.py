@@ -56,6 +56,8 @@ def test_a_file_in_the_place_of_a_keyboard(run: Run, write_midi: WriteMidi) -> N
     outcome = run(*words, "-o", "a.mid").succeeded()
     assert outcome.lines == ["a.mid"]
     assert "seed: 4" in outcome.error_lines
+    assert "not be kept" not in outcome.stderr
+    assert "not be kept" in run(*words).succeeded().stderr
     fields = run(*words, "-o", "b.mid", "--json").succeeded().object
     assert (fields["notes"], fields["outputs"], fields["seed"]) == (6, ["b.mid"], 4)
     assert fields["answers"] >= 1

@@ -22,6 +22,13 @@ def _filling(filling_checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PERCEIVER_MUSIC_DEVICE", "cpu")
 
 
+def write_held(name: str) -> None:
+    """A file whose only note never ends."""
+    track = b"\x00\x90\x3c\x40\x60\xff\x2f\x00"
+    header = b"MThd" + (6).to_bytes(4, "big") + b"\0\0\0\1\0\x60"
+    Path(name).write_bytes(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
@@ -43,6 +50,7 @@ def _filling(filling_checkpoint: Path, home: Path, monkeypatch: pytest.MonkeyPat
         ("continue gone.mid", 74, "gone.mid: no such file"),
         ("continue bad.mid", 65, "bad.mid: not a MIDI file"),
         ("continue silent.mid", 65, "silent.mid: has no piano notes"),
+        ("continue held.mid", 65, "held.mid: has no piano notes; 1 note never ends"),
         ("continue p.mid -o p.mid/x.mid", 74, "p.mid/x.mid"),
         ("continue p.mid -o there.mid", 73, "there.mid: exists already"),
     ],
@@ -52,6 +60,7 @@ def test_a_mistake_that_needs_no_model_to_be_found_is_all_that_is_told(
 ) -> None:
     write_midi("p.mid", num_notes=20)
     write_midi("silent.mid", num_notes=0)
+    write_held("held.mid")
     for name in ("bad.mid", "there.mid"):
         Path(name).write_bytes(b"junk")
     outcome = run(*words.split()).failed(code)

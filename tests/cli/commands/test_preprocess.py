@@ -25,6 +25,7 @@ def test_a_folder_becomes_a_store(run: Run, write_midi: WriteMidi) -> None:
     assert outcome.lines == ["data/music.store"]
     assert Path("data/music.store").is_file()
     assert "bad.mid" in outcome.stderr
+    assert "validation: no piece; with so few" in outcome.stderr
 
 
 def test_its_object(run: Run, write_midi: WriteMidi) -> None:

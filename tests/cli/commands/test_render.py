@@ -172,3 +172,8 @@ def test_interrupted_it_says_what_is_written(
         ]
         assert "start over" in run("render", "c.mid").failed(130).error_lines[-1]
     assert run("render", *names, "--skip-existing").succeeded().lines == ["c.wav"]
+
+
+def test_who_plays_is_said_once(run: Run, write_midi: WriteMidi) -> None:
+    names = [write_midi(f"{name}.mid", num_notes=3).name for name in "ab"]
+    assert run("render", *names).succeeded().stderr.count("played by") == 1

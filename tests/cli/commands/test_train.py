@@ -55,6 +55,10 @@ def test_a_run_is_not_overwritten_but_resumed(run: Run, store: Path) -> None:
     run("train", *TINY, "--output", "r").failed(73)
     fields = run("train", "--resume", "--output", "r", "--max-steps", "3", "--json").object
     assert fields["step"] == 3
+    outcome = run("train", *TINY, "--output", "s", "--max-minutes", "1e-9").succeeded()
+    assert outcome.error_lines[-1] == (
+        "stopped after 1 of 2 steps; go on with: perceiver-music train --resume --output s"
+    )
     run("train", "--resume", "--recipe", "smoke").failed(2)
 
 
