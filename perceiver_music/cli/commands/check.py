@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perceiver_music.jobs.check import Checker, CheckResult
 
 EXAMPLES = (
-    "perceiver-music check composed_2.mid",
+    "perceiver-music check composed_7.mid",
     "perceiver-music check takes/ --json | jq .longest_shared_notes",
     "perceiver-music check song.mid --data data/maestro-v3.store",
     "perceiver-music check --build-index --data my.store --checkpoint runs/mine",
