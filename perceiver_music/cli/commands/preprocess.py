@@ -103,7 +103,8 @@ def _tell(console: Console, result: PreprocessResult) -> None:
     empty = [name for name, split in result.splits.items() if not split.pieces]
     if empty:
         console.warning(
-            f"{' and '.join(empty)}: no piece; with so few, none is held back to measure on"
+            f"{' and '.join(empty)}: no piece; with so few, not every split has one "
+            "to train or measure on"
         )
     duplicates = len(result.duplicates)
     console.info(
