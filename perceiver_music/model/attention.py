@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.attention.bias import causal_lower_right
 
 from perceiver_music.model.elementwise import Dropout, RMSNorm, squared_relu
 from perceiver_music.model.kv_cache import CacheRows, KeyValueCache, SegmentMemory
@@ -150,6 +149,9 @@ def causal_attention(
         return F.scaled_dot_product_attention(query, key, value, is_causal=True)
     bias: Tensor
     if query.is_cuda:
+        # Not at the top: it takes a second to import, as long as all the rest of torch.
+        from torch.nn.attention.bias import causal_lower_right
+
         bias = causal_lower_right(num_queries, num_keys)  # type: ignore[assignment]
     else:  # elsewhere the bias object would build its matrix anew at every call
         bias = _causal_bias(num_queries, num_keys, query.dtype).to(query.device)

@@ -57,6 +57,16 @@ def test_a_native_decoder_needs_no_torch(checkpoint: Path) -> None:
     assert done.stdout.split() == ["False"]
 
 
+def test_a_model_that_is_not_compiled_does_not_load_the_compiler() -> None:
+    script = "import sys; import perceiver_music.model.perceiver_ar; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert "torch" in loaded
+    assert "torch._dynamo" not in loaded
+
+
 def test_without_the_library_torch_computes(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
