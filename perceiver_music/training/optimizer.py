@@ -82,9 +82,8 @@ class Optimizers:
         for name, tensor in tensors.items():
             parameter_name, key = name.rsplit("/", 1)
             optimizer, parameter = owners[parameter_name]
-            # AdamW counts its steps on the CPU or its own device; the rest lies with the weights.
-            device = tensor.device if tensor.ndim == 0 else parameter.device
-            optimizer.state[parameter][key] = tensor.to(device).clone()
+            # Fused AdamW counts its steps beside the weights, too: on a GPU it takes no others.
+            optimizer.state[parameter][key] = tensor.to(parameter.device).clone()
 
 
 def _groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:

@@ -52,6 +52,20 @@ def test_a_restored_state_takes_the_same_next_step(kind: str) -> None:
         assert torch.equal(parameter, copy.get_parameter(name)), name
 
 
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_a_state_from_a_file_goes_where_the_weights_are(kind: str) -> None:
+    """Fused AdamW refuses steps that are counted elsewhere, and a file is read to the CPU."""
+    model = small_model()
+    optimizers = Optimizers(model, OptimizerConfig(kind=kind))
+    fill_gradients(model, 1)
+    optimizers.step(1.0)
+    elsewhere = Optimizers(small_model().to("meta"), OptimizerConfig(kind=kind))
+    elsewhere.load_state_tensors(optimizers.state_tensors())
+    state = elsewhere.state_tensors()
+    assert any(name.endswith("/step") for name in state)
+    assert {tensor.device.type for tensor in state.values()} == {"meta"}
+
+
 @pytest.mark.parametrize("shape", [(24, 24), (40, 16), (16, 40)])
 def test_muon_steps_as_torch_does(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
