@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from perceiver_music.jobs import train
-from perceiver_music.jobs.train import TrainRequest
+from perceiver_music.jobs.train_request import TrainRequest
 
 TIMED_STEPS = (2, 12)
 

@@ -14,7 +14,7 @@ from perceiver_music.dataset.token_store import EncodedPiece, Piece, TokenStore,
 from perceiver_music.dataset.windows import with_bos_eos
 from perceiver_music.evaluation.likelihood import ScoringOptions, score_piece
 from perceiver_music.jobs import train
-from perceiver_music.jobs.train import TrainRequest
+from perceiver_music.jobs.train_request import TrainRequest
 from perceiver_music.model.checkpoint import load_checkpoint
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 

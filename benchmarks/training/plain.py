@@ -21,10 +21,10 @@ from benchmarks.provenance import torch_made_with
 from perceiver_music.model import table_attention
 from perceiver_music.model.cross_block import ContextTable, CrossBlock
 from perceiver_music.tokenizer.registry import get_tokenizer
-from perceiver_music.training.config import load_recipe
 from perceiver_music.training.memory import keep_freed_memory
 from perceiver_music.training.network import fresh_network
 from perceiver_music.training.optimizer import Optimizers
+from perceiver_music.training.recipes import load_recipe
 
 RESULTS = Path(__file__).with_name("plain.json")
 CONTEXTS = (1024, 8192)

@@ -9,6 +9,7 @@ has less context, as a user's short primer has.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -86,6 +87,13 @@ class WindowBatch:
     tokens: npt.NDArray[np.int64]
     visible: npt.NDArray[np.bool_] | None
     targets: npt.NDArray[np.int64]
+
+    def parts(self, size: int) -> Iterator[WindowBatch]:
+        """The same windows, at most `size` at a time."""
+        for start in range(0, len(self.tokens), size):
+            part = slice(start, start + size)
+            visible = None if self.visible is None else self.visible[part]
+            yield WindowBatch(self.tokens[part], visible, self.targets[part])
 
 
 def with_bos_eos(

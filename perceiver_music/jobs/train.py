@@ -9,7 +9,6 @@ checkpoint/     the best weights on validation, ready to use
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.jobs.train_request import TrainRequest
 from perceiver_music.locks import exclusive_lock
 from perceiver_music.training.run_file import (
     RUN_FILE,
@@ -48,63 +48,6 @@ RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
 _FIXED_ON_RESUME = ("model", "run.seed", "optimizer.kind")
 _DROPOUT = "model.settings.block.dropout"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainRequest:
-    """What to train.
-
-    Attributes:
-        data: the token store; None for the only one in `data/`.
-        output: the run folder; None for a fresh one under `runs/`, or the newest to resume.
-        recipe: a recipe's name or file; None for `gpu` or `laptop` after the device.
-        settings: `section.key=value`, laid over the recipe (or, resuming, over the run's own).
-        max_steps: overrides the recipe's; the schedule stretches with it.
-        max_minutes: stop, saved, after this long.
-        resume: go on with the run.
-        init: a checkpoint whose weights and model to start from.
-        device: `auto`, `cpu`, `cuda`, `mps`.
-        precision: `auto`, `fp32`, `bf16`; None for the recipe's.
-    """
-
-    data: Path | None = None
-    output: Path | None = None
-    recipe: str | None = None
-    settings: tuple[str, ...] = ()
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    resume: bool = False
-    init: str | None = None
-    device: str = "auto"
-    precision: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.resume and (self.recipe or self.init):
-            raise UsageError(
-                "--resume goes on with the run's own recipe and weights",
-                hint="Leave out --recipe and --init; --set and --max-steps may change a run.",
-            )
-        if self.max_steps is not None and self.max_steps < 1:
-            raise UsageError("--max-steps is 1 or more")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise UsageError("--max-minutes is more than 0")
-        if self.is_distributed and self.output is None:
-            raise UsageError(
-                "several processes need to be told their run folder", hint="Give --output RUN."
-            )
-
-    @property
-    def is_distributed(self) -> bool:
-        """Whether `torchrun` started us among others."""
-        return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-    @property
-    def all_settings(self) -> tuple[str, ...]:
-        """The settings with those that have flags of their own."""
-        extra = [] if self.max_steps is None else [f"schedule.max_steps={self.max_steps}"]
-        if self.precision is not None:
-            extra.append(f"run.precision={self.precision}")
-        return (*self.settings, *extra)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +143,8 @@ def _data_of(request: TrainRequest, run_folder: Path) -> Path:
 def _configuration(
     request: TrainRequest, run_folder: Path, device: torch.device, store: TokenStore
 ) -> tuple[TrainingConfig, SequenceModel | None]:
-    from perceiver_music.training.config import TrainingConfig, apply_settings, load_recipe
+    from perceiver_music.training.config import TrainingConfig
+    from perceiver_music.training.recipes import apply_settings, load_recipe
 
     if request.resume:
         for setting in request.settings:
@@ -241,6 +185,7 @@ def _prepare(
 
     from perceiver_music.model.device import choose_precision
     from perceiver_music.tokenizer.registry import get_tokenizer
+    from perceiver_music.training.distillation import load_teachers
     from perceiver_music.training.loop import LoopSetting, TrainingLoop
     from perceiver_music.training.memory import keep_freed_memory
     from perceiver_music.training.network import fresh_network
@@ -248,19 +193,22 @@ def _prepare(
     from perceiver_music.training.run_state import load_newest
 
     keep_freed_memory()
+    tokenizer = get_tokenizer(store.tokenizer_name)
+    teachers = load_teachers(config, tokenizer, device)
     saved = load_newest(run_folder, warn) if request.resume else None
     precision: str = config.run.precision
     if saved is not None:
-        check_resumed(saved, config, store, ranks, run_folder, warn)
+        check_resumed(saved, config, store, teachers, ranks, run_folder, warn)
         torch.set_num_threads(saved.counts.num_threads)
         precision = saved.counts.precision if precision == "auto" else precision
     torch.manual_seed(config.run.seed)
-    model = init_model or fresh_network(config.model, get_tokenizer(store.tokenizer_name))
+    model = init_model or fresh_network(config.model, tokenizer)
     setting = LoopSetting(
         run_folder=run_folder,
         device=device,
         precision=choose_precision(precision, device),
         ranks=ranks,
+        teachers=teachers,
         max_minutes=request.max_minutes,
     )
     return TrainingLoop(model.to(device), store, config, setting, saved)

@@ -14,13 +14,15 @@ def model_card(name: str, model: SequenceModel, details: Mapping[str, Any], *, c
     data, metrics = details["data"], details["metrics"]
     rows = "\n".join(f"| {key} | {_number(value)} |" for key, value in metrics.items())
     splits = ", ".join(f"{split} {count:,} events" for split, count in data["events"].items())
+    teachers = ", ".join(f"`{sha256[:12]}`" for sha256 in details.get("teachers_sha256", ()))
+    taught = f"\n- Learned from the checkpoints {teachers}, besides the data." if teachers else ""
     return f"""# {name}
 
 A model of piano performances, made by `perceiver-music train`.
 
 - Architecture: {name_of(model)}, {model.num_parameters:,} parameters, context of
   {context:,} events, {model.latents:,} latents.
-- Recipe: `{details["recipe"]["name"]}` (whole in `checkpoint.json`).
+- Recipe: `{details["recipe"]["name"]}` (whole in `checkpoint.json`).{taught}
 - Data: {data["name"]} ({splits}); store sha256 `{data["sha256"]}`.
 - Licence of the weights: {details["licence"]}
 

@@ -1,29 +1,23 @@
-"""What a run is: model, data windows, optimizer, schedule, housekeeping. No torch here.
+"""What a run is: model, data windows, teachers, optimizer, schedule, housekeeping. No torch here.
 
-A recipe is a complete run as a TOML file; named ones come with the package. Every key is checked:
-one that we do not know is refused by name, since a misspelt setting that is ignored is a wrong
-experiment.
+Every key is checked: one that we do not know is refused by name, since a misspelt setting that is
+ignored is a wrong experiment.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from perceiver_music.dataset.windows import WindowConfig
-from perceiver_music.errors import InvalidInputError, UsageError
-from perceiver_music.files import read_bytes
+from perceiver_music.errors import InvalidInputError
 
 Config = TypeVar("Config")
 _LARGEST_RATE = 100.0
-_LARGEST_RECIPE_BYTES = 1_000_000
+_MOST_SEMITONES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +143,34 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """Models whose predictions are learned besides what was played; see `training.distillation`.
+
+    Attributes:
+        teachers: checkpoints, by name or folder; none to learn from the music alone.
+        share: of the loss that is the teachers'; the music has the rest.
+        transpose: semitones, at most, by which what a teacher is shown differs.
+    """
+
+    teachers: tuple[str, ...] = ()
+    share: float = 0.7
+    transpose: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share <= 1.0:
+            raise ValueError("share is above 0 and up to 1; without teachers nothing is theirs")
+        if not 0 <= self.transpose <= _MOST_SEMITONES:
+            raise ValueError(f"transpose is from 0 to {_MOST_SEMITONES} semitones")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """One complete run."""
 
     name: str = "custom"
     model: ModelChoice = field(default_factory=ModelChoice)
     windows: WindowConfig = field(default_factory=WindowConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -167,81 +183,6 @@ class TrainingConfig:
             InvalidInputError: an unknown key, or a value that is refused.
         """
         return config_from_dict(cls, values, where)
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    folder = resources.files("perceiver_music") / "recipes"
-    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def load_recipe(name_or_path: str, settings: typing.Sequence[str] = ()) -> TrainingConfig:
-    """A recipe by name or file, with `key=value` settings laid over it.
-
-    Raises:
-        UsageError: no such recipe, a setting that is not `section.key=value`, or a wrong one.
-        StorageError: the file cannot be read.
-        InvalidInputError: the file is not TOML, or has a key or value that we do not know.
-    """
-    path = Path(name_or_path)
-    if path.suffix == ".toml":
-        try:
-            text = read_bytes(path, limit=_LARGEST_RECIPE_BYTES).decode()
-        except UnicodeDecodeError:
-            raise InvalidInputError(
-                "is not a TOML file", path=path, hint="Give a recipe, as those in recipes/."
-            ) from None
-    elif name_or_path in recipe_names():
-        source = resources.files("perceiver_music") / "recipes" / f"{name_or_path}.toml"
-        text = source.read_text(encoding="utf-8")
-    else:
-        raise UsageError(
-            f"there is no recipe {name_or_path!r}",
-            hint=f"Named recipes: {', '.join(recipe_names())}; or give a .toml file.",
-        )
-    values = _parse_toml(text, name_or_path)
-    config = TrainingConfig.from_dict(values, name_or_path)
-    if not settings:
-        return config
-    try:
-        return TrainingConfig.from_dict(apply_settings(values, settings), "--set")
-    except InvalidInputError as error:  # the file is right, so the word on the command line is not
-        raise UsageError(str(error), hint=error.hint) from None
-
-
-def apply_settings(values: dict[str, Any], settings: typing.Sequence[str]) -> dict[str, Any]:
-    """Plain values with `section.key=value` settings laid over them.
-
-    Raises:
-        UsageError: a setting is not of that form.
-    """
-    values = copy.deepcopy(values)
-    for setting in settings:
-        _lay_over(values, setting)
-    return values
-
-
-def _parse_toml(text: str, name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidInputError(f"not a TOML file: {error}", path=name) from None
-
-
-def _lay_over(values: dict[str, Any], setting: str) -> None:
-    key, equals, value = setting.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(f"{setting!r} is not key=value", hint="For example run.seed=2.")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        parsed = value  # a bare word is a string
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise UsageError(f"{section!r} in {setting!r} is not a section of a recipe")
-    values[last] = parsed
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}

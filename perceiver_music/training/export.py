@@ -67,6 +67,8 @@ class BestCheckpoint:
             },
             "licence": self._loop.config.run.licence,
         }
+        if self._loop.counts.teachers_sha256:
+            details["teachers_sha256"] = list(self._loop.counts.teachers_sha256)
         name = f"{self._loop.setting.run_folder.name}-{report.step}"
         # A run's windows may not have grown yet to what the model is meant for.
         trained = self._loop.config.windows.longest_before(report.step)

@@ -7,13 +7,14 @@ processes compute what one would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -24,6 +25,7 @@ from perceiver_music.evaluation.likelihood import ScoringOptions
 from perceiver_music.model.attention import CausalBlock
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.training.config import TrainingConfig
+from perceiver_music.training.distillation import Teachers, summed_losses
 from perceiver_music.training.distributed import Ranks
 from perceiver_music.training.feed import window_batches
 from perceiver_music.training.optimizer import Optimizers
@@ -43,6 +45,7 @@ class LoopSetting:
         run_folder: for states and metrics.
         device: of the model.
         precision: `fp32`, or `bf16` for autocast over float32 weights.
+        teachers: whose predictions are learned; None for nobody's.
         max_minutes: stop, saved, after this long; None for no limit.
     """
 
@@ -50,6 +53,7 @@ class LoopSetting:
     device: torch.device
     precision: str
     ranks: Ranks
+    teachers: Teachers | None = None
     max_minutes: float | None = None
 
 
@@ -75,6 +79,7 @@ class TrainingLoop:
             precision=setting.precision,
             world_size=self._ranks.world_size,
             data_sha256=store.sha256,
+            teachers_sha256=setting.teachers.sha256s if setting.teachers else (),
         )
         if resumed is not None:
             self._restore(resumed)
@@ -91,7 +96,7 @@ class TrainingLoop:
         self._replicas = self._replicate()
         self._network: nn.Module = self._replicas or model
         if config.run.compile:
-            _compile_blocks(model)
+            _compile_blocks(model, *(setting.teachers.models if setting.teachers else ()))
 
     def _restore(self, saved: SavedState) -> None:
         self.model.load_state_dict(saved.weights)
@@ -128,20 +133,22 @@ class TrainingLoop:
     def train_step(self) -> Tensor:
         """One optimizer step; returns the mean nats per target of the global batch."""
         step, run = self.counts.step, self.config.run
-        torch.manual_seed(_dropout_seed(run.seed, step, self._ranks.rank))
+        seed = _seed_of_step(run.seed, step, self._ranks.rank)
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
         self.model.train()
         batch = next(self._batches)
         num_targets = int((batch.targets != NOT_SCORED).sum())
         (total_targets,) = self._ranks.sum(num_targets, device=self._setting.device)
         total_nats = torch.zeros((), device=self._setting.device)
-        passes = list(_split(batch, run.windows_per_pass))
+        passes = list(batch.parts(run.windows_per_pass))
         for i, part in enumerate(passes):
             with self._no_sync(is_last=i == len(passes) - 1):
-                nats = self._nats(part)
+                loss, nats = self._losses(part, rng)
                 # DDP takes the mean of gradients over ranks; ours is one sum over all targets.
-                (nats * (self._ranks.world_size / total_targets)).backward()
+                (loss * (self._ranks.world_size / total_targets)).backward()
             total_nats += nats.detach()
-        self._update(self._rate(), total_nats)
+        self._update(self.config.schedule.rate_at(step), total_nats)
         self.counts = replace(
             self.counts,
             step=step + 1,
@@ -151,15 +158,18 @@ class TrainingLoop:
         self.unreported_nats.append(total_nats / total_targets)
         return self.unreported_nats[-1]
 
-    def _nats(self, batch: WindowBatch) -> Tensor:
-        device = self._setting.device
+    def _losses(self, batch: WindowBatch, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """What is lowered, and the nats of the music: the same without teachers."""
+        device, teachers = self._setting.device, self._setting.teachers
         tokens = torch.from_numpy(batch.tokens).to(device).long()
         targets = torch.from_numpy(batch.targets).to(device).long()
         visible = None if batch.visible is None else torch.from_numpy(batch.visible).to(device)
+        num_latents, taught = targets.shape[1], None
         with self.autocast():
-            logits = self._network(tokens, num_latents=targets.shape[1], visible=visible)
-        logits = logits.float().flatten(0, 1)
-        return F.cross_entropy(logits, targets.flatten(), ignore_index=NOT_SCORED, reduction="sum")
+            if teachers is not None:
+                taught = teachers.predictions(tokens, visible, num_latents=num_latents, rng=rng)
+            logits = self._network(tokens, num_latents=num_latents, visible=visible)
+        return summed_losses(logits, targets, taught, self.config.distillation.share)
 
     def autocast(self) -> torch.autocast:
         """The precision of this run."""
@@ -170,9 +180,6 @@ class TrainingLoop:
         if is_last or self._replicas is None:
             return nullcontext()
         return self._replicas.no_sync()
-
-    def _rate(self) -> float:
-        return self.config.schedule.rate_at(self.counts.step)
 
     def _update(self, rate: float, loss: Tensor) -> None:
         limit = self.config.optimizer.clip_norm or float("inf")
@@ -278,23 +285,16 @@ class TrainingLoop:
         return self._setting
 
 
-def _compile_blocks(model: nn.Module) -> None:
+def _compile_blocks(*models: nn.Module) -> None:
     """Compile what every layer does, once for all of them.
 
     The layers do their work on latents, whose number stays the same when contexts grow, so nothing
     is compiled again then, as the whole network would be.
     """
-    for module in model.modules():
+    for module in itertools.chain.from_iterable(model.modules() for model in models):
         if isinstance(module, CausalBlock):
             module.compile()
 
 
-def _split(batch: WindowBatch, size: int) -> Iterator[WindowBatch]:
-    for start in range(0, len(batch.tokens), size):
-        part = slice(start, start + size)
-        visible = None if batch.visible is None else batch.visible[part]
-        yield WindowBatch(batch.tokens[part], visible, batch.targets[part])
-
-
-def _dropout_seed(seed: int, step: int, rank: int) -> int:
+def _seed_of_step(seed: int, step: int, rank: int) -> int:
     return (seed * 1_000_003 + step) * 1_009 + rank

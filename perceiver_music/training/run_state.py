@@ -51,6 +51,7 @@ class RunCounts:
         precision: `fp32` or `bf16`.
         world_size: processes that trained together.
         data_sha256: the store's checksum.
+        teachers_sha256: those of the checkpoints whose predictions are learned.
         unreported_nats: of each rank, the mean nats of the steps since the last report.
         is_step_open: whether the run was stopped before what was due after this step (a report,
             validation) was done.
@@ -63,6 +64,7 @@ class RunCounts:
     precision: str
     world_size: int
     data_sha256: str
+    teachers_sha256: tuple[str, ...] = ()
     unreported_nats: tuple[tuple[float, ...], ...] = ()
     is_step_open: bool = False
 
@@ -141,7 +143,10 @@ def _load(folder: Path) -> SavedState:
         del document["format"]
         files = document.pop("files")
         nats = document.pop("unreported_nats", ())
-        counts = RunCounts(**document, unreported_nats=tuple(map(tuple, nats)))
+        teachers = tuple(document.pop("teachers_sha256", ()))
+        counts = RunCounts(
+            **document, teachers_sha256=teachers, unreported_nats=tuple(map(tuple, nats))
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInputError("its state.json is damaged", path=folder) from error
     if folder.name != _folder_name(counts.step):

@@ -14,6 +14,7 @@ from perceiver_music.errors import InvalidInputError, UnavailableError, UsageErr
 from perceiver_music.generation.options import LengthOption
 from perceiver_music.jobs import continuation, evaluate, preprocess, train
 from perceiver_music.jobs.continuation_request import ContinueRequest
+from perceiver_music.jobs.train_request import TrainRequest
 from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
@@ -60,7 +61,7 @@ def trained(
         )
     )
     result = train.run(
-        train.TrainRequest(
+        TrainRequest(
             data=store, output=run, recipe="smoke", settings=SMALL, max_steps=3, device="cpu"
         )
     )
@@ -158,7 +159,7 @@ def test_gaps_are_refused_in_one_line_by_those_that_have_none(
     with pytest.raises(UnavailableError, match="has not learned to fill gaps"):
         session.run(fill)
     if not TOKENIZERS[name].can_infill:
-        gaps = train.TrainRequest(
+        gaps = TrainRequest(
             data=store,
             output=tmp_path / "run",
             recipe="smoke",

@@ -8,7 +8,7 @@ from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import StorageError, UsageError
 from perceiver_music.jobs import evaluate, models, train
 from perceiver_music.jobs.evaluate import EvaluateRequest
-from perceiver_music.jobs.train import TrainRequest
+from perceiver_music.jobs.train_request import TrainRequest
 
 SMALL = (
     "model.settings={width=16, num_heads=2, num_layers=1, context=64, latents=16}",

@@ -23,10 +23,12 @@ from perceiver_music.errors import (
 )
 from perceiver_music.jobs import train
 from perceiver_music.jobs.progress import Progress
-from perceiver_music.jobs.train import TrainRequest
+from perceiver_music.jobs.train_request import TrainRequest
 from perceiver_music.locks import exclusive_lock
-from perceiver_music.model.checkpoint import load_checkpoint
-from perceiver_music.model.registry import config_as_dict
+from perceiver_music.model.checkpoint import load_checkpoint, save_checkpoint
+from perceiver_music.model.registry import build_from_preset, config_as_dict
+from perceiver_music.tokenizer.registry import get_tokenizer
+from perceiver_music.training.recipes import load_recipe
 
 SMALL = (
     "model.settings={width=16, num_heads=2, num_layers=1, context=64, latents=16}",
@@ -143,7 +145,8 @@ def test_a_signal_to_the_group_saves_and_stops(
         "import sys\n"
         "from pathlib import Path\n"
         "from perceiver_music.errors import PerceiverMusicError\n"
-        "from perceiver_music.jobs.train import TrainRequest, run\n"
+        "from perceiver_music.jobs.train import run\n"
+        "from perceiver_music.jobs.train_request import TrainRequest\n"
         "request = TrainRequest(data=Path(sys.argv[1]), output=Path(sys.argv[2]), recipe='smoke',\n"
         "    settings=tuple(sys.argv[3:]), max_steps=1_000_000, device='cpu')\n"
         "try:\n"
@@ -384,3 +387,79 @@ def test_without_data_the_only_store_is_taken(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="0 token stores"):
         train.run(TrainRequest(recipe="smoke", device="cpu"))
+
+
+def taught_by(*teachers: Path, share: float = 0.5) -> tuple[str, ...]:
+    names = ", ".join(f'"{teacher}"' for teacher in teachers)
+    return (*SMALL, f"distillation={{teachers=[{names}], share={share}, transpose=1}}")
+
+
+def test_a_run_learns_from_checkpoints_and_says_which(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    teacher, run_folder = tmp_path / "teacher", tmp_path / "run"
+    train.run(request_for(tiny_store, teacher, max_steps=4))
+    settings = taught_by(teacher)
+    whole = tmp_path / "whole"
+    train.run(request_for(tiny_store, whole, settings=settings))
+    train.run(request_for(tiny_store, run_folder, settings=settings, max_steps=4))
+    train.run(TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=10))
+    described = load_checkpoint(whole / "checkpoint").description
+    sha256 = load_checkpoint(teacher / "checkpoint").sha256
+    assert described.fields["teachers_sha256"] == [sha256]
+    assert sha256[:12] in (whole / "checkpoint" / "MODEL_CARD.md").read_text()
+    assert described.fields["recipe"]["distillation"]["share"] == 0.5
+    alone = tmp_path / "alone"
+    train.run(request_for(tiny_store, alone))
+    assert "teachers_sha256" not in load_checkpoint(alone / "checkpoint").description.fields
+    weights = [load_checkpoint(run / "checkpoint").model.state_dict() for run in (whole, alone)]
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_run_whose_teachers_have_changed_is_not_gone_on_with(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    teacher, run_folder = tmp_path / "teacher", tmp_path / "run"
+    train.run(request_for(tiny_store, teacher, max_steps=4))
+    settings = taught_by(teacher)
+    train.run(request_for(tiny_store, run_folder, settings=settings, max_steps=4))
+    train.run(TrainRequest(output=teacher, resume=True, device="cpu", max_steps=8))
+    more = TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=10)
+    with pytest.raises(InvalidInputError, match="not those that it learned from"):
+        train.run(more)
+
+
+def test_teachers_that_cannot_teach_are_refused_by_name(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher"
+    train.run(request_for(tiny_store, teacher, max_steps=2))
+    with pytest.raises(StorageError, match="there is no such checkpoint"):
+        train.run(request_for(tiny_store, tmp_path / "run", settings=taught_by(tmp_path / "none")))
+    wide = ("windows.latents=32", "model.settings.latents=32")
+    with pytest.raises(InvalidInputError, match="16 positions, and the windows have 32"):
+        train.run(request_for(tiny_store, tmp_path / "run", settings=(*taught_by(teacher), *wide)))
+    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 64, "latents": 16}
+    pedal = get_tokenizer("pedal-performance-623")
+    model = build_from_preset(
+        "perceiver_ar", "modern", {**fields, "vocabulary_size": pedal.vocabulary_size}
+    )
+    details = {"recipe": {}, "data": {}, "metrics": {}, "licence": ""}
+    save_checkpoint(
+        tmp_path / "pedal",
+        model,
+        name="pedal",
+        tokenizer_name=pedal.name,
+        details=details,
+        card="",
+        overwrite=False,
+    )
+    with pytest.raises(InvalidInputError, match="the teacher speaks pedal-performance-623"):
+        train.run(request_for(tiny_store, tmp_path / "run", settings=taught_by(tmp_path / "pedal")))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("setting", ["share=0.0", "share=1.5", "transpose=-1", "transpose=13"])
+def test_a_distillation_out_of_range_is_refused(setting: str) -> None:
+    with pytest.raises(UsageError, match=setting.partition("=")[0]):
+        load_recipe("smoke", [f"distillation.{setting}"])

@@ -62,7 +62,8 @@ import json, sys
 from functools import partialmethod
 from pathlib import Path
 from torch import nn
-from perceiver_music.jobs.train import TrainRequest, run
+from perceiver_music.jobs.train import run
+from perceiver_music.jobs.train_request import TrainRequest
 
 nn.Module.compile = partialmethod(nn.Module.compile, backend="aot_eager")
 found = []

@@ -10,10 +10,8 @@ from perceiver_music.training.config import (
     RunConfig,
     ScheduleConfig,
     TrainingConfig,
-    apply_settings,
-    load_recipe,
-    recipe_names,
 )
+from perceiver_music.training.recipes import apply_settings, load_recipe, recipe_names
 
 
 def test_every_recipe_of_the_package_loads_under_its_own_name() -> None:
@@ -22,6 +20,7 @@ def test_every_recipe_of_the_package_loads_under_its_own_name() -> None:
         "gpu",
         "laptop",
         "maestro",
+        "maestro-distil",
         "maestro-gpu",
         "paper",
         "pedal",

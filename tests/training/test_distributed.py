@@ -13,7 +13,8 @@ from perceiver_music.dataset.token_store import TokenStore
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from perceiver_music.jobs.train import TrainRequest, run
+from perceiver_music.jobs.train import run
+from perceiver_music.jobs.train_request import TrainRequest
 settings = json.loads(sys.argv[3])
 request = TrainRequest(
     data=Path(sys.argv[1]), output=Path(sys.argv[2]), recipe="smoke", settings=tuple(settings),

@@ -9,9 +9,11 @@ import torch
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import NonFiniteError, UsageError
 from perceiver_music.model.registry import build_from_preset
-from perceiver_music.training.config import TrainingConfig, load_recipe
+from perceiver_music.training.config import TrainingConfig
+from perceiver_music.training.distillation import Teachers
 from perceiver_music.training.distributed import Ranks
 from perceiver_music.training.loop import LoopSetting, TrainingLoop
+from perceiver_music.training.recipes import load_recipe
 from perceiver_music.training.run_state import load_newest
 
 SMALL = (
@@ -34,13 +36,18 @@ def loop_for(
     *settings: str,
     precision: str = "fp32",
     is_resumed: bool = False,
+    teachers: Teachers | None = None,
 ) -> TrainingLoop:
     config: TrainingConfig = load_recipe("smoke", [*SMALL, *settings])
     torch.manual_seed(config.run.seed)
     fields = {**config.model.settings, "vocabulary_size": 400}
     model = build_from_preset(config.model.architecture, config.model.preset, fields)
     setting = LoopSetting(
-        run_folder=folder, device=torch.device("cpu"), precision=precision, ranks=Ranks()
+        run_folder=folder,
+        device=torch.device("cpu"),
+        precision=precision,
+        ranks=Ranks(),
+        teachers=teachers,
     )
     resumed = load_newest(folder, pytest.fail) if is_resumed else None
     return TrainingLoop(model, store, config, setting, resumed)

@@ -47,8 +47,8 @@ def train(
         typer.Option(
             "--recipe",
             metavar="NAME|FILE.toml",
-            help="A complete run: smoke, laptop, maestro, maestro-gpu, gpu, paper, pedal, "
-            "finetune, or a file.",
+            help="A complete run: smoke, laptop, maestro, maestro-gpu, maestro-distil, gpu, "
+            "paper, pedal, finetune, or a file.",
             show_default="laptop or gpu, after the device",
             autocompletion=complete_recipe,
         ),
@@ -106,8 +106,9 @@ def train(
     files, too.
     """
     from perceiver_music.jobs import train as job
+    from perceiver_music.jobs.train_request import TrainRequest
 
-    request = job.TrainRequest(
+    request = TrainRequest(
         data=data,
         output=output,
         recipe=recipe,

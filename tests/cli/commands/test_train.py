@@ -153,7 +153,7 @@ def test_a_damaged_model_is_found(run: Run, checkpoint: Path) -> None:
 
 
 def test_the_help_names_every_recipe(run: Run) -> None:
-    from perceiver_music.training.config import recipe_names
+    from perceiver_music.training.recipes import recipe_names
 
     text = "".join(run("train", "--help").succeeded().stdout.decode().split())
     named = text.partition("Acompleterun:")[2].partition(",orafile")[0]
