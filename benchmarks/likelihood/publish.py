@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from perceiver_music.model.registry import name_of
 
 RESULTS = Path(__file__).resolve().with_name("results.json")
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
-KEPT = ("recipe", "licence", "version")
+KEPT = ("recipe", "licence", "version", "teachers_sha256")
 DATA = "maestro-v3.0.0"
 
 CARD = """# {name}
@@ -34,10 +35,10 @@ what it makes as a pianist's.
 - **Input and output** performance events (`{tokenizer}`): note on and off, time in 10 ms, 32
   velocities; the pedal as longer notes.
 - **Data** MAESTRO v3.0.0, official split `train` ({train_events:,} events). Store sha256
-  `{data_sha256}`.
+  `{data_sha256}`{rounded}.
 - **Training** {steps:,} steps, {loss_tokens:,} scored events ({passes:.1f} passes over the data),
   {minutes:.1f} minutes on {trained_on}. Recipe `{recipe}`, whole in `checkpoint.json`.
-- **Licence** {licence}, after the data; the code is Apache-2.0.
+{teachers}- **Licence** {licence}, after the data; the code is Apache-2.0.
 
 ## Likelihood
 
@@ -60,6 +61,7 @@ def publish(source: Path, trained_on: str) -> Path:
     """Write `checkpoints/<default name>` and return it."""
     loaded = load_checkpoint(source)
     fields = loaded.description.fields
+    data = fields["data"]
     results = json.loads(RESULTS.read_text())
     for name, entry in results.items():
         for row in entry.get("rows", [entry]):
@@ -80,14 +82,16 @@ def publish(source: Path, trained_on: str) -> Path:
         layers=fields["config"]["num_layers"],
         width=fields["config"]["block"]["width"],
         tokenizer=loaded.description.tokenizer_name,
-        train_events=fields["data"]["events"]["train"],
-        data_sha256=fields["data"]["sha256"],
+        train_events=data["events"]["train"],
+        data_sha256=data["sha256"],
         recipe=fields["recipe"]["name"],
         steps=metrics["step"],
         loss_tokens=metrics["loss_tokens"],
-        passes=metrics["loss_tokens"] / fields["data"]["events"]["train"],
+        passes=metrics["loss_tokens"] / data["events"]["train"],
         minutes=metrics["train_seconds"] / 60,
         trained_on=trained_on,
+        teachers=_teachers(fields),
+        rounded=f";\n  {data['rounded']}" if "rounded" in data else "",
         licence=fields["licence"],
         split_rows="\n".join(_row(name, entry) for name, entry in sorted(scores.items())),
         tables="".join(_table(name, e["rows"]) for name, e in results.items() if "rows" in e),
@@ -100,14 +104,26 @@ def publish(source: Path, trained_on: str) -> Path:
         name=DEFAULT_NAME,
         tokenizer_name=loaded.description.tokenizer_name,
         details={
-            **{key: fields[key] for key in KEPT},
-            "data": {**fields["data"], "name": DATA},  # whatever the store's file was called
+            **{key: fields[key] for key in KEPT if key in fields},
+            "data": {**data, "name": DATA},  # whatever the store's file was called
             "metrics": metrics,
         },
         card=card,
         overwrite=True,
     )
     return target
+
+
+def _teachers(fields: Mapping[str, Any]) -> str:
+    """The line about the checkpoints whose predictions were learned, if there were any."""
+    teachers = " and ".join(f"`{sha256[:16]}`" for sha256 in fields.get("teachers_sha256", ()))
+    if not teachers:
+        return ""
+    share = fields["recipe"]["distillation"]["share"]
+    return (
+        f"- **Teachers** the checkpoints {teachers} of the same data: {share:.0%} of the loss are\n"
+        "  their predictions. `docs/lab-book.md` says how they were made.\n"
+    )
 
 
 def _table(name: str, rows: list[dict[str, Any]]) -> str:

@@ -233,4 +233,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     ):
         return value
     kind = _KINDS.get(hint, "a value of this kind")
+    if origin is tuple:
+        kind = "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}"
     raise InvalidInputError(f"{value!r} is not {kind}", path=where, hint="See the recipes.")

@@ -105,3 +105,10 @@ def test_impossible_values_are_refused() -> None:
         RunConfig(ema_decay=1.0)
     with pytest.raises(ValueError, match="seed"):
         RunConfig(seed=2**31)
+
+
+def test_what_should_be_a_list_is_told_so() -> None:
+    with pytest.raises(UsageError, match="'maestro' is not a list"):
+        load_recipe("smoke", ["distillation.teachers=maestro"])
+    with pytest.raises(UsageError, match="is not a list of 2"):
+        load_recipe("smoke", ["optimizer.betas=[0.9]"])
