@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.performance import Performance
+from perceiver_music.music.performance import (
+    HIGHEST_PIANO_PITCH,
+    LOWEST_PIANO_PITCH,
+    Performance,
+)
 from perceiver_music.tokenizer.vocabulary import MAESTRO, NOTE_OFF, TIME_SHIFT, Vocabulary
-
-LOWEST_PIANO_PITCH = 21
-HIGHEST_PIANO_PITCH = 108
 
 Ids = npt.NDArray[np.int64]
 

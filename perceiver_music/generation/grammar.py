@@ -3,8 +3,9 @@
 The rules are those of our own encoder's output: a key is struck only when it is silent and
 released only when it sounds, at least one step later; a VELOCITY comes before the first NOTE_ON,
 changes something, and a NOTE_ON follows it; after a TIME_SHIFT of less than the longest comes no
-other. Three rules are our own: a key is released by its deadline, time does not run on for long
-without an event, and just before the end nothing is struck, for it could not be heard.
+other. Four rules are our own: only a piano's keys are struck, a key is released by its deadline,
+time does not run on for long without an event, and just before the end nothing is struck, for it
+could not be heard.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.performance import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from perceiver_music.tokenizer import vocabulary as v
 
 MAX_HELD_STEPS: Final = 8 * 100
@@ -115,9 +117,10 @@ class Grammar:
             is_free = is_free.copy()
             for pitch, step in self._reserved.items():
                 is_free[pitch] &= step > self.step
+        keys = slice(LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH + 1)
         if self._velocity_bin is not None:
-            mask[v.NOTE_ON : v.NOTE_ON + _NUM_PITCHES] = is_free
-        if not self._needs_note and 1 in is_free:
+            mask[v.NOTE_ON + keys.start : v.NOTE_ON + keys.stop] = is_free[keys]
+        if not self._needs_note and 1 in is_free[keys]:
             mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = _ONE * v.NUM_VELOCITY_BINS
             if self._velocity_bin is not None:
                 mask[v.VELOCITY + self._velocity_bin] = 0

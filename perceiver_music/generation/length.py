@@ -8,6 +8,8 @@ from perceiver_music.generation.options import LengthOption
 from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.tokenizer.vocabulary import STEPS_PER_SECOND
 
+_FOUR_QUARTERS = bytes((4, 2))
+
 
 def limits_of(
     length: LengthOption, *, is_ending_allowed: bool, primer: MidiFile | None, seam_us: int
@@ -36,13 +38,17 @@ def limits_of(
 def bar_seconds(primer: MidiFile | None, at_us: int) -> float:
     """Length of a bar at a moment of a file, by its meter and tempo there.
 
+    A file that names tempi and no meter is in four quarters, as MIDI says.
+
     Raises:
-        UsageError: the file names no meter, so a bar of it would be made up.
+        UsageError: the file names neither, so a bar of it would be made up.
     """
     meters = []
     if primer is not None:
         tick = int(primer.tempo_map.us_to_ticks(at_us))
         meters = [meta.data for meta in primer.time_signatures if meta.tick <= tick]
+        if not meters and primer.tempo_map.is_told:
+            meters = [_FOUR_QUARTERS]
     if primer is None or not meters or meters[-1][0] == 0:
         raise UsageError(
             "nothing names a meter, so a bar has no length",

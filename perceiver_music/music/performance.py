@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 MICROSECONDS = 1_000_000
 """Microseconds in a second."""
+LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH = 21, 108
+"""The keys of a piano, as MIDI numbers them."""
 
 NOTE_DTYPE = np.dtype([("start_us", "<i8"), ("end_us", "<i8"), ("pitch", "u1"), ("velocity", "u1")])
 PEDAL_DTYPE = np.dtype([("time_us", "<i8"), ("value", "u1")])

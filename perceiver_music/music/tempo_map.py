@@ -66,6 +66,11 @@ class TempoMap:
             ticks_per_quarter=ticks_per_quarter, ticks=ticks, us_per_quarter=tempi, _start=starts
         )
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it is other than that of a file without any tempo."""
+        return len(self.ticks) > 1 or int(self.us_per_quarter[0]) != DEFAULT_US_PER_QUARTER
+
     def until(self, last_tick: int) -> TempoMap:
         """The same up to a tick, itself included; its last tempo then holds."""
         return TempoMap.from_changes(

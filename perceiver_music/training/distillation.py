@@ -18,10 +18,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from perceiver_music.dataset.augmentation import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from perceiver_music.dataset.windows import NOT_SCORED
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.model.base import SequenceModel
+from perceiver_music.music.performance import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from perceiver_music.tokenizer.vocabulary import NOTE_OFF, TIME_SHIFT
 from perceiver_music.training.config import DistillationConfig, TrainingConfig
 

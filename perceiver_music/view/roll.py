@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.music.moments import clock, counted
-from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
+from perceiver_music.music.performance import (
+    MICROSECONDS,
+    NoteArray,
+    Performance,
+)
 
-LOWEST_PIANO_KEY, HIGHEST_PIANO_KEY = 21, 108
 MIDDLE_C = 60
 _LEAST_PITCHES = 24
 _NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")

@@ -47,6 +47,18 @@ def test_a_silent_key_cannot_be_released_nor_a_sounding_one_struck() -> None:
     assert is_allowed(grammar, "NOTE_ON", 61)
 
 
+def test_only_the_keys_of_a_piano_are_struck() -> None:
+    assert np.flatnonzero(Grammar(velocity_bin=5).allowed()[:128]).tolist() == list(range(21, 109))
+    # one that a wider keyboard has struck can still be let go, and is not struck again
+    grammar = Grammar({5: 30}, velocity_bin=5)
+    grammar.take(v.token_id("TIME_SHIFT", 10))
+    assert is_allowed(grammar, "NOTE_OFF", 5)
+    grammar.take(v.token_id("NOTE_OFF", 5))
+    assert not is_allowed(grammar, "NOTE_ON", 5)
+    all_but = dict.fromkeys(range(21, 109), 30)
+    assert not is_allowed(Grammar(all_but, velocity_bin=5), "VELOCITY", 7)
+
+
 def test_a_note_lasts_at_least_a_step() -> None:
     assert not is_allowed(after(("NOTE_ON", 60)), "NOTE_OFF", 60)
 

@@ -61,18 +61,22 @@ def session(checkpoint: str) -> Session:
     return open_session(checkpoint, device="cpu")
 
 
-def primer_midi(num_notes: int = 40, *, meter: tuple[int, int] | None = (3, 4)) -> bytes:
+def primer_midi(
+    num_notes: int = 40, *, meter: tuple[int, int] | None = (3, 4), has_tempi: bool = True
+) -> bytes:
     """A waltz with a tempo change, all three pedals and a title; a note every 300 ticks."""
     midi = mido.MidiFile(type=1, ticks_per_beat=384)
     conductor, piano = mido.MidiTrack(), mido.MidiTrack()
     conductor.append(mido.MetaMessage("track_name", name="Waltz"))
-    conductor.append(mido.MetaMessage("set_tempo", tempo=600_000))
+    if has_tempi:
+        conductor.append(mido.MetaMessage("set_tempo", tempo=600_000))
     if meter:
         numerator, denominator = meter
         conductor.append(
             mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
         )
-    conductor.append(mido.MetaMessage("set_tempo", tempo=450_000, time=3_000))
+    if has_tempi:
+        conductor.append(mido.MetaMessage("set_tempo", tempo=450_000, time=3_000))
     for i in range(num_notes):
         pedal = [(64, 127), (66, 0), (67, 90), (64, 0)][i % 4]
         piano.append(mido.Message("control_change", control=pedal[0], value=pedal[1], time=20))
@@ -129,9 +133,16 @@ def test_seconds_are_kept_when_the_last_note_is_held(session: Session) -> None:
     assert whole.end_us <= seam + 3_000_000 + 1_000
 
 
-def test_bars_need_a_meter(session: Session) -> None:
+def test_bars_of_a_file_of_tempi_without_a_meter_are_of_four_quarters(session: Session) -> None:
+    four_bars = make(session, primer_midi(meter=None), length=length(4, "bars"))
+    in_seconds = make(session, primer_midi(meter=None), length=length(4 * 4 * 0.45, "seconds"))
+    assert four_bars.seconds == pytest.approx(in_seconds.seconds, abs=1.0)
+    assert 4 * 3 * 0.45 < four_bars.seconds <= 4 * 4 * 0.45 + 0.01
+
+
+def test_bars_need_a_meter_or_a_tempo(session: Session) -> None:
     with pytest.raises(UsageError, match="meter"):
-        make(session, primer_midi(meter=None), length=length(4, "bars"))
+        make(session, primer_midi(meter=None, has_tempi=False), length=length(4, "bars"))
     with pytest.raises(UsageError):
         ContinueRequest(length=length(4, "bars"))
 

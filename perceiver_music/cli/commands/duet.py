@@ -202,7 +202,7 @@ def duet(
     try:
         result = job.run(request, callbacks)
     except (KeyboardInterrupt, Terminated) as stop:
-        failure = report(_ended_by(stop, saved), console)
+        failure = report(_ended_by(stop, saved, is_to_be_kept=output is not None), console)
         error = failure_fields(failure, invocation.command)
         invocation.emit({"error": error}, inputs=inputs, outputs=saved)
         return failure.exit_code
@@ -218,11 +218,18 @@ def duet(
     return 0
 
 
-def _ended_by(stop: BaseException, saved: Sequence[Path]) -> PerceiverMusicError:
+def _ended_by(
+    stop: BaseException, saved: Sequence[Path], *, is_to_be_kept: bool
+) -> PerceiverMusicError:
     """How a duet ends that nobody's file ends."""
     failure = as_failure(stop)
     failure.message += "".join(f"; the conversation so far is in {path}" for path in saved)
-    failure.hint = "Every key has been let go." if saved else "With -o the conversation is kept."
+    if saved:
+        failure.hint = "Every key has been let go."
+    elif is_to_be_kept:
+        failure.hint = "Nothing had been played yet, so there is nothing to keep."
+    else:
+        failure.hint = "With -o the conversation is kept."
     return failure
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import mido
 import pytest
 
+from perceiver_music.cli.commands.duet import _ended_by
 from tests.live.memory_backend import LOG_VARIABLE, NAME, plugged_in
 
 if TYPE_CHECKING:
@@ -231,3 +232,13 @@ def test_a_signal_leaves_nothing_sounding(
         assert "start over" not in told
     else:
         assert not list(Path().glob("composed*"))
+
+
+def test_a_duet_that_ends_before_it_begins_does_not_ask_for_what_was_given() -> None:
+    hints = [
+        _ended_by(KeyboardInterrupt(), saved, is_to_be_kept=is_to_be_kept).hint
+        for saved, is_to_be_kept in (([Path("kept.mid")], True), ([], True), ([], False))
+    ]
+    assert "let go" in hints[0]
+    assert "-o" not in hints[1]
+    assert "-o" in hints[2]

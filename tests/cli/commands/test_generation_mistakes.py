@@ -40,7 +40,6 @@ def write_held(name: str) -> None:
         ("continue p.mid --to 0", 2, "p.mid: --to 0: no music of the primer is left"),
         ("continue p.mid --last 0", 2, "p.mid: --last 0: no music of the primer is left"),
         ("continue p.mid --from 9:59:59", 2, "--from 35999 is not within six hours"),
-        ("continue p.mid --length 2bars", 2, "p.mid: nothing names a meter"),
         ("compose --temperature -1", 2, "--temperature -1 is not between 0 and 100"),
         ("compose --length 2bars", 2, "without a primer nobody can say how long a bar is"),
         ("infill p.mid --between 4 1", 2, "--between 4 1: no music lies between them"),
