@@ -89,7 +89,7 @@ def plant(place: str, value: str, step: int) -> None:
     from perceiver_music.training.loop import TrainingLoop
 
     number = float(value)
-    train_step, nats = TrainingLoop.train_step, TrainingLoop._nats
+    train_step, losses = TrainingLoop.train_step, TrainingLoop._losses
 
     def poison(loop: Any, name: str, row: int = 0) -> None:
         with torch.no_grad():
@@ -111,8 +111,9 @@ def plant(place: str, value: str, step: int) -> None:
             poison(loop, "output.weight", 60)
         return result
 
-    def poisoned_nats(loop: Any, batch: Any) -> Any:
+    def poisoned_losses(loop: Any, batch: Any, rng: Any) -> Any:
         is_now = loop.counts.step + 1 == step and place == "loss"
-        return nats(loop, batch) * (number if is_now else 1.0)
+        return tuple(each * (number if is_now else 1.0) for each in losses(loop, batch, rng))
 
-    TrainingLoop.train_step, TrainingLoop._nats = poisoned_step, poisoned_nats  # type: ignore[method-assign]
+    TrainingLoop.train_step = poisoned_step  # type: ignore[method-assign]
+    TrainingLoop._losses = poisoned_losses  # type: ignore[method-assign]

@@ -195,9 +195,10 @@ def test_wrong_words(run: Run, write_midi: WriteMidi, words: tuple[str, ...]) ->
     assert [path.name for path in Path().iterdir()] == ["p.mid"]
 
 
-def test_bars_need_a_meter(run: Run, write_midi: WriteMidi) -> None:
-    write_midi("p.mid")
-    run("continue", "p.mid", "--length", "2bars").failed(2)
+def test_bars_need_a_primer_that_says_how_long_they_are(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("p.mid")  # a tempo and no meter
+    run("continue", "p.mid", "--length", "2bars", "-o", "q.mid").succeeded()
+    assert Path("q.mid").exists()
     run("compose", "--length", "2bars").failed(2)
 
 
