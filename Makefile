@@ -22,7 +22,7 @@ TEST_PROCESSES ?= 2
 
 demo: $(VENV)/demo.stamp
 	@mkdir -p demo
-	$(RUN) perceiver_music continue "$(PRIMER)" --length 30s --seed 6 --render --force -o demo/
+	$(RUN) perceiver_music continue "$(PRIMER)" --length 30s --seed 5 --render --force -o demo/
 
 test: lint types floors pytest
 

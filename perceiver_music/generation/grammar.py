@@ -117,10 +117,11 @@ class Grammar:
             is_free = is_free.copy()
             for pitch, step in self._reserved.items():
                 is_free[pitch] &= step > self.step
-        keys = slice(LOWEST_PIANO_PITCH, HIGHEST_PIANO_PITCH + 1)
+        is_free = is_free[LOWEST_PIANO_PITCH : HIGHEST_PIANO_PITCH + 1]
         if self._velocity_bin is not None:
-            mask[v.NOTE_ON + keys.start : v.NOTE_ON + keys.stop] = is_free[keys]
-        if not self._needs_note and 1 in is_free[keys]:
+            lowest = v.NOTE_ON + LOWEST_PIANO_PITCH
+            mask[lowest : lowest + len(is_free)] = is_free
+        if not self._needs_note and 1 in is_free:
             mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = _ONE * v.NUM_VELOCITY_BINS
             if self._velocity_bin is not None:
                 mask[v.VELOCITY + self._velocity_bin] = 0

@@ -394,19 +394,26 @@ def taught_by(*teachers: Path, share: float = 0.5) -> tuple[str, ...]:
     return (*SMALL, f"distillation={{teachers=[{names}], share={share}, transpose=1}}")
 
 
+def begin_taught_run(store: TokenStore, folder: Path) -> tuple[Path, Path]:
+    """A teacher, and a run of four steps that learns from it."""
+    teacher, run_folder = folder / "teacher", folder / "run"
+    train.run(request_for(store, teacher, max_steps=4))
+    train.run(request_for(store, run_folder, settings=taught_by(teacher), max_steps=4))
+    return teacher, run_folder
+
+
 def test_a_run_learns_from_checkpoints_and_says_which(
     tiny_store: TokenStore, tmp_path: Path
 ) -> None:
-    teacher, run_folder = tmp_path / "teacher", tmp_path / "run"
-    train.run(request_for(tiny_store, teacher, max_steps=4))
-    settings = taught_by(teacher)
+    teacher, run_folder = begin_taught_run(tiny_store, tmp_path)
     whole = tmp_path / "whole"
-    train.run(request_for(tiny_store, whole, settings=settings))
-    train.run(request_for(tiny_store, run_folder, settings=settings, max_steps=4))
-    train.run(TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=10))
-    described = load_checkpoint(whole / "checkpoint").description
+    train.run(request_for(tiny_store, whole, settings=taught_by(teacher)))
+    more = TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=10)
+    assert train.run(more).report.step == 10
     sha256 = load_checkpoint(teacher / "checkpoint").sha256
-    assert described.fields["teachers_sha256"] == [sha256]
+    for run in (run_folder, whole):
+        described = load_checkpoint(run / "checkpoint").description
+        assert described.fields["teachers_sha256"] == [sha256]
     assert sha256[:12] in (whole / "checkpoint" / "MODEL_CARD.md").read_text()
     assert described.fields["recipe"]["distillation"]["share"] == 0.5
     alone = tmp_path / "alone"
@@ -419,10 +426,7 @@ def test_a_run_learns_from_checkpoints_and_says_which(
 def test_a_run_whose_teachers_have_changed_is_not_gone_on_with(
     tiny_store: TokenStore, tmp_path: Path
 ) -> None:
-    teacher, run_folder = tmp_path / "teacher", tmp_path / "run"
-    train.run(request_for(tiny_store, teacher, max_steps=4))
-    settings = taught_by(teacher)
-    train.run(request_for(tiny_store, run_folder, settings=settings, max_steps=4))
+    teacher, run_folder = begin_taught_run(tiny_store, tmp_path)
     train.run(TrainRequest(output=teacher, resume=True, device="cpu", max_steps=8))
     more = TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=10)
     with pytest.raises(InvalidInputError, match="not those that it learned from"):
