@@ -9,6 +9,7 @@ import numpy as np
 
 from perceiver_music.generation.ending import EndingSearch
 from perceiver_music.generation.growth import Continuation, Growth
+from perceiver_music.generation.joining import JoiningSearch
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
@@ -106,9 +107,13 @@ def continue_together(
 
 
 def _find_end(model: Decoder, growth: Growth, state: Any) -> Iterator[Growth]:
-    """Bring a piece to its end; it is given again and again while one is looked for."""
-    search = EndingSearch(model, growth, state)
+    """Make the last part; the piece is given again and again while it is looked for."""
+    search: EndingSearch | JoiningSearch
+    if growth.after:
+        search = JoiningSearch(model, growth, state)
+    else:
+        search = EndingSearch(model, growth, state)
     for leading in search.rounds():
         growth.music.tried = leading.music
         yield growth
-    growth.become(search.found or search.unended)
+    growth.become(search.chosen)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from perceiver_music.generation.last_chord import LET_GO_STEPS, LastChord, LastChords
 from perceiver_music.generation.limits import Limits
-from perceiver_music.generation.sampling import branched
+from perceiver_music.generation.sampling import as_numpy, branched, log_probabilities
 from perceiver_music.tokenizer import vocabulary as v
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ class EndingSearch:
         """The piece with its end; None where no key was struck that could be the last."""
 
     def _branch(self, growth: Growth, state: Any) -> _Player:
-        return _Player(growth.branch(branched(self._rng)), self._decoder.branch(state))
+        return _Player(growth.branch(branched(self._rng)).set_free(), self._decoder.branch(state))
 
     @property
-    def unended(self) -> Growth:
-        """One of the pieces as it is without an end."""
-        return self._players[0].growth
+    def chosen(self) -> Growth:
+        """The piece with its end, or as it is without one."""
+        return self.found or self._players[0].growth
 
     def rounds(self) -> Iterator[Growth]:
         """Look for it; after each event of all players one of them is given."""
@@ -164,7 +164,7 @@ class EndingSearch:
             if v.TIME_SHIFT <= token < v.VELOCITY:
                 likely += _no_key(state.logits, token - v.TIME_SHIFT + 1)
             self._decoder.advance(state, token)
-        return likely + _EOS_WEIGHT * float(_log_probabilities(state.logits)[growth.eos])
+        return likely + _EOS_WEIGHT * float(log_probabilities(state.logits)[growth.eos])
 
     def _keep_the_best(self) -> None:
         order = sorted(range(NUM_PLAYERS), key=lambda i: -self._players[i].value)
@@ -196,15 +196,5 @@ def closing_ids(ends: dict[int, int], step: int) -> list[int]:
 
 def _no_key(logits: Any, steps: int) -> float:
     """Log-probability that the next event is time, at least so many steps of it."""
-    likely = _log_probabilities(logits)[v.TIME_SHIFT + steps - 1 : v.VELOCITY]
+    likely = log_probabilities(logits)[v.TIME_SHIFT + steps - 1 : v.VELOCITY]
     return float(np.logaddexp.reduce(likely))
-
-
-def _log_probabilities(logits: Any) -> npt.NDArray[np.float64]:
-    scores = as_numpy(logits).astype(np.float64)
-    return np.asarray(scores - np.logaddexp.reduce(scores))
-
-
-def as_numpy(logits: Any) -> npt.NDArray[np.floating]:
-    """Logits of numpy as they are, of torch from wherever they were computed."""
-    return logits if isinstance(logits, np.ndarray) else logits.float().cpu().numpy()

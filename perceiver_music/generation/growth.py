@@ -10,20 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.generation.ending import (
-    as_numpy,
-    closing_ids,
-    last_part_begins,
-)
+from perceiver_music.generation.ending import closing_ids, last_part_begins
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.home_key import KeyKeeper
+from perceiver_music.generation.joining import joint_begins
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
-from perceiver_music.generation.sampling import choose
+from perceiver_music.generation.sampling import as_numpy, choose
 from perceiver_music.generation.winding_down import WindingDown
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -86,14 +83,18 @@ class Growth:
         # Where a gap's music goes, the model can see.
         has_home = sampling.keep_key and not opening.is_of_gap
         self._key = KeyKeeper(opening.before if has_home else ())
-        self._last_part = last_part_begins(limits) if limits.is_ending_allowed else 1.0
+        self._last_part = 1.0
+        if limits.is_ending_allowed:
+            self._last_part = last_part_begins(limits)
+        elif self.after:
+            self._last_part = joint_begins(limits)
         self._starts_at_once = starts_at_once
         self._winding_down = (
             None if winds_down_from is None else WindingDown(opening.before, winds_down_from)
         )
 
     def branch(self, rng: np.random.Generator) -> Growth:
-        """The same music, to go on by itself; the primer's pace and key no longer lead it back."""
+        """The same music, to go on by itself."""
         other = copy(self)
         other.rng = rng
         other.music = replace(
@@ -101,9 +102,14 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        other._sampling = replace(self._sampling, keep_pace=False)
-        other._key = KeyKeeper(())
+        other._pace, other._key = deepcopy(self._pace), deepcopy(self._key)
         return other
+
+    def set_free(self) -> Growth:
+        """This one; the primer's pace and key lead it back no longer."""
+        self._sampling = replace(self._sampling, keep_pace=False)
+        self._key = KeyKeeper(())
+        return self
 
     def choose(self, logits: Any) -> int:
         """Draw the next event; it is not yet part of the music.
@@ -173,8 +179,13 @@ class Growth:
         return self.progress >= 1.0
 
     @property
+    def after(self) -> tuple[int, ...]:
+        """The first events behind a gap, if it is to go over into them."""
+        return self._opening.after if self._sampling.keep_joint else ()
+
+    @property
     def is_to_end(self) -> bool:
-        """Whether it is time to look for an end."""
+        """Whether it is time to look for an end, or for the last part of a gap."""
         return not self.music.ended and self._last_part <= self.progress < 1.0
 
     @property
@@ -196,6 +207,12 @@ class Growth:
     def tokens(self) -> list[int]:
         """All events so far, those of the opening included."""
         return [*self._opening.before, *self.music.ids]
+
+    @property
+    def tokens_up_to_end(self) -> list[int]:
+        """`tokens`, and the releases of all that does not sound on behind the gap."""
+        locked = self._opening.locked
+        return self.tokens + [v.NOTE_OFF + p for p in sorted(self.deadlines) if p not in locked]
 
     def become(self, other: Growth) -> None:
         """Take over what a branch has come to."""

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from perceiver_music.errors import UsageError
+from perceiver_music.generation.joining import NUM_EVENTS_AFTER
 from perceiver_music.generation.primer import Opening, Window, opening_of
 from perceiver_music.music.performance import MICROSECONDS, Performance
 from perceiver_music.music.sustain import apply_sustain
@@ -122,6 +123,7 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
             locked=locked,
             reserved=_reserved(performance, gap),
             waited=0,
+            after=tuple(int(token) for token in after[:NUM_EVENTS_AFTER]),
         ),
         num_steps=num_steps,
     )

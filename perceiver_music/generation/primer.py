@@ -53,6 +53,7 @@ class Opening:
         locked: those of the sounding pitches that only their deadline releases.
         reserved: pitch -> the step of the new music from which its key is not to be struck.
         pedal: where it stands, for tokens that keep the pedal; None for those that do not.
+        after: the first events behind a gap.
     """
 
     tokens: tuple[int, ...]
@@ -62,6 +63,7 @@ class Opening:
     reserved: Mapping[int, int] = field(default_factory=dict)
     pedal: PedalInForce | None = None
     waited: int = 0
+    after: tuple[int, ...] = ()
 
     @property
     def vocabulary(self) -> v.Vocabulary:

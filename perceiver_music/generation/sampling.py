@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +140,17 @@ def _cut(weights: Probabilities, options: SamplingOptions) -> None:
         tied = np.flatnonzero(weights == least)
         weights[tied[count - int(np.count_nonzero(falling > least)) :]] = 0.0
     weights[weights < least] = 0.0
+
+
+def as_numpy(logits: Any) -> npt.NDArray[np.floating]:
+    """Logits of numpy as they are, of torch from wherever they were computed."""
+    return logits if isinstance(logits, np.ndarray) else logits.float().cpu().numpy()
+
+
+def log_probabilities(logits: Any) -> npt.NDArray[np.float64]:
+    """What logits `[vocabulary]`, of numpy or torch, say of every id."""
+    scores = as_numpy(logits).astype(np.float64)
+    return np.asarray(scores - np.logaddexp.reduce(scores))
 
 
 def branched(rng: np.random.Generator) -> np.random.Generator:

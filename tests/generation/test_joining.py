@@ -1,0 +1,175 @@
+"""The last part of a filled gap leads to what follows it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from perceiver_music.generation.continuation import continue_events, continue_together
+from perceiver_music.generation.growth import Continuation, Growth
+from perceiver_music.generation.joining import (
+    LAST_PART_STEPS,
+    NUM_PLAYERS,
+    JoiningSearch,
+    joint_begins,
+    without_known_velocity,
+)
+from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.primer import Opening
+from perceiver_music.generation.sampling import variation_rng
+from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX, length_ids
+
+NEVER = -30.0
+BEHIND = (v.VELOCITY + 15, v.NOTE_ON + 72, v.TIME_SHIFT + 19)
+NUM_STEPS = 300
+
+
+class Wanderer:
+    """Steps up or down by a semitone every fifth of a second, and likes to stay near."""
+
+    context, latents, policy = 512, 256, "exact"
+
+    def __init__(self) -> None:
+        self.num_begun = 0
+
+    def begin(self, tokens: tuple[int, ...], **_: object) -> SimpleNamespace:
+        self.num_begun += 1
+        state = SimpleNamespace(last=60, sounding=(), struck=False, logits=np.zeros(0))
+        self._predict(state)
+        for token in tokens:
+            self.advance(state, token)
+        return state
+
+    def begin_many(self, tokens: tuple[int, ...], count: int, **_: object) -> list[SimpleNamespace]:
+        return [self.begin(tokens) for _ in range(count)]
+
+    def branch(self, state: SimpleNamespace) -> SimpleNamespace:
+        return SimpleNamespace(**vars(state))
+
+    def advance(self, state: SimpleNamespace, token: int) -> None:
+        state.struck = False
+        if v.NOTE_ON <= token < v.NOTE_OFF:
+            state.last, state.struck = token - v.NOTE_ON, True
+        self._predict(state)
+
+    def advance_many(self, states: list[SimpleNamespace], tokens: list[int]) -> None:
+        for state, token in zip(states, tokens, strict=True):
+            self.advance(state, token)
+
+    def _predict(self, state: SimpleNamespace) -> None:
+        logits = np.full(v.VOCABULARY_SIZE, NEVER)
+        logits[v.VELOCITY + 15] = 1.0
+        if state.struck:
+            logits[v.TIME_SHIFT + 19] = 4.0
+        else:
+            near = np.arange(128) - state.last
+            logits[v.NOTE_ON : v.NOTE_OFF] = 4.0 - 2.0 * np.abs(np.abs(near) - 1)
+            logits[v.NOTE_OFF : v.TIME_SHIFT] = 3.0
+        state.logits = logits
+
+
+def opening(after: tuple[int, ...] = BEHIND) -> Opening:
+    before = (v.BOS, v.VELOCITY + 15, v.NOTE_ON + 60, v.TIME_SHIFT + 19, v.NOTE_OFF + 60)
+    tokens = (*before, SUFFIX, *BEHIND, MIDDLE, *length_ids(NUM_STEPS).tolist())
+    return Opening(tokens=tokens, sounding={}, velocity_bin=15, after=after)
+
+
+def middle(
+    seed: int, *, joins: bool = True, steps: int = NUM_STEPS, after: tuple[int, ...] = BEHIND
+) -> Continuation:
+    *_, music = continue_events(
+        Wanderer(),
+        opening(after),
+        limits=Limits(end_step=steps),
+        sampling=SamplingOptions(keep_joint=joins),
+        rng=variation_rng(seed, 1),
+    )
+    return music
+
+
+def last_pitch(music: Continuation) -> int:
+    return [t - v.NOTE_ON for t in music.ids if v.NOTE_ON <= t < v.NOTE_OFF][-1]
+
+
+def test_music_arrives_nearer_to_what_follows() -> None:
+    """A wanderer from 60 that is to arrive at 72."""
+    away = [abs(last_pitch(middle(seed)) - 72) for seed in range(12)]
+    drawn = [abs(last_pitch(middle(seed, joins=False)) - 72) for seed in range(12)]
+    assert np.mean(away) < np.mean(drawn) - 3
+
+
+def test_the_gap_is_filled_up_to_its_end_and_all_is_released() -> None:
+    music = middle(3)
+    assert music.ended == "length"
+    assert music.step == NUM_STEPS
+    struck = sum(v.NOTE_ON <= t < v.NOTE_OFF for t in music.ids)
+    released = sum(v.NOTE_OFF <= t < v.TIME_SHIFT for t in music.ids + music.closing)
+    assert struck == released == music.num_notes
+
+
+def test_what_comes_before_the_last_part_is_as_without_a_search() -> None:
+    steps = LAST_PART_STEPS + 500
+    plain, joined = middle(5, joins=False, steps=steps), middle(5, steps=steps)
+    begins, step = 0, 0
+    while step < 500:
+        token = plain.ids[begins]
+        step += token - v.TIME_SHIFT + 1 if v.TIME_SHIFT <= token < v.VELOCITY else 0
+        begins += 1
+    assert joined.ids[:begins] == plain.ids[:begins]
+    assert joined.ids != plain.ids
+
+
+def test_with_nothing_behind_the_gap_nothing_is_looked_for() -> None:
+    assert middle(4, after=()).ids == middle(4, joins=False).ids
+
+
+def test_the_one_is_taken_after_which_what_follows_is_likeliest() -> None:
+    model = Wanderer()
+    growth = Growth(
+        opening(),
+        limits=Limits(end_step=NUM_STEPS),
+        sampling=SamplingOptions(),
+        rng=variation_rng(1, 1),
+    )
+    assert growth.is_to_end
+    search = JoiningSearch(model, growth, model.begin(opening().tokens))  # type: ignore[arg-type]
+    players = [player.growth for player in search._players]
+    for leading in search.rounds():
+        assert leading.music.step <= NUM_STEPS
+    # A semitone away, as it steps, is nearer than the same key again.
+    ends = [abs(abs(last_pitch(player.music) - 72) - 1) for player in players]
+    assert len(ends) == NUM_PLAYERS
+    assert len(set(ends)) > 1
+    assert abs(abs(last_pitch(search.chosen.music) - 72) - 1) == min(ends)
+    assert not growth.music.ids, "the piece itself is untouched until it becomes the chosen"
+
+
+def test_company_changes_nothing() -> None:
+    def growth(seed: int) -> Growth:
+        return Growth(
+            opening(),
+            limits=Limits(end_step=NUM_STEPS),
+            sampling=SamplingOptions(),
+            rng=variation_rng(seed, 1),
+        )
+
+    growths = [growth(seed) for seed in (1, 2, 3)]
+    for _ in continue_together(Wanderer(), [(opening(), growths)]):
+        pass
+    assert [g.music.ids for g in growths] == [middle(seed).ids for seed in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("steps", "begins"), [(100, 0.0), (LAST_PART_STEPS * 4, 0.75)])
+def test_the_last_part_is_the_whole_of_a_short_gap(steps: int, begins: float) -> None:
+    assert joint_begins(Limits(end_step=steps)) == begins
+
+
+def test_a_velocity_that_is_in_force_is_not_said_again() -> None:
+    heard = [v.VELOCITY + 3, v.NOTE_ON + 60]
+    note = [v.TIME_SHIFT, v.VELOCITY + 3, v.NOTE_ON + 61, v.VELOCITY + 3]
+    assert without_known_velocity(heard, note) == [v.TIME_SHIFT, v.NOTE_ON + 61, v.VELOCITY + 3]
+    assert without_known_velocity([v.VELOCITY + 4], note) == note
+    assert without_known_velocity([], note) == note
+    assert without_known_velocity(heard, [v.EOS]) == [v.EOS]
