@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.errors import InvalidInputError
+from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.jobs import train
 from perceiver_music.jobs.train_request import TrainRequest
 from perceiver_music.model.checkpoint_description import read_description
+from perceiver_music.model.registry import ARCHITECTURES
+from perceiver_music.tokenizer.registry import get_tokenizer
+from perceiver_music.training.network import check_network
+from perceiver_music.training.recipes import load_recipe, recipe_names
 from tests.jobs.test_train import SMALL, begin_taught_run, request_for, taught_by
 
 TERMS = "CC-BY-NC-SA-4.0"
@@ -124,3 +128,87 @@ def test_a_run_file_with_odd_origins_is_refused(tiny_store: TokenStore, tmp_path
         (run / "run.json").write_bytes(sealed({**document, **wrong}))
         with pytest.raises(InvalidInputError, match="not the description of a run"):
             resumed(run, 4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("model.config=3", "model.config: 3 is not a table"),
+        ("model.config={width=3}", "unknown setting 'model.config.width'"),
+        ("model.config={num_layers=3}", "model.config.[a-z_]+ is not given"),
+        ("model.settings.logit_soft_cap=abc", "model.settings.logit_soft_cap: 'abc'"),
+        ("model.settings.logit_soft_cap=0.0", "logit_soft_cap is a number above 0"),
+        ("model.settings.num_heads=true", "model.settings.num_heads: True is not a whole number"),
+        ("model.settings.num_heads=3", "width 16 does not divide into 3 heads"),
+        ("model.settings.block=5", "model.settings.block: 5 is not a table"),
+        ("model.settings.block.rotary_fraction=abc", "model.settings.block.rotary_fraction: 'abc'"),
+        ("model.settings.vocabulary_size=400", "unknown setting 'model.settings.vocabulary_size'"),
+        ("model.settings.events={}", "unknown setting 'model.settings.events'"),
+        ("model.settings={num_heads=2}", "model.settings.width is not given"),
+        ("model.architecture=lstm", "no architecture 'lstm'"),
+        ("model.preset=old", "no preset 'old'"),
+        ("optimizer.momentum=1.5", "momentum and betas are shares"),
+        ("optimizer.weight_decay=nan", "weight_decay and clip_norm are 0 or more"),
+        ("windows.contexts=[[0, 32], [9, 65]]", "windows of 65 events, .* model is 64"),
+        ("distillation.share=0.5", "distillation.share does nothing without teachers"),
+        ("distillation={transpose=2}", "distillation.transpose does nothing"),
+    ],
+)
+def test_a_wrong_setting_of_any_kind_is_a_usage_error_and_leaves_nothing(
+    tiny_store: TokenStore, tmp_path: Path, setting: str, named: str
+) -> None:
+    settings = (*SMALL, setting)
+    with pytest.raises(UsageError, match=named):
+        train.run(request_for(tiny_store, tmp_path / "run", settings=settings, max_steps=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_setting_of_a_run_that_goes_on_is_a_usage_error(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    run = licensed_run(tiny_store, tmp_path / "run")
+    for setting in ("run.keep=0", "windows.contexts=[[0, 65]]"):
+        request = TrainRequest(output=run, resume=True, device="cpu", settings=(setting,))
+        with pytest.raises(UsageError, match=r"keep|65 events"):
+            train.run(request)
+
+
+def test_a_recipe_that_is_wrong_itself_is_no_usage_error(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[model]\nsettings = { width = 16, num_heads = 3 }\n")
+    request = request_for(
+        tiny_store, tmp_path / "run", recipe=str(recipe), settings=("run.seed=2",)
+    )
+    with pytest.raises(InvalidInputError, match=r"mine\.toml: the model settings do not fit"):
+        train.run(request)
+
+
+def test_a_recipe_without_a_model_asks_for_a_checkpoint(
+    tiny_store: TokenStore, tmp_path: Path
+) -> None:
+    request = request_for(tiny_store, tmp_path / "run", recipe="finetune", settings=())
+    with pytest.raises(UsageError, match="no model of its own") as refused:
+        train.run(request)
+    assert "--init" in (refused.value.hint or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(recipe_names()) - {"finetune"}))
+def test_every_recipe_has_a_network_that_fits(name: str) -> None:
+    for tokenizer in map(get_tokenizer, ("maestro-performance-400", "pedal-performance-623")):
+        check_network(load_recipe(name), tokenizer, name)
+
+
+def test_only_what_counts_events_is_asked_to() -> None:
+    settings = ["model.settings={width=16, num_heads=2}", "windows.latents=16"]
+    for architecture in ARCHITECTURES:
+        other = [*settings, f"model.architecture={architecture}", "model.counts_events=true"]
+        config = load_recipe("smoke", other)
+        tokenizer = get_tokenizer("maestro-performance-400")
+        if architecture == "perceiver_ar":
+            check_network(config, tokenizer, "--set")
+            continue
+        with pytest.raises(InvalidInputError, match=r"model\.counts_events: .* counts no events"):
+            check_network(config, tokenizer, "--set")
