@@ -45,6 +45,11 @@ class TrainRequest:
                 "--resume goes on with the run's own recipe and weights",
                 hint="Leave out --recipe and --init; --set and --max-steps may change a run.",
             )
+        if self.output == Path("-"):
+            raise UsageError(
+                "--output - cannot carry a run, which is a folder",
+                hint="Name the folder, such as --output runs/mine.",
+            )
         if self.max_steps is not None and self.max_steps < 1:
             raise UsageError("--max-steps is 1 or more")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:

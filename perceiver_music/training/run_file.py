@@ -116,10 +116,14 @@ def check_run_folder(folder: Path, *, resume: bool) -> None:
     """Refuse to begin a run over another, and to resume where there is none.
 
     Raises:
-        OutputExistsError: a run was begun in the folder, or has left steps there.
+        OutputExistsError: a run was begun in the folder, or has left steps there, or it is none.
         StorageError: there is no such folder to resume.
         InvalidInputError: it holds nothing to resume.
     """
+    if not resume and folder.exists() and not folder.is_dir():
+        raise OutputExistsError(
+            "exists already, and is not a folder", path=folder, hint="Name another --output."
+        )
     steps = (path.name.removeprefix("step-") for path in folder.glob("steps/step-*"))
     # A run that was killed before its description was written has step 0 alone: nothing to lose.
     has_run = (folder / RUN_FILE).exists() or any(step.strip("0") for step in steps)
