@@ -74,11 +74,9 @@ class _PutOff:
         sys.unraisablehook = hook
 
 
-def _handler(
-    kind: type[BaseException], put_off: _PutOff, outermost: FrameType | None
-) -> signal._HANDLER:
+def _handler(kind: type[BaseException], put_off: _PutOff, begun_by: FrameType) -> signal._HANDLER:
     def handle(number: int, frame: FrameType | None) -> None:
-        if _is_importing(frame, outermost):
+        if _is_importing(frame, begun_by):
             put_off(number)
         else:
             raise kind
@@ -86,9 +84,9 @@ def _handler(
     return handle
 
 
-def _is_importing(frame: FrameType | None, outermost: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None, begun_by: FrameType) -> bool:
     """Whether an import is under way that the program began; one may have begun the program."""
-    while frame is not None and frame is not outermost:
+    while frame is not None and frame is not begun_by:
         if frame.f_code.co_filename.startswith(_IMPORTING):
             return True
         frame = frame.f_back

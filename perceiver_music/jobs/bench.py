@@ -67,14 +67,7 @@ class BenchResult:
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `bench --json`."""
-        return {
-            "checkpoint": self.checkpoint,
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "hardware": self.hardware,
-            "threads": self.threads,
-            "decoder": self.decoder,
-            "results": [asdict(figure) for figure in self.results],
-        }
+        return asdict(self)
 
 
 def run(

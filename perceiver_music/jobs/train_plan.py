@@ -67,7 +67,10 @@ def plan_of(
                 raise UsageError(f"{setting!r} cannot change in a run that goes on")
         where = os.fspath(run_folder / RUN_FILE)
         load = partial(configured, run_file.recipe, where=where)
-        config = _fitting(load, request.all_settings, tokenizer, where)
+        config = load(request.all_settings)
+        _refuse_idle(config, request.settings)
+        if config.windows != load(()).windows:  # all that could make the model unfit
+            config = _fitting(load, request.all_settings, tokenizer, where)
         teachers = teacher_folders(config.distillation.teachers, run_file.teacher_folders)
         return TrainPlan(
             config=config, started_from=run_file.started_from, teacher_folders=teachers

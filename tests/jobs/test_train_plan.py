@@ -212,3 +212,19 @@ def test_only_what_counts_events_is_asked_to() -> None:
             continue
         with pytest.raises(InvalidInputError, match=r"model\.counts_events: .* counts no events"):
             check_network(config, tokenizer, "--set")
+
+
+def test_a_run_begun_when_more_was_allowed_goes_on(tiny_store: TokenStore, tmp_path: Path) -> None:
+    from perceiver_music.sealed_json import sealed, unsealed
+
+    run = licensed_run(tiny_store, tmp_path / "run")
+    document = unsealed(json.loads((run / "run.json").read_text()))
+    document["recipe"]["model"]["settings"]["vocabulary_size"] = 400
+    document["recipe"]["windows"]["contexts"] = [[0, 32], [90, 65]]
+    for key in ("started_from", "teachers"):
+        del document[key]
+    (run / "run.json").write_bytes(sealed(document))
+    resumed(run, 4)
+    fields = read_description(run / "checkpoint").fields
+    assert fields["metrics"]["step"] == 4
+    assert fields["licence"] == TERMS
