@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perceiver_music.errors import BusyError
-from perceiver_music.files import PathLike, reporting_storage_errors, sha256_of_bytes
+from perceiver_music.files import PathLike, sha256_of_bytes, storage_error
 
 _LONGEST_LOCKED_NAME = 249
 
@@ -27,9 +27,12 @@ def exclusive_lock(path: PathLike) -> Iterator[None]:
     name = os.fsencode(target.name)
     is_long = len(name) > _LONGEST_LOCKED_NAME
     lock = target.parent / f".{sha256_of_bytes(name) if is_long else target.name}.lock"
-    with reporting_storage_errors(lock):
+    try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(lock, target)
+    except OSError as error:
+        # Nobody knows the lock by name, unless something that is there is in the way.
+        raise storage_error(error, lock if os.path.lexists(lock) else target) from error
     try:
         yield
     finally:

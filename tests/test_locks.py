@@ -66,5 +66,14 @@ def test_a_holder_that_is_killed_leaves_no_lock(target: Path) -> None:
 
 def test_a_lock_that_cannot_be_made(target: Path) -> None:
     target.write_bytes(b"old")
-    with pytest.raises(StorageError), exclusive_lock(target / "below"):
+    with pytest.raises(StorageError) as failure, exclusive_lock(target / "below"):
         pass
+    assert failure.value.path == os.fspath(target / "below")
+
+
+def test_what_is_in_the_way_of_a_lock_is_named(target: Path) -> None:
+    lock = target.with_name(f".{target.name}.lock")
+    lock.mkdir()
+    with pytest.raises(StorageError) as failure, exclusive_lock(target):
+        pass
+    assert failure.value.path == os.fspath(lock)

@@ -42,6 +42,7 @@ from perceiver_music.cli.invocation import (
     command,
     command_words,
 )
+from perceiver_music.cli.signals import raise_on_signals
 from perceiver_music.errors import PerceiverMusicError, StorageError
 
 app = typer.Typer(
@@ -140,13 +141,8 @@ def _make_sense_of_columns() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
-    failures.raise_on_sigterm()
-    failures.deliver_again_what_finalizers_swallow()
+    raise_on_signals()
     _make_sense_of_columns()
-    tree: Any = typer.main.get_command(app)
-    settings.bind_environment(tree)
-    if os.environ.get("_PERCEIVER_MUSIC_COMPLETE"):
-        tree.main(args=arguments, prog_name=PROGRAM)
     # Before the command line is parsed, only its words can say how a failure should be told.
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
     console = Console(as_json="--json" in flags, debug="--debug" in flags)
@@ -155,12 +151,17 @@ def run(arguments: list[str]) -> int:
     def emit(failure: PerceiverMusicError) -> None:
         Invocation(command=where["command"], console=console).emit_failure(failure)
 
-    code = failures.guarded(lambda: _dispatch(tree, arguments or ["--help"], where), console, emit)
+    code = failures.guarded(lambda: _dispatch(arguments, where), console, emit)
     return _flushed(code)
 
 
-def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
+def _dispatch(arguments: list[str], where: dict[str, str]) -> int:
     """Finds the command and runs it, with settings in the place of options that are not given."""
+    tree: Any = typer.main.get_command(app)
+    settings.bind_environment(tree)
+    if os.environ.get("_PERCEIVER_MUSIC_COMPLETE"):
+        tree.main(args=arguments, prog_name=PROGRAM)
+    arguments = arguments or ["--help"]
     found = _settings(tree, arguments)
     try:
         with tree.make_context(

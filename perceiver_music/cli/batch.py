@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from perceiver_music.cli import failures
 from perceiver_music.cli.invocation import Invocation
+from perceiver_music.cli.signals import Terminated
 from perceiver_music.errors import PartialFailureError, PerceiverMusicError
 
 
@@ -58,7 +59,7 @@ def run_batch(
             told.add(str(failure))
             invocation.emit_failure(failure, inputs=item.inputs, since=started, **item.fields)
             codes.append(failure.exit_code)
-        except (KeyboardInterrupt, failures.Terminated) as stop:
+        except (KeyboardInterrupt, Terminated) as stop:
             if not writes_files or not num_done + num_skipped:
                 raise
             raise _stopped(stop, num_done + num_skipped, num_inputs) from None

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import threading
 import traceback
 from collections.abc import Callable
-from types import FrameType
 
 import typer
 
 from perceiver_music.cli.console import Console, ReaderGone
+from perceiver_music.cli.signals import Terminated
 from perceiver_music.errors import (
     PerceiverMusicError,
     StoppedBySignalError,
@@ -27,7 +25,6 @@ from perceiver_music.errors import (
 from perceiver_music.files import storage_error
 
 READER_GONE_EXIT_CODE = 141
-_MOMENT_SECONDS = 0.02
 
 _HINTS = {
     1: "Run it again with --debug and report what it prints.",
@@ -47,10 +44,6 @@ class Bug(PerceiverMusicError):
     """Our own mistake, in one line."""
 
     exit_code = 1
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def hint_of(failure: PerceiverMusicError, command: str = "") -> str:
@@ -133,39 +126,3 @@ def guarded(
         return READER_GONE_EXIT_CODE
     except StorageError as error:  # the failure object itself could not be written
         return error.exit_code
-
-
-def deliver_again_what_finalizers_swallow() -> None:
-    """Repeats a signal that arrived while Python was freeing something.
-
-    What is raised there reaches nobody; a moment later it does.
-    """
-    report_it = sys.unraisablehook
-
-    def hook(unraisable: sys.UnraisableHookArgs) -> None:
-        signals = {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}
-        number = signals.get(unraisable.exc_type)
-        if number is None:
-            report_it(unraisable)
-            return
-        again = threading.Timer(_MOMENT_SECONDS, _send_to_main_thread, [number])
-        again.daemon = True
-        again.start()
-
-    sys.unraisablehook = hook
-
-
-def _send_to_main_thread(number: signal.Signals) -> None:
-    if hasattr(signal, "pthread_kill"):  # also wakes it
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-    else:
-        signal.raise_signal(number)
-
-
-def raise_on_sigterm() -> None:
-    """Makes SIGTERM unwind the stack like Ctrl-C, so that temporary files are removed."""
-
-    def terminate(signal_number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    signal.signal(signal.SIGTERM, terminate)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perceiver_music.cli.batch import Item, run_batch
-from perceiver_music.cli.failures import Terminated, as_failure, report
+from perceiver_music.cli.failures import as_failure, report
 from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.outputs import (
@@ -21,6 +21,7 @@ from perceiver_music.cli.outputs import (
     refuse_collisions,
     without_own_outputs,
 )
+from perceiver_music.cli.signals import Terminated
 from perceiver_music.cli.streaming import streaming
 from perceiver_music.cli.variations import Variation, is_there, request_for, variations_of
 from perceiver_music.errors import PerceiverMusicError

@@ -58,6 +58,8 @@ class Figure:
 class BenchResult:
     """What was measured, and on what."""
 
+    checkpoint: str
+    checkpoint_sha256: str
     hardware: str
     threads: int
     decoder: str
@@ -65,12 +67,7 @@ class BenchResult:
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `bench --json`."""
-        return {
-            "hardware": self.hardware,
-            "threads": self.threads,
-            "decoder": self.decoder,
-            "results": [asdict(figure) for figure in self.results],
-        }
+        return asdict(self)
 
 
 def run(
@@ -94,9 +91,11 @@ def run(
     import torch
 
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+    from perceiver_music.model.checkpoint_description import read_description
     from perceiver_music.model.native.library import kernel_names
 
     folder = resolve_checkpoint(checkpoint)
+    described = read_description(folder)
     parts: tuple[tuple[str, Callable[[], Iterator[Figure]]], ...] = (
         ("decoding", lambda: _decoding(folder, rounds)),
         ("a training step", lambda: _training(folder, rounds)),
@@ -113,6 +112,8 @@ def run(
     finally:
         torch.set_num_threads(threads)
     return BenchResult(
+        checkpoint=described.name,
+        checkpoint_sha256=described.sha256,
         hardware=processor_name(),
         threads=1,
         decoder=kernel_names()[0] if kernel_names() else "torch",

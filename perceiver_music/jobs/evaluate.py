@@ -241,9 +241,10 @@ def _items(
         items, store_sha256 = _items_of_store(request.data, request.split, tokenizer)
         source, source_sha256 = f"{os.fspath(request.data)} ({request.split})", store_sha256
     else:
-        items = list(_items_of_files(request.files, tokenizer, warn))
-        source = ", ".join(os.fspath(path) for path in request.files)
-        digests = "".join(sha256_of_file(path) for path in request.files)
+        files = request.files[: request.max_pieces]
+        items = list(_items_of_files(files, tokenizer, warn))
+        source = ", ".join(os.fspath(path) for path in files)
+        digests = "".join(sha256_of_file(path) for path in files)
         source_sha256 = hashlib.sha256(digests.encode()).hexdigest()
     items = items[: request.max_pieces]
     if not items:

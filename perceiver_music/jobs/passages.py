@@ -7,6 +7,7 @@ under the store's own checksum.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError, UnavailableError
 from perceiver_music.files import (
-    reporting_storage_errors,
     sha256_of_file,
     write_bytes_atomically,
 )
@@ -38,7 +38,6 @@ UNSEEN_NOTES: Final = (250, 1_000, 4_000)
 """Lengths of excerpts for which it is known how much unseen real pieces share."""
 UNSEEN_EXCERPTS: Final = 60
 """So many of each length, one a piece, are looked up."""
-_STORE_DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,29 +104,24 @@ def find(
 def _of_store(path: Path, on_progress: ProgressCallback, warn: WarningCallback) -> TrainingPassages:
     import platformdirs
 
+    from perceiver_music.dataset.token_store import TokenStore
     from perceiver_music.evaluation.passage_index_file import read_passages, write_passages
 
+    store = TokenStore.open(path)  # all of it is checked: an index that is kept proves nothing
     folder = platformdirs.user_cache_path("perceiver-music") / "passages"
-    kept = folder / f"{_claimed_digest(path)}.index"
+    kept = folder / f"{store.sha256}.index"
     if kept.is_file():
-        try:
-            return read_passages(kept)
-        except PerceiverMusicError:
-            pass  # what is damaged is made again
-    passages = index_of(path, on_progress=on_progress, warn=warn)
+        with contextlib.suppress(PerceiverMusicError):  # what is damaged is made again
+            passages = read_passages(kept)
+            # Those that do not tell the tokenizer had figures of keys, not of what is heard.
+            if passages.about.get("tokenizer") == store.tokenizer_name:
+                return passages
+    passages = _index_of(store, None, on_progress, warn)
     try:
         write_passages(kept, passages, overwrite=True)
     except PerceiverMusicError as error:
         warn(f"the index is not kept for the next time: {error}")
     return passages
-
-
-def _claimed_digest(path: Path) -> str:
-    """The checksum that a store ends with; whether it is true is found out when it is opened."""
-    with reporting_storage_errors(path), path.open("rb") as stream:
-        stream.seek(0, 2)
-        stream.seek(max(0, stream.tell() - _STORE_DIGEST_BYTES))
-        return stream.read().hex()
 
 
 def index_of(
@@ -141,7 +135,7 @@ def index_of(
 
     Args:
         data: the token store.
-        midi_folder: where its MIDI files lie; the store itself has no pedal.
+        midi_folder: where its MIDI files lie; the store itself may have no pedal.
         on_progress: told of the pieces.
         warn: told of files that are missing.
 
@@ -150,19 +144,34 @@ def index_of(
         StorageError: it cannot be read.
     """
     from perceiver_music.dataset.token_store import TokenStore
+
+    return _index_of(TokenStore.open(data), midi_folder, on_progress, warn)
+
+
+def _index_of(
+    store: TokenStore,
+    midi_folder: Path | None,
+    on_progress: ProgressCallback,
+    warn: WarningCallback,
+) -> TrainingPassages:
     from perceiver_music.evaluation.figures import figures_of, ranges_of
     from perceiver_music.evaluation.note_text import NoteText
     from perceiver_music.evaluation.novelty import PassageIndex
     from perceiver_music.evaluation.passage_index_file import TrainingPassages
+    from perceiver_music.music.sustain import apply_sustain
 
-    store = TokenStore.open(data)
+    tokenizer = store.tokenizer
     pieces = [piece for piece in store.split("train") if piece.num_notes]
     if not pieces:
-        raise InvalidInputError("has no pieces to train on", path=data)
+        raise InvalidInputError("has no pieces to train on", path=store.path)
     notes, figures = [], []
     for done, piece in enumerate(pieces, start=1):
         notes.append(store.notes(piece))
-        figures.append(figures_of(notes[-1], _pedal_of(midi_folder, piece, warn)))
+        played = tokenizer.stored_performance(store.ids(piece), notes[-1])
+        pedal = _pedal_of(midi_folder, piece, warn)
+        if pedal is None and tokenizer.plays_pedal:
+            pedal = played.pedal
+        figures.append(figures_of(apply_sustain(played).notes, pedal))
         on_progress(Progress(done=done, total=len(pieces), unit="pieces"))
     text = NoteText.of(notes)
     return TrainingPassages(
@@ -173,7 +182,11 @@ def index_of(
         ),
         ranges=ranges_of(figures),
         unseen=tuple(_unseen(store, PassageIndex(text))),
-        about={"store_sha256": store.sha256, "split": "train"},
+        about={
+            "store_sha256": store.sha256,
+            "split": "train",
+            "tokenizer": store.tokenizer_name,
+        },
     )
 
 

@@ -65,11 +65,13 @@ class PreprocessRequest:
     @property
     def store_path(self) -> Path:
         """Where the store goes."""
-        if self.output is not None:
-            return self.output
+        return self.output or STORE_FOLDER / f"{self.source_name}{STORE_SUFFIX}"
+
+    @property
+    def source_name(self) -> str:
+        """What the first source is called."""
         first = Path(self.sources[0]).resolve()
-        name = first.name if first.is_dir() else first.stem
-        return STORE_FOLDER / f"{name}{STORE_SUFFIX}"
+        return first.name if first.is_dir() else first.stem
 
 
 @dataclass(frozen=True, kw_only=True)

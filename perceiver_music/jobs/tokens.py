@@ -14,7 +14,7 @@ from perceiver_music.files import read_bytes, write_bytes_atomically
 from perceiver_music.jobs.progress import WarningCallback, no_warning
 from perceiver_music.music.midi_file import parse_midi, read_midi
 from perceiver_music.music.midi_writer import performance_to_midi
-from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
+from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, TOKENIZERS, get_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,11 +136,17 @@ def decode(request: DecodeRequest) -> DecodeResult:
 
     Raises:
         UsageError: there is no such tokenizer.
-        InvalidInputError: the input is not JSON with ids of it.
+        InvalidInputError: the input is not JSON with ids of it, or of a tokenizer that we know.
         OutputExistsError: the output exists and is not to be overwritten.
         StorageError: reading or writing failed.
     """
     ids, named = _ids_of(request)
+    if request.tokenizer is None and named is not None and named not in TOKENIZERS:
+        raise InvalidInputError(
+            f"holds ids of a tokenizer {named!r}, which this program has not",
+            path=request.input_name,
+            hint=f"Say whose they are with --tokenizer; there are: {', '.join(TOKENIZERS)}.",
+        )
     tokenizer = get_tokenizer(request.tokenizer or named or DEFAULT_TOKENIZER)
     try:
         performance = tokenizer.decode(ids)

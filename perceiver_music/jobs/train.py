@@ -23,10 +23,10 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.jobs.train_plan import TrainPlan, default_recipe, plan_of
 from perceiver_music.jobs.train_request import TrainRequest
 from perceiver_music.locks import exclusive_lock
 from perceiver_music.training.run_file import (
-    RUN_FILE,
     check_run_folder,
     fresh_run_folder,
     newest_run,
@@ -38,16 +38,12 @@ if TYPE_CHECKING:
     import torch
 
     from perceiver_music.dataset.token_store import TokenStore
-    from perceiver_music.model.base import SequenceModel
-    from perceiver_music.training.config import TrainingConfig
     from perceiver_music.training.distributed import Ranks
     from perceiver_music.training.loop import TrainingLoop
     from perceiver_music.training.metrics import TrainingReport
 
 RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
-_FIXED_ON_RESUME = ("model", "run.seed", "optimizer.kind")
-_DROPOUT = "model.settings.block.dropout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,18 +87,25 @@ def run(
     device = own_device(choose_device(request.device))
     run_folder = _run_folder(request, device)
     store = TokenStore.open(request.data or _data_of(request, run_folder))
-    config, init_model = _configuration(request, run_folder, device, store)
+    plan = plan_of(request, run_folder, device, store)
+    config = plan.config
     with ExitStack() as stack:
         ranks = stack.enter_context(process_group(device))
         if ranks.is_first:
             stack.enter_context(exclusive_lock(run_folder))
             remove_leavings(run_folder, run_folder / STEPS_FOLDER)
-        loop = _prepare(request, run_folder, config, store, init_model, device, ranks, warn)
+        loop = _prepare(request, run_folder, plan, store, device, ranks, warn)
         if not request.resume:
             loop.save(0.0)  # first of all: from here on a run that is killed can be resumed
         if ranks.is_first:
-            write_run_file(run_folder, config, store)
-        report = _train(loop, config, store, on_progress, warn)
+            write_run_file(
+                run_folder,
+                config,
+                store,
+                started_from=plan.started_from,
+                teacher_folders=plan.teacher_folders,
+            )
+        report = _train(loop, plan, store, on_progress, warn)
     return TrainResult(
         report=report,
         max_steps=config.schedule.max_steps,
@@ -113,16 +116,12 @@ def run(
     )
 
 
-def _default_recipe(device: torch.device) -> str:
-    return "gpu" if device.type == "cuda" else "laptop"
-
-
 def _run_folder(request: TrainRequest, device: torch.device) -> Path:
     folder = request.output
     if folder is None and request.resume:
         folder = newest_run(RUNS_FOLDER)
     elif folder is None:
-        folder = fresh_run_folder(RUNS_FOLDER, Path(request.recipe or _default_recipe(device)).stem)
+        folder = fresh_run_folder(RUNS_FOLDER, Path(request.recipe or default_recipe(device)).stem)
     check_run_folder(folder, resume=request.resume)
     return folder
 
@@ -140,42 +139,11 @@ def _data_of(request: TrainRequest, run_folder: Path) -> Path:
     )
 
 
-def _configuration(
-    request: TrainRequest, run_folder: Path, device: torch.device, store: TokenStore
-) -> tuple[TrainingConfig, SequenceModel | None]:
-    from perceiver_music.training.config import TrainingConfig
-    from perceiver_music.training.recipes import apply_settings, load_recipe
-
-    if request.resume:
-        for setting in request.settings:
-            if setting.split("=")[0].strip().startswith(_FIXED_ON_RESUME):
-                raise UsageError(f"{setting!r} cannot change in a run that goes on")
-        values = apply_settings(read_run_file(run_folder).recipe, request.all_settings)
-        return TrainingConfig.from_dict(values, str(run_folder / RUN_FILE)), None
-    config = load_recipe(request.recipe or _default_recipe(device), request.all_settings)
-    if request.init is None:
-        return config, None
-    from perceiver_music.model.checkpoint import load_checkpoint
-    from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-    from perceiver_music.tokenizer.registry import get_tokenizer
-    from perceiver_music.training.network import going_on_from
-
-    for setting in request.settings:
-        if (key := setting.partition("=")[0].strip()).startswith("model") and key != _DROPOUT:
-            raise UsageError(
-                f"{setting!r} cannot be set: the model is the checkpoint's, all but {_DROPOUT}",
-                hint="Leave it out, or train from the start without --init.",
-            )
-    loaded = load_checkpoint(resolve_checkpoint(request.init))
-    return going_on_from(loaded, config, get_tokenizer(store.tokenizer_name))
-
-
 def _prepare(
     request: TrainRequest,
     run_folder: Path,
-    config: TrainingConfig,
+    plan: TrainPlan,
     store: TokenStore,
-    init_model: SequenceModel | None,
     device: torch.device,
     ranks: Ranks,
     warn: WarningCallback,
@@ -193,8 +161,9 @@ def _prepare(
     from perceiver_music.training.run_state import load_newest
 
     keep_freed_memory()
+    config = plan.config
     tokenizer = get_tokenizer(store.tokenizer_name)
-    teachers = load_teachers(config, tokenizer, device)
+    teachers = load_teachers(config, plan.teacher_folders, tokenizer, device)
     saved = load_newest(run_folder, warn) if request.resume else None
     precision: str = config.run.precision
     if saved is not None:
@@ -202,7 +171,7 @@ def _prepare(
         torch.set_num_threads(saved.counts.num_threads)
         precision = saved.counts.precision if precision == "auto" else precision
     torch.manual_seed(config.run.seed)
-    model = init_model or fresh_network(config.model, tokenizer)
+    model = plan.model or fresh_network(config.model, tokenizer)
     setting = LoopSetting(
         run_folder=run_folder,
         device=device,
@@ -216,7 +185,7 @@ def _prepare(
 
 def _train(
     loop: TrainingLoop,
-    config: TrainingConfig,
+    plan: TrainPlan,
     store: TokenStore,
     on_progress: ProgressCallback,
     warn: WarningCallback,
@@ -227,7 +196,7 @@ def _train(
     latest = ""
 
     def tell(step: int) -> None:
-        total = config.schedule.max_steps
+        total = plan.config.schedule.max_steps
         on_progress(Progress(done=step, total=total, unit="steps", message=latest))
 
     def on_report(report: TrainingReport) -> None:
@@ -235,7 +204,7 @@ def _train(
         latest = _in_words(report)
         tell(report.step)
 
-    export = BestCheckpoint(loop, store, warn)
+    export = BestCheckpoint(loop, store, plan.started_from, warn)
     with closing(loop):
         return follow(loop, on_step=tell, on_report=on_report, export=export)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from perceiver_music.errors import UsageError
+from perceiver_music.training.config import PRECISIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +45,23 @@ class TrainRequest:
                 "--resume goes on with the run's own recipe and weights",
                 hint="Leave out --recipe and --init; --set and --max-steps may change a run.",
             )
+        if self.output == Path("-"):
+            raise UsageError(
+                "--output - cannot carry a run, which is a folder",
+                hint="Name the folder, such as --output runs/mine.",
+            )
         if self.max_steps is not None and self.max_steps < 1:
             raise UsageError("--max-steps is 1 or more")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise UsageError("--max-minutes is more than 0")
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
+            raise UsageError(
+                f"--max-minutes is a number above 0, not {self.max_minutes:g}",
+                hint="Leave it out to train without a limit of time.",
+            )
+        if self.precision not in (None, *PRECISIONS):
+            raise UsageError(
+                f"--precision is {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, "
+                f"not {self.precision!r}"
+            )
         if self.is_distributed and self.output is None:
             raise UsageError(
                 "several processes need to be told their run folder", hint="Give --output RUN."

@@ -23,6 +23,16 @@ from perceiver_music.model.rotary import Rotary
 _LARGEST_WIDTH, _LARGEST_RATIO = 1 << 16, 64
 
 
+def check_soft_cap(cap: float | None) -> None:
+    """Refuse a cap on logits that would leave none of them.
+
+    Raises:
+        ValueError: it is not a number above 0.
+    """
+    if cap is not None and not 0.0 < cap < float("inf"):
+        raise ValueError(f"logit_soft_cap is a number above 0, not {cap}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class BlockConfig:
     """Shape and flavour of one attention-and-MLP block.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from perceiver_music.model.attention import BlockConfig
+from perceiver_music.model.attention import BlockConfig, check_soft_cap
 from perceiver_music.model.event_layout import EventLayout
 from perceiver_music.model.native.weights import LARGEST_CONTEXT
 
@@ -49,6 +49,7 @@ class PerceiverARConfig:
     gap_embeddings: bool = False
 
     def __post_init__(self) -> None:
+        check_soft_cap(self.logit_soft_cap)
         of_events = (self.block.time_rotary_fraction, self.neighbour_keys, self.gap_embeddings)
         if self.events is None and any(of_events):
             raise ValueError(

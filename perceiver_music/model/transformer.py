@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from perceiver_music.model.attention import (
     BlockConfig,
     CausalBlock,
+    check_soft_cap,
     make_norm,
     make_rotary,
     window_mask,
@@ -39,6 +40,7 @@ class TransformerConfig:
     logit_soft_cap: float | None = 15.0
 
     def __post_init__(self) -> None:
+        check_soft_cap(self.logit_soft_cap)
         if self.context < 2 or self.vocabulary_size < 1 or self.num_layers < 1:
             raise ValueError("context is 2 or more; vocabulary and layers 1 or more")
 

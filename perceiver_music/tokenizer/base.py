@@ -24,6 +24,8 @@ class Tokenizer(ABC):
     """Which ids are which events, for a model that counts them: the fields of its layout."""
     can_infill: bool
     """Whether a piece can be taken apart into a gap and what is around it."""
+    plays_pedal: bool
+    """Whether the pedal is events of its own, and notes end when their keys rise."""
 
     @property
     def vocabulary_size(self) -> int:

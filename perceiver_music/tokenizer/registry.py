@@ -35,6 +35,7 @@ class MaestroPerformance(Tokenizer):
     vocabulary = vocabulary.MAESTRO
     event_layout = _event_layout(vocabulary)
     can_infill = True
+    plays_pedal = False
 
     def notes(self, performance: Performance) -> NoteArray:
         """As heard: the pedal makes them longer."""
@@ -68,6 +69,7 @@ class PedalPerformance(Tokenizer):
     vocabulary = vocabulary.PEDAL
     event_layout = _event_layout(vocabulary)
     can_infill = False
+    plays_pedal = True
 
     def notes(self, performance: Performance) -> NoteArray:
         """As played: from key down to key up."""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from perceiver_music.dataset.windows import WindowConfig
 from perceiver_music.errors import InvalidInputError
 
 Config = TypeVar("Config")
+PRECISIONS: Final = ("auto", "fp32", "bf16")
 _LARGEST_RATE = 100.0
 _MOST_SEMITONES = 12
 
@@ -66,6 +68,10 @@ class OptimizerConfig:
         rates = (self.matrix_rate, self.embedding_rate, self.output_rate)
         if not all(0.0 <= rate <= _LARGEST_RATE for rate in rates):
             raise ValueError(f"learning rates go from 0 to {_LARGEST_RATE:g}")
+        if not all(0.0 <= share < 1.0 for share in (self.momentum, *self.betas)):
+            raise ValueError("momentum and betas are shares below 1")
+        if not all(0.0 <= value < float("inf") for value in (self.weight_decay, self.clip_norm)):
+            raise ValueError("weight_decay and clip_norm are 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +137,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"a seed is from 0 to {2**31 - 1}")
-        if self.precision not in ("auto", "fp32", "bf16"):
+        if self.precision not in PRECISIONS:
             raise ValueError(f"precision is auto, fp32 or bf16, not {self.precision!r}")
         counts = (self.windows_per_pass, self.log_every, self.validate_every)
         if min(*counts, self.checkpoint_every, self.keep) < 1:
@@ -185,45 +191,84 @@ class TrainingConfig:
         return config_from_dict(cls, values, where)
 
 
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a word",
+    dict: "a table of settings",
+}
 
 
-def config_from_dict(cls: type[Config], values: dict[str, Any], where: str) -> Config:
+def config_from_dict(
+    cls: type[Config], values: dict[str, Any], where: str, section: str = ""
+) -> Config:
     """A configuration dataclass from plain values, checked key by key and type by type.
 
+    Args:
+        cls: the dataclass.
+        values: its fields.
+        where: whose they are, for messages.
+        section: what they are called there, such as `run`.
+
     Raises:
-        InvalidInputError: an unknown key, a value of the wrong type, or one that is refused.
+        InvalidInputError: a key that is unknown or not given, a value of the wrong type, or one
+            that is refused.
     """
-    hints = typing.get_type_hints(cls)
-    known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InvalidInputError(
-            f"unknown setting {unknown[0]!r}",
-            path=where,
-            hint=f"Known here: {', '.join(sorted(known))}.",
-        )
-    fields = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    fields = typed_fields(typing.get_type_hints(cls), values, where, section)
+    for item in dataclasses.fields(cls):  # type: ignore[arg-type]
+        has_default = (item.default, item.default_factory) != (dataclasses.MISSING,) * 2
+        if item.name not in fields and not has_default:
+            raise InvalidInputError(f"{_dotted(section, item.name)} is not given", path=where)
     try:
         return cls(**fields)
     except ValueError as error:
-        raise InvalidInputError(str(error), path=where) from None
+        raise InvalidInputError(str(error), path=_place(where, section)) from None
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def typed_fields(
+    hints: Mapping[str, Any], values: dict[str, Any], where: str, section: str
+) -> dict[str, Any]:
+    """Plain values as the types that belong to their keys; `config_from_dict` without a class.
+
+    Raises:
+        InvalidInputError: an unknown key, or a value of the wrong type.
+    """
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise InvalidInputError(
+            f"unknown setting {_dotted(section, unknown[0])!r}",
+            path=where,
+            hint=f"Known here: {', '.join(sorted(hints))}.",
+        )
+    return {
+        key: _convert(hints[key], value, where, _dotted(section, key))
+        for key, value in values.items()
+    }
+
+
+def _dotted(section: str, key: str) -> str:
+    return f"{section}.{key}" if section else key
+
+
+def _place(where: str, key: str) -> str:
+    return f"{where}: {key}" if key else where
+
+
+def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
-            raise InvalidInputError("should be a section", path=where)
-        return config_from_dict(typing.cast(type, hint), value, where)
+            raise InvalidInputError(f"{value!r} is not a section", path=_place(where, key))
+        return config_from_dict(typing.cast(type, hint), value, where, key)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return value
+    if origin in (types.UnionType, typing.Union):  # something or nothing
+        return value if value is None else _convert(arguments[0], value, where, key)
     if origin is tuple and isinstance(value, list | tuple):
         if arguments[-1] is Ellipsis:
-            return tuple(_convert(arguments[0], item, where) for item in value)
+            return tuple(_convert(arguments[0], item, where, key) for item in value)
         if len(arguments) == len(value):
             pairs = zip(arguments, value, strict=True)
-            return tuple(_convert(argument, item, where) for argument, item in pairs)
+            return tuple(_convert(argument, item, where, key) for argument, item in pairs)
     elif origin is typing.Literal:
         return value  # the dataclass itself refuses others, with better words
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
@@ -232,7 +277,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         isinstance(hint, type) and type(value) is hint
     ):
         return value
-    kind = _KINDS.get(hint, "a value of this kind")
+    kind = _KINDS.get(origin or hint, "a value of this kind")
     if origin is tuple:
         kind = "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}"
-    raise InvalidInputError(f"{value!r} is not {kind}", path=where, hint="See the recipes.")
+    message = f"{value!r} is not {kind}"
+    raise InvalidInputError(message, path=_place(where, key), hint="See the recipes.")

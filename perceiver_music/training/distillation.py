@@ -10,7 +10,8 @@ its answer be moved back, which makes a mean over keys of it in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from perceiver_music.model.base import SequenceModel
 from perceiver_music.music.performance import HIGHEST_PIANO_PITCH, LOWEST_PIANO_PITCH
 from perceiver_music.tokenizer.vocabulary import NOTE_OFF, TIME_SHIFT
 from perceiver_music.training.config import DistillationConfig, TrainingConfig
+from perceiver_music.training.origins import Origin
 
 if TYPE_CHECKING:
     from perceiver_music.tokenizer.base import Tokenizer
@@ -37,16 +39,21 @@ class Teachers:
     Args:
         models: one at least; all have the student's vocabulary.
         config: of the distillation.
-        sha256s: checksums of their checkpoints.
+        origins: their checkpoints.
     """
 
     def __init__(
         self,
         models: Sequence[SequenceModel],
         config: DistillationConfig,
-        sha256s: tuple[str, ...] = (),
+        origins: Sequence[Origin] = (),
     ) -> None:
-        self.models, self.config, self.sha256s = tuple(models), config, sha256s
+        self.models, self.config, self.origins = tuple(models), config, tuple(origins)
+
+    @property
+    def sha256s(self) -> tuple[str, ...]:
+        """Checksums of their checkpoints."""
+        return tuple(origin.sha256 for origin in self.origins)
 
     @torch.no_grad()
     def predictions(
@@ -132,23 +139,41 @@ def summed_losses(
     return share * crossed_nats + (1.0 - share) * nats, nats
 
 
+def teacher_folders(names: Iterable[str], before: Mapping[str, Path]) -> dict[str, Path]:
+    """Where the teachers lie, by the names that a run calls them.
+
+    Args:
+        names: checkpoints, by name or by a path as seen from the working folder.
+        before: where the run found them when it began, perhaps in another working folder.
+
+    Raises:
+        StorageError, InvalidInputError: there is no such checkpoint.
+    """
+    from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
+
+    known = {name: folder for name, folder in before.items() if folder.is_dir()}
+    return {name: known.get(name) or resolve_checkpoint(name).resolve() for name in names}
+
+
 def load_teachers(
-    config: TrainingConfig, tokenizer: Tokenizer, device: torch.device
+    config: TrainingConfig,
+    folders: Mapping[str, Path],
+    tokenizer: Tokenizer,
+    device: torch.device,
 ) -> Teachers | None:
     """The teachers of a run, on the device; None when it has none.
 
     Raises:
-        StorageError, InvalidInputError: there is no such checkpoint, it is damaged, speaks another
-            tokenizer's ids, or predicts fewer positions than the windows have latents.
+        StorageError, InvalidInputError: a checkpoint is damaged, speaks another tokenizer's ids, or
+            predicts fewer positions than the windows have latents.
     """
     from perceiver_music.model.checkpoint import load_checkpoint
-    from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 
     if not config.distillation.teachers:
         return None
-    models, sha256s = [], []
+    models, origins = [], []
     for name in config.distillation.teachers:
-        loaded = load_checkpoint(resolve_checkpoint(name), device)
+        loaded = load_checkpoint(folders[name], device)
         described = loaded.description
         if described.tokenizer_name != tokenizer.name:
             raise InvalidInputError(
@@ -164,5 +189,5 @@ def load_teachers(
                 hint=f"Set windows.latents={loaded.model.latents}, or take another teacher.",
             )
         models.append(loaded.model)
-        sha256s.append(described.sha256)
-    return Teachers(models, config.distillation, tuple(sha256s))
+        origins.append(Origin.of(described))
+    return Teachers(models, config.distillation, origins)

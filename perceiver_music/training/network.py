@@ -3,21 +3,85 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
+
+import torch
 
 from perceiver_music.errors import InvalidInputError
+from perceiver_music.model.attention import BlockConfig
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import (
+    architecture_of,
     build_from_config,
     build_from_preset,
     config_as_dict,
     name_of,
 )
-from perceiver_music.training.config import ModelChoice, TrainingConfig
+from perceiver_music.training.config import (
+    ModelChoice,
+    TrainingConfig,
+    config_from_dict,
+    typed_fields,
+)
 
 if TYPE_CHECKING:
     from perceiver_music.model.checkpoint import LoadedCheckpoint
     from perceiver_music.tokenizer.base import Tokenizer
+
+_NOT_TO_BE_SET: Final = ("vocabulary_size", "events", "block")
+"""What the tokenizer decides, and what has a section of its own."""
+
+
+def check_network(config: TrainingConfig, tokenizer: Tokenizer, where: str) -> None:
+    """Refuse a network that cannot be built, or that is meant for less than its windows.
+
+    Args:
+        config: whose it is.
+        tokenizer: whose ids it is to speak.
+        where: where it was asked for, for messages.
+
+    Raises:
+        InvalidInputError: a setting is unknown, of the wrong type, or does not fit the others.
+    """
+    choice = config.model
+    if choice.config is None:
+        _check_settings(choice, where)
+    else:
+        config_from_dict(
+            architecture_of(choice.architecture).config, choice.config, where, "model.config"
+        )
+    try:
+        with torch.device("meta"):
+            outline = fresh_network(choice, tokenizer)
+    except RuntimeError:  # more than can be counted
+        raise InvalidInputError("the model is too large", path=where) from None
+    except InvalidInputError as error:
+        raise InvalidInputError(error.message, path=where, hint=error.hint) from None
+    longest_window = max(length for _, length in config.windows.contexts)
+    if longest_window > outline.context:
+        raise InvalidInputError(
+            f"windows.contexts has windows of {longest_window:,} events, and the context of the "
+            f"model is {outline.context:,}",
+            path=where,
+            hint=f"Set model.settings.context={longest_window}, or take shorter windows.",
+        )
+
+
+def _check_settings(choice: ModelChoice, where: str) -> None:
+    hints = get_type_hints(architecture_of(choice.architecture).config)
+    if choice.counts_events and "events" not in hints:
+        raise InvalidInputError(
+            f"{choice.architecture} counts no events", path=f"{where}: model.counts_events"
+        )
+    block = get_type_hints(BlockConfig)
+    of_the_preset = {name: block[name] for name in ("width", "num_heads")}
+    known = {name: hint for name, hint in hints.items() if name not in _NOT_TO_BE_SET}
+    known |= {**of_the_preset, "block": dict[str, Any]}
+    settings = typed_fields(known, choice.settings, where, "model.settings")
+    typed_fields(block, settings.get("block", {}), where, "model.settings.block")
+    for name in of_the_preset:
+        if name not in settings:
+            raise InvalidInputError(f"model.settings.{name} is not given", path=where)
 
 
 def fresh_network(choice: ModelChoice, tokenizer: Tokenizer) -> SequenceModel:

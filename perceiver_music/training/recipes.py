@@ -13,6 +13,7 @@ from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.files import read_bytes
 from perceiver_music.training.config import TrainingConfig
 
+SET: Final = "--set"
 _LARGEST_RECIPE_BYTES: Final = 1_000_000
 
 
@@ -46,12 +47,21 @@ def load_recipe(name_or_path: str, settings: Sequence[str] = ()) -> TrainingConf
             f"there is no recipe {name_or_path!r}",
             hint=f"Named recipes: {', '.join(recipe_names())}; or give a .toml file.",
         )
-    values = _parse_toml(text, name_or_path)
-    config = TrainingConfig.from_dict(values, name_or_path)
+    return configured(_parse_toml(text, name_or_path), settings, name_or_path)
+
+
+def configured(values: dict[str, Any], settings: Sequence[str], where: str) -> TrainingConfig:
+    """A configuration from plain values with `section.key=value` settings laid over them.
+
+    Raises:
+        UsageError: a setting is not of that form, or wrong.
+        InvalidInputError: the values themselves are.
+    """
+    config = TrainingConfig.from_dict(values, where)
     if not settings:
         return config
     try:
-        return TrainingConfig.from_dict(apply_settings(values, settings), "--set")
+        return TrainingConfig.from_dict(apply_settings(values, settings), SET)
     except InvalidInputError as error:  # the file is right, so the word on the command line is not
         raise UsageError(str(error), hint=error.hint) from None
 

@@ -1,11 +1,16 @@
-"""`run.json`: the complete recipe of a run, its data, and the version that began it."""
+"""`run.json`: the complete recipe of a run, its data, and the version that began it.
+
+Paths in it are absolute, since a run may go on from another folder; they stay here, and no
+checkpoint tells them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +18,7 @@ from perceiver_music import __version__
 from perceiver_music.errors import InvalidInputError, OutputExistsError, StorageError, UsageError
 from perceiver_music.files import read_bytes, reporting_storage_errors, write_bytes_atomically
 from perceiver_music.sealed_json import sealed, unsealed
+from perceiver_music.training.origins import Origin
 
 if TYPE_CHECKING:
     from perceiver_music.dataset.token_store import TokenStore
@@ -26,10 +32,19 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class RunFile:
-    """What a run folder says of itself; the recipe as plain values."""
+    """What a run folder says of itself.
+
+    Attributes:
+        recipe: as plain values.
+        data_path: of the store.
+        started_from: the checkpoint whose weights were the first; None for random ones.
+        teacher_folders: where the teachers lay, by the names that the recipe calls them.
+    """
 
     recipe: dict[str, Any]
     data_path: Path
+    started_from: Origin | None = None
+    teacher_folders: Mapping[str, Path] = field(default_factory=dict)
 
 
 def read_run_file(run_folder: Path) -> RunFile:
@@ -44,20 +59,41 @@ def read_run_file(run_folder: Path) -> RunFile:
         document = json.loads(read_bytes(path, limit=_MAX_BYTES))
         if set(document) != _KEYS_BEFORE_SEALS:
             document = unsealed(document)
-        recipe, data_path = document["recipe"], document["data"]["path"]
+        if not isinstance(document["recipe"], dict):
+            raise TypeError("a recipe is a table")
+        origin = document.get("started_from")
+        return RunFile(
+            recipe=document["recipe"],
+            data_path=Path(document["data"]["path"]),
+            started_from=None if origin is None else Origin.from_json(origin),
+            teacher_folders={
+                name: Path(folder) for name, folder in document.get("teachers", {}).items()
+            },
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        recipe = data_path = None
-    if not isinstance(recipe, dict) or not isinstance(data_path, str):
         raise InvalidInputError(
             "is not the description of a run, or is damaged",
             path=path,
             hint="Begin another run; --init takes the weights of this one's checkpoint.",
-        )
-    return RunFile(recipe=recipe, data_path=Path(data_path))
+        ) from None
 
 
-def write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) -> None:
+def write_run_file(
+    run_folder: Path,
+    config: TrainingConfig,
+    store: TokenStore,
+    *,
+    started_from: Origin | None = None,
+    teacher_folders: Mapping[str, Path],
+) -> None:
     """Describe a run in its folder, which is made.
+
+    Args:
+        run_folder: the folder.
+        config: the recipe.
+        store: what it is trained on.
+        started_from: the checkpoint whose weights were the first; None for random ones.
+        teacher_folders: absolute, by the names that the recipe calls the teachers.
 
     Raises:
         StorageError: it cannot be written.
@@ -70,6 +106,8 @@ def write_run_file(run_folder: Path, config: TrainingConfig, store: TokenStore) 
         "version": __version__,
         "recipe": dataclasses.asdict(config),
         "data": {"path": os.fspath(path), "sha256": store.sha256},
+        "started_from": None if started_from is None else started_from.as_json(),
+        "teachers": {name: os.fspath(folder) for name, folder in teacher_folders.items()},
     }
     write_bytes_atomically(run_folder / RUN_FILE, sealed(document), overwrite=True)
 
@@ -78,10 +116,14 @@ def check_run_folder(folder: Path, *, resume: bool) -> None:
     """Refuse to begin a run over another, and to resume where there is none.
 
     Raises:
-        OutputExistsError: a run was begun in the folder, or has left steps there.
+        OutputExistsError: a run was begun in the folder, or has left steps there, or it is none.
         StorageError: there is no such folder to resume.
         InvalidInputError: it holds nothing to resume.
     """
+    if not resume and folder.exists() and not folder.is_dir():
+        raise OutputExistsError(
+            "exists already, and is not a folder", path=folder, hint="Name another --output."
+        )
     steps = (path.name.removeprefix("step-") for path in folder.glob("steps/step-*"))
     # A run that was killed before its description was written has step 0 alone: nothing to lose.
     has_run = (folder / RUN_FILE).exists() or any(step.strip("0") for step in steps)

@@ -209,39 +209,6 @@ def test_signals_end_it_in_order(home: Path, number: int, code: int) -> None:
         assert len(process.stderr.read().splitlines()) == 2
 
 
-FREEING = """
-import os, signal, sys, time
-from perceiver_music.cli import app
-from perceiver_music.jobs import models
-class Freed:
-    def __del__(self):
-        os.kill(os.getpid(), int(sys.argv[1]))
-        time.sleep(0.01)
-def work():
-    Freed()
-    print("went on", flush=True)
-    time.sleep(60)
-models.list_models = work
-sys.exit(app.run(["models", "list"]))
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_something_is_freed_is_not_lost(home: Path, number: int, code: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    done = subprocess.run(
-        [sys.executable, "-c", FREEING, str(int(number))],
-        env=environment,
-        capture_output=True,
-        timeout=50,
-        check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    assert done.stdout == b"went on\n"
-    assert done.returncode == code
-    assert len(done.stderr.splitlines()) == 2
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(spawn: Run, shell: str) -> None:
     words = "perceiver-music models "

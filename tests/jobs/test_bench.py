@@ -10,6 +10,7 @@ from perceiver_music.cli.app import run
 from perceiver_music.cli.commands.bench import _bar
 from perceiver_music.jobs import bench
 from perceiver_music.model.checkpoint import save_checkpoint
+from perceiver_music.model.checkpoint_description import read_description
 from perceiver_music.model.native.library import kernel_names
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.tokenizer import vocabulary as v
@@ -60,6 +61,8 @@ def test_json_has_the_fields_that_others_read(
     answer = json.loads(capsys.readouterr().out)
     assert answer["schema"] == "bench/1"
     assert {"hardware", "threads", "results"} <= set(answer)
+    assert answer["checkpoint"] == "random"
+    assert answer["checkpoint_sha256"] == read_description(checkpoint).sha256
     assert {"name", "value", "unit", "against", "ratio"} == set(answer["results"][0])
 
 

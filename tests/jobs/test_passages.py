@@ -1,8 +1,10 @@
 """The training set of a checkpoint: made from a store, kept, carried, refused."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from perceiver_music.dataset.token_store import TokenStore, write_token_store
@@ -13,12 +15,14 @@ from perceiver_music.errors import (
     UnavailableError,
 )
 from perceiver_music.evaluation import passage_index_file
-from perceiver_music.evaluation.passage_index_file import read_passages
+from perceiver_music.evaluation.passage_index_file import read_passages, write_passages
 from perceiver_music.files import write_bytes_atomically
 from perceiver_music.jobs import passages
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
+from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary
+from perceiver_music.tokenizer.registry import get_tokenizer
 from tests.conftest import made_up_piece
 
 
@@ -54,6 +58,58 @@ def test_a_store_is_indexed_once(
     kept.write_bytes(kept.read_bytes()[:-1])
     assert passages.find(None, tiny_store.path).pieces == found.pieces
     assert read_passages(kept).pieces == found.pieces
+
+
+def test_a_damaged_store_is_refused_whatever_is_kept_of_it(
+    tiny_store: TokenStore, cache: Path, tmp_path: Path
+) -> None:
+    passages.find(None, tiny_store.path)
+    damaged = tmp_path / "damaged.store"
+    data = bytearray(tiny_store.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)  # its last bytes are still the checksum of the whole one
+    with pytest.raises(InvalidInputError, match="damaged") as refused:
+        passages.find(None, damaged)
+    assert refused.value.path == str(damaged)
+
+
+def test_a_store_with_the_pedal_has_figures_of_what_is_heard(cache: Path, tmp_path: Path) -> None:
+    pedalled = get_tokenizer("pedal-performance-623")
+    heard = get_tokenizer("maestro-performance-400")
+    notes = np.zeros(40, dtype=NOTE_DTYPE)
+    notes["start_us"] = np.arange(40) * 500_000
+    notes["end_us"] = notes["start_us"] + 100_000
+    notes["pitch"] = 40 + np.arange(40)
+    notes["velocity"] = 60
+    moves = [(0, 127), (9_000_000, 0), (10_000_000, 127), (20_000_000, 0)]
+    played = Performance(notes=notes, pedal=np.array(moves, dtype=PEDAL_DTYPE))
+    found = {}
+    for tokenizer in (pedalled, heard):
+        piece = replace(
+            made_up_piece("train", 1, 40),
+            ids=tokenizer.encode(played),
+            notes=tokenizer.notes(played),
+        )
+        path = tmp_path / f"{tokenizer.name}.store"
+        write_token_store(
+            path,
+            [piece],
+            tokenizer_name=tokenizer.name,
+            fingerprint=tokenizer.fingerprint,
+            overwrite=False,
+        )
+        found[tokenizer.name] = passages.find(None, path)
+    ranges = found[pedalled.name].ranges
+    for name, expected in found[heard.name].ranges.items():
+        assert np.allclose(ranges[name], expected, rtol=0.02), name
+    assert ranges["polyphony"][1] > 5
+    assert ranges["pedal_share"][1] == pytest.approx(0.95, abs=0.01)
+    # An index that was kept before its figures were of what is heard is made again.
+    old = found[pedalled.name]
+    [kept] = cache.rglob(f"{old.about['store_sha256']}.index")
+    about = {name: value for name, value in old.about.items() if name != "tokenizer"}
+    write_passages(kept, replace(old, ranges={}, about=about), overwrite=True)
+    assert passages.find(None, tmp_path / f"{pedalled.name}.store").ranges == ranges
 
 
 def test_a_cache_that_cannot_be_written_is_told_and_no_matter(
@@ -128,10 +184,7 @@ def test_a_build_that_fails_leaves_a_checkpoint_that_can_be_used(
 
 
 def test_the_pedal_is_that_of_the_midi_files(tiny_store: TokenStore, tmp_path: Path) -> None:
-    import numpy as np
-
     from perceiver_music.music.midi_writer import performance_to_midi
-    from perceiver_music.music.performance import PEDAL_DTYPE, Performance
 
     first, *others = tiny_store.split("train")
     pedal = np.array([(0, 127)], dtype=PEDAL_DTYPE)

@@ -344,9 +344,9 @@ def test_the_dropout_of_a_checkpoint_is_set(tiny_store: TokenStore, tmp_path: Pa
         init = str(tmp_path / "first" / "checkpoint")
         train.run(request_for(tiny_store, run_folder, settings=settings, max_steps=1, init=init))
 
-    with pytest.raises(InvalidInputError, match="dropout is 2"):
+    with pytest.raises(UsageError, match="dropout is 2"):
         go_on("2")
-    with pytest.raises(InvalidInputError, match="dropout is 'x'"):
+    with pytest.raises(UsageError, match="dropout is 'x'"):
         go_on('"x"')
     go_on("0.25")
     model = load_checkpoint(run_folder / "checkpoint", torch.device("cpu")).model
@@ -359,6 +359,10 @@ def test_the_dropout_of_a_checkpoint_is_set(tiny_store: TokenStore, tmp_path: Pa
         {"resume": True, "recipe": "smoke"},
         {"max_steps": 0},
         {"max_minutes": 0.0},
+        {"max_minutes": -1.0},
+        {"max_minutes": float("nan")},
+        {"max_minutes": float("inf")},
+        {"precision": "fp16"},
     ],
 )
 def test_requests_that_make_no_sense_are_refused(fields: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.training.config import DistillationConfig
 from perceiver_music.training.distillation import Teachers, _fitting_shifts, summed_losses
+from perceiver_music.training.origins import Origin
 from tests.training.test_loop import loop_for, take_steps
 
 VOCABULARY = 400
@@ -127,7 +128,11 @@ def small_teachers(config: DistillationConfig) -> Teachers:
         model = build_from_preset("perceiver_ar", "modern", {**fields, "vocabulary_size": 400})
         torch.nn.init.normal_(model.get_parameter("output.weight"), std=0.5)
         models.append(model.eval().requires_grad_(False))
-    return Teachers(models, config, ("one", "other"))
+    return Teachers(
+        models,
+        config,
+        [Origin(name=name, sha256=name, licence="CC0-1.0") for name in ("one", "other")],
+    )
 
 
 def test_a_taught_run_goes_on_bit_for_bit(tiny_store: TokenStore, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from perceiver_music.cli.failures import Terminated, as_failure, failure_fields, report
+from perceiver_music.cli.failures import as_failure, failure_fields, report
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
@@ -30,6 +30,7 @@ from perceiver_music.cli.options import (
     Latents,
 )
 from perceiver_music.cli.outputs import check_midi_name
+from perceiver_music.cli.signals import Terminated
 from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
 from perceiver_music.generation.options import SamplingOptions
 

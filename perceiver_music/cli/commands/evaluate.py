@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
     from perceiver_music.jobs.evaluate import EvaluateResult
 
+DEFAULT_SPLIT = "test"
 EXAMPLES = (
     "perceiver-music evaluate --data data/maestro.store --split test",
     "perceiver-music evaluate song.mid --checkpoint runs/laptop-1 --json",
@@ -49,9 +50,14 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[
-        str,
-        typer.Option("--split", metavar="train|validation|test", help="Which pieces of the store."),
-    ] = "test",
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="train|validation|test",
+            help="Which pieces of the store.",
+            show_default=DEFAULT_SPLIT,
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     context: Context = None,
     latents: Latents = None,
@@ -92,7 +98,7 @@ def evaluate(
         data=data,
         files=files,
         checkpoint=checkpoint,
-        split=split,
+        split=split or DEFAULT_SPLIT,
         context=context,
         latents=latents,
         stride=stride,
@@ -100,6 +106,8 @@ def evaluate(
         per_event=per_event,
         device=device,
     )
+    if files and split is not None:
+        console.warning("--split is of a store: the files that are named are evaluated, all alike")
     announce_device(console, device)
     if context is not None:
         doubt = doubt_about_context(context, info(checkpoint).description)
@@ -108,7 +116,7 @@ def evaluate(
     with console.progress("evaluate") as on_progress:
         result = job.run(request, on_progress, console.warning)
     if console.as_json:
-        invocation.emit(result.as_json(), inputs=files if data is None else [data])
+        invocation.emit(result.as_json(), inputs=files[:max_pieces] if data is None else [data])
     else:
         _print(console, result)
     return PartialFailureError.exit_code if num_failed else 0

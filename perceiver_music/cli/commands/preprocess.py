@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,8 @@ from perceiver_music.cli.options import (
     SkipExisting,
     TokenizerName,
 )
-from perceiver_music.cli.outputs import ExistingOutputs
+from perceiver_music.cli.outputs import ExistingOutputs, NameParts, OutputNames
+from perceiver_music.errors import UsageError
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -40,12 +42,12 @@ def preprocess(
         ),
     ],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="STORE",
-            help="The token store to write.",
+            help="The token store to write, or a folder/ for it.",
             show_default="data/<name of the source>.store",
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -73,11 +75,12 @@ def preprocess(
 
     request = job.PreprocessRequest(
         sources=listed_on_stdin(source),
-        output=output,
         workers=workers,
         overwrite=force,
         tokenizer=tokenizer,
     )
+    if output is not None:
+        request = replace(request, output=_named(output, request.source_name))
     if existing.should_skip(request.store_path):
         invocation.skipped([request.store_path], inputs=request.sources)
         return 0
@@ -88,6 +91,15 @@ def preprocess(
     invocation.written(result.store)
     invocation.emit(result.as_json(), inputs=request.sources, outputs=[result.store])
     return 0
+
+
+def _named(word: str, source_name: str) -> Path:
+    names = OutputNames(wanted=word, default="{stem}.store")
+    if names.to_stdout:
+        raise UsageError(
+            "-o - cannot carry a token store", hint=f"Name a file, such as -o {source_name}.store."
+        )
+    return names.path(NameParts(stem=source_name))
 
 
 def _tell(console: Console, result: PreprocessResult) -> None:

@@ -57,6 +57,21 @@ def test_a_store_is_not_overwritten(run: Run, write_midi: WriteMidi) -> None:
     run(*arguments, "--force", "--skip-existing").failed(2)
 
 
+def test_a_store_goes_into_a_folder_and_not_to_stdout(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("music/1.mid")
+    arguments = ("preprocess", "music", "--workers", "1", "-o")
+    assert run(*arguments, "new/").succeeded().lines == ["new/music.store"]
+    run(*arguments, "new").failed(73)
+    assert run(*arguments, "{stem}-1.store").succeeded().lines == ["music-1.store"]
+    refused = run(*arguments, "-").failed(2)
+    assert refused.error_lines == [
+        "error: -o - cannot carry a token store",
+        "hint: Name a file, such as -o music.store.",
+    ]
+    run(*arguments, "").failed(2)
+    assert not Path("-").exists()
+
+
 def test_a_list_on_stdin(run: Run, write_midi: WriteMidi) -> None:
     names = [write_midi(f"{seed}.mid", seed=seed).name for seed in range(2)]
     outcome = run(

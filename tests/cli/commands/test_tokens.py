@@ -51,6 +51,17 @@ def test_the_way_back_is_by_the_tokenizer_that_the_object_names(
     ).failed(65)
 
 
+def test_ids_of_a_tokenizer_that_nobody_knows(run: Run) -> None:
+    Path("ids.json").write_text(json.dumps({"ids": [1, 2], "tokenizer": "remi"}))
+    arguments = ("tokens", "--decode", "ids.json", "-o", "x.mid")
+    refused = run(*arguments, "--json").failed(65).object["error"]
+    assert refused["path"] == "ids.json"
+    assert "'remi'" in refused["message"]
+    assert not Path("x.mid").exists()
+    run(*arguments, "--tokenizer", "remi").failed(2)
+    run(*arguments, "--tokenizer", "maestro-performance-400").succeeded()
+
+
 def test_several_files_one_of_them_bad(run: Run, write_midi: WriteMidi) -> None:
     write_midi("a.mid")
     Path("bad.mid").write_bytes(b"nothing")

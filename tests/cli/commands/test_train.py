@@ -69,6 +69,17 @@ def test_wrong_requests(run: Run, store: Path) -> None:
     run("train", *TINY, "--set", "nonsense").failed(2)
     run("train", *TINY, "--device", "abacus").failed(2)
     run("train", *TINY, "--max-minutes", "0").failed(2)
+    run("train", *TINY, "--max-minutes", "nan").failed(2)
+    refused = run("train", *TINY, "--precision", "fp16").failed(2)
+    assert refused.error_lines == [
+        "error: --precision is auto, fp32 or bf16, not 'fp16'",
+        "hint: See 'perceiver-music train --help'.",
+    ]
+    Path("file").write_bytes(b"mine")
+    refused = run("train", *TINY, "--output", "file").failed(73)
+    assert "error: file: exists already, and is not a folder" in refused.error_lines
+    assert "--output - cannot carry a run" in run("train", *TINY, "-o", "-").failed(2).stderr
+    assert not Path("runs").exists()
     store.write_bytes(b"junk")
     run("train", *TINY, "--data", store).failed(65)
 
@@ -99,6 +110,16 @@ def test_evaluate_files(run: Run, write_midi: Callable[..., Path], checkpoint: P
     write_midi("b.mid", seed=2)
     fields = run("evaluate", "*.mid", "--checkpoint", checkpoint, "--json").succeeded().object
     assert [piece["path"] for piece in fields["per_piece"]] == ["a.mid", "b.mid"]
+    arguments = ("evaluate", "*.mid", "--checkpoint", checkpoint, "--max-pieces", "1", "--json")
+    fewer = run(*arguments).succeeded()
+    assert fewer.stderr.count("--split") == 0
+    for name, expected in (("source", "a.mid"), ("inputs", ["a.mid"]), ("pieces", 1)):
+        assert fewer.object[name] == expected
+    alone = run("evaluate", "a.mid", "--checkpoint", checkpoint, "--json").succeeded().object
+    assert fewer.object["source_sha256"] == alone["source_sha256"]
+    told = run(*arguments, "--split", "train").succeeded()
+    assert "--split is of a store" in told.stderr
+    assert told.object["nats_per_event"] == fewer.object["nats_per_event"]
 
 
 def test_a_bad_file_is_not_in_the_way(
