@@ -3,7 +3,7 @@
 Notes are paired within their track and channel, as note-seq does it; drums (channel 10) are no
 part of the piano. One piano has one sustain pedal: each channel's controller 64 holds from its last
 value, and of several channels the lowest pedal counts; but a channel whose pedal goes down for
-good is left out where that of another comes up.
+good is left out where that of another comes up, and after the last key where another does so there.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def piano_part(events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list
         events["data2"][on],
     )
     others = _others(events, np.flatnonzero(~is_note), tempo_map)
-    pedal = _one_pedal(_pedal_moves(controls_among(others), warnings))
+    moves = _pedal_moves(controls_among(others), warnings)
+    pedal = _one_pedal(moves, end_us=int(notes["end_us"].max(initial=0)))
     return PianoPart(
         performance=Performance(notes=notes, pedal=pedal),
         note_ticks=_in_ticks(events, on, off, NOTE_TICK_DTYPE),
@@ -208,8 +209,14 @@ def _pedal_moves(controls: npt.NDArray[np.void], warnings: list[str]) -> npt.NDA
     return np.asarray(moves[~np.isin(moves["status"], stuck)])
 
 
-def _one_pedal(moves: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """The pedal of all channels together: at each move, the highest value that any of them has."""
+def _one_pedal(moves: npt.NDArray[np.void], *, end_us: int) -> npt.NDArray[np.void]:
+    """The pedal of all channels together: at each move, the highest value that any of them has.
+
+    Args:
+        moves: of all channels, in order of time.
+        end_us: when the last key comes up. What still rings then ends as the pedals come up, not
+            with one that nobody lifts.
+    """
     pedal = np.empty(len(moves), dtype=PEDAL_DTYPE)
     pedal["time_us"] = moves["time_us"]
     value, status = moves["data2"], moves["status"]
@@ -220,6 +227,11 @@ def _one_pedal(moves: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         for channel, line in zip(channels, held, strict=True):
             latest = np.maximum.accumulate(np.where(status == channel, row, -1))
             line[:] = np.where(latest >= 0, value[latest], 0)
+        is_down, is_over = held >= PEDAL_DOWN_VALUE, moves["time_us"] >= end_us
+        is_for_good = is_down[:, -1]
+        is_lift = is_down[:, :-1] & ~is_down[:, 1:] & is_over[1:]
+        if is_lift[~is_for_good].any():
+            held[np.ix_(is_for_good, is_over)] = 0
         value = held.max(axis=0)
     pedal["value"] = value
     return pedal

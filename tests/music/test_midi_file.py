@@ -142,3 +142,15 @@ def test_a_pedal_that_never_comes_up_is_none_where_another_does() -> None:
     alone = read(midi(NOTE + END, stuck))
     assert alone.performance.pedal["value"].tolist() == [72, 80]
     assert not alone.warnings
+
+
+def test_after_the_last_key_a_pedal_that_never_comes_up_again_does_not_count() -> None:
+    own = b"\x00\xb0\x40\x7f" + b"\x87\x40\xb0\x40\x00" + END  # up at tick 960
+    used = b"\x00\xb1\x40\x7f" + b"\x0a\xb1\x40\x00" + b"\x0a\xb1\x40\x60"
+    left_down = used + b"\xa3\x60\xb1\x40\x50" + END  # moves once more, 4,500 ticks later
+    pedal = read(midi(NOTE + END, own, left_down)).performance.pedal
+    assert pedal["value"].tolist() == [127, 127, 127, 127, 0, 0]
+    assert pedal["time_us"][pedal["value"] == 0][0] == 1_000_000
+    # Where no other pedal tells when the strings are damped, it holds them as long as it moves.
+    pedal = read(midi(NOTE + END, left_down)).performance.pedal
+    assert pedal["value"].tolist() == [127, 0, 96, 80]
