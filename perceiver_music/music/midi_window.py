@@ -25,7 +25,7 @@ from perceiver_music.music.midi_controls import (
     plays_on,
     standing,
 )
-from perceiver_music.music.midi_copy import add_drums, is_own
+from perceiver_music.music.midi_copy import add_drums, add_notes, is_own
 from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
 from perceiver_music.music.midi_staves import Staves, staves_at
 from perceiver_music.music.midi_track import Tracks
@@ -172,26 +172,20 @@ def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window
 
 def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
     starts = primer.note_ticks["start_tick"] * window.factor
-    ends = primer.note_ticks["end_tick"] * window.factor
+    rows = np.flatnonzero((starts >= window.from_tick) & (starts < window.to_tick))
+    notes, ticks = primer.performance.notes[rows], primer.note_ticks[rows]
+    ends = ticks["end_tick"] * window.factor
     release_tick = {
         pitch: int(window.tempo_map.us_to_ticks(window.to_us + us))
         for pitch, us in seam.released_us.items()
     }
-    for row in np.flatnonzero((starts >= window.from_tick) & (starts < window.to_tick)):
-        note = primer.performance.notes[row]
-        end = int(ends[row])
-        if end > window.to_tick:
-            own_end = int(window.tempo_map.us_to_ticks(note["end_us"]))
-            end = min(own_end, release_tick.get(int(note["pitch"]), window.to_tick))
-        tracks.note(
-            int(starts[row]) - window.from_tick,
-            end - window.from_tick,
-            track=int(primer.note_ticks["track"][row]),
-            channel=int(primer.note_ticks["channel"][row]),
-            release=int(primer.note_ticks["release"][row]),
-            pitch=int(note["pitch"]),
-            velocity=int(note["velocity"]),
-        )
+    for row in np.flatnonzero(ends > window.to_tick):
+        own_end = int(window.tempo_map.us_to_ticks(notes["end_us"][row]))
+        ends[row] = min(own_end, release_tick.get(int(notes["pitch"][row]), window.to_tick))
+    own_offs = ticks["off_tick"] * window.factor
+    offs = np.where(own_offs <= window.to_tick, own_offs, ends)
+    starts, ends, offs = (each - window.from_tick for each in (starts[rows], ends, offs))
+    add_notes(tracks, primer, rows, starts=starts, ends=ends, offs=offs)
 
 
 def _add_drums(tracks: Tracks, primer: MidiFile, window: _Window) -> None:
