@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from perceiver_music.cli import failures, help_text, settings, wrong_words
+from perceiver_music.cli import early_signals, failures, help_text, settings, wrong_words
 from perceiver_music.cli.commands import (
     bench,
     check,
@@ -121,7 +121,7 @@ _FEWEST_COLUMNS, _MOST_COLUMNS = 20, 1000
 
 
 def main() -> None:
-    """The entry of the console script."""
+    """Runs the words after the program's name, and leaves with the exit code."""
     code = run(sys.argv[1:])
     if code == _INTERRUPTED:
         # Where Ctrl-C met Python while it made a dataclass, `sys.exit` would end in a second SIGINT
@@ -140,7 +140,6 @@ def _make_sense_of_columns() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
-    failures.raise_on_sigterm()
     failures.deliver_again_what_finalizers_swallow()
     _make_sense_of_columns()
     tree: Any = typer.main.get_command(app)
@@ -161,6 +160,8 @@ def run(arguments: list[str]) -> int:
 
 def _dispatch(tree: Any, arguments: list[str], where: dict[str, str]) -> int:
     """Finds the command and runs it, with settings in the place of options that are not given."""
+    failures.raise_on_sigterm()
+    early_signals.deliver()
     found = _settings(tree, arguments)
     try:
         with tree.make_context(
