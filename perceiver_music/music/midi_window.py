@@ -1,8 +1,8 @@
 """A window of a MIDI file, copied exactly, and new music behind it.
 
-It is copied in ticks of its own tempo map, made finer so that new music fits in between, and loses
-nothing: notes and drums, every other channel event, tempi, signatures and texts are those of the
-file, in their tracks.
+It is copied in ticks of its own tempo map, made finer so that new music fits in between, or coarser
+where a copy would have more than other programs take. It loses nothing: notes and drums, every
+other channel event, tempi, signatures and texts are those of the file, in their tracks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.coarser_ticks import on_coarser_ticks
 from perceiver_music.music.midi_bytes import MetaEvent
 from perceiver_music.music.midi_controls import (
     VOLUMES,
@@ -90,7 +91,9 @@ def continued_midi(
         include_primer: False leaves the window out; the new music then begins at 0.
     """
     begins_us = from_us if include_primer else to_us
-    last_tick = _ticks_of_copy(primer.tempo_map, begins_us, to_us, continuation.end_us)
+    span = begins_us, to_us, continuation.end_us
+    primer = on_coarser_ticks(primer, _ticks_of_copy(primer.tempo_map, *span))
+    last_tick = _ticks_of_copy(primer.tempo_map, *span)
     tempo_map, factor = finer_ticks(primer.tempo_map, last_tick)
     to_tick = int(tempo_map.us_to_ticks(to_us))
     # The file's later tempi are not those of the new music: the last one before the seam holds.
