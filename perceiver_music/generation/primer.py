@@ -123,12 +123,15 @@ def choose_window(
     if last_seconds is not None:
         from_us = max(0, to_us - round(last_seconds * MICROSECONDS))
     if performance.num_notes and from_us >= to_us:
+        seconds = heard_end / MICROSECONDS
+        hint = f"It is {seconds:.1f} s long; use some of that, or `perceiver-music compose`."
+        if from_us >= heard_end:
+            hint = f"It ends at {seconds:.1f} s; give a --from before that, or leave it out."
         given = {"--from": from_seconds, "--to": to_seconds, "--last": last_seconds}
         words = " ".join(f"{flag} {value:g}" for flag, value in given.items() if value is not None)
         raise UsageError(
             f"{words}: no music of the primer is left to go on from",
-            hint=f"It is {heard_end / MICROSECONDS:.1f} s long; use some of that, or "
-            "`perceiver-music compose`.",
+            hint=hint,
         )
     return Window(from_us=from_us, to_us=to_us)
 

@@ -76,7 +76,10 @@ class DuetRequest:
                 hint="Give a --pause of more than 0, such as 1, or a --cue.",
             )
         if not 0.1 <= self.answer_seconds <= 3600:
-            raise UsageError(f"an answer of {self.answer_seconds:g} s: it is up to an hour long")
+            raise UsageError(
+                f"an answer of {self.answer_seconds:g} s: it is up to an hour long",
+                hint="Give a --length from 0.1s to 3600s.",
+            )
 
     @property
     def is_silent(self) -> bool:

@@ -21,7 +21,7 @@ from perceiver_music.cli.generation_options import (
 )
 from perceiver_music.cli.inputs import STDIN, read_stdin
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.lengths import Length, parse_length
+from perceiver_music.cli.lengths import Length, parse_length_in_seconds
 from perceiver_music.cli.options import (
     OUTPUT_PANEL,
     Checkpoint,
@@ -31,7 +31,7 @@ from perceiver_music.cli.options import (
     Latents,
 )
 from perceiver_music.cli.outputs import STDOUT, check_midi_name, check_stdout
-from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
+from perceiver_music.errors import OutputExistsError, PerceiverMusicError
 from perceiver_music.generation.options import SamplingOptions
 
 EXAMPLES = (
@@ -116,7 +116,7 @@ def duet(
         typer.Option(
             "--length",
             "-l",
-            parser=parse_length,
+            parser=parse_length_in_seconds,
             metavar="LENGTH",
             help="The longest answer, in seconds: 20s. It ends at a breath before that, or when "
             "you play.",
@@ -152,8 +152,6 @@ def duet(
     """
     if list_ports:
         return _list_ports(invocation)
-    if length.unit != "seconds":
-        raise UsageError("an answer's --length is in seconds", hint="For example --length 20s.")
     console = invocation.console
     is_streamed = str(output) == STDOUT
     if is_streamed:

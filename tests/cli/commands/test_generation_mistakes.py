@@ -29,6 +29,14 @@ def write_held(name: str) -> None:
     Path(name).write_bytes(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
 
 
+def test_a_window_beyond_the_end_is_answered_with_the_end(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("p.mid", num_notes=20)
+    for words in (("--from", "100", "--to", "500"), ("--from", "50")):
+        hint = run("continue", "p.mid", *words).failed(2).error_lines[1]
+        assert hint.startswith("hint: It ends at ")
+        assert hint.endswith(" s; give a --from before that, or leave it out.")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
