@@ -286,14 +286,14 @@ def _primer_bytes(request: ContinueRequest) -> bytes | None:
 
 
 def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> MidiFile:
-    from perceiver_music.music.midi_file import parse_midi
+    from perceiver_music.music.midi_file import lack_of_notes, parse_midi
 
     midi = parse_midi(data, name=request.primer_name)
     for warning in midi.warnings:
         warn(f"{request.primer_name}: {warning}")
     if not midi.performance.num_notes:
         raise InvalidInputError(
-            "; ".join(("has no piano notes", *midi.warnings)),
+            lack_of_notes(midi.warnings),
             path=request.primer_name,
             hint="`perceiver-music compose` makes music from nothing.",
         )

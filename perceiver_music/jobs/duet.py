@@ -216,7 +216,7 @@ def read_cue(word: str) -> Cue:
 
 def _heard(request: DuetRequest, warn: WarningCallback) -> MidiFile | None:
     """The file that plays; None where a keyboard does."""
-    from perceiver_music.music.midi_file import parse_midi, read_midi
+    from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
 
     if request.midi_file is None:
         return None
@@ -228,7 +228,7 @@ def _heard(request: DuetRequest, warn: WarningCallback) -> MidiFile | None:
     for warning in midi.warnings:
         warn(f"{request.midi_name}: {warning}")
     if not midi.performance.num_notes:
-        raise InvalidInputError("has no piano notes", path=request.midi_name)
+        raise InvalidInputError(lack_of_notes(midi.warnings), path=request.midi_name)
     return midi
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import read_bytes, write_bytes_atomically
 from perceiver_music.jobs.progress import WarningCallback, no_warning
-from perceiver_music.music.midi_file import parse_midi, read_midi
+from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
@@ -121,7 +121,7 @@ def run(request: TokensRequest, warn: WarningCallback = no_warning) -> TokensRes
     for warning in midi.warnings:
         warn(f"{request.input_name}: {warning}")
     if not midi.performance.num_notes:
-        raise InvalidInputError("has no piano notes", path=request.input_name)
+        raise InvalidInputError(lack_of_notes(midi.warnings), path=request.input_name)
     return TokensResult(
         input=request.input_name,
         tokenizer=tokenizer.name,

@@ -28,12 +28,14 @@ class Pairs(NamedTuple):
         off: the note-offs that end them.
         own_off: the same, but where notes overlap each has its own if there are enough.
         unfinished: how many notes never end.
+        without_length: how many notes end at the tick at which they begin.
     """
 
     on: IntArray
     off: IntArray
     own_off: IntArray
     unfinished: int
+    without_length: int
 
 
 def pair_notes(voice: IntArray, tick: IntArray, is_on: BoolArray) -> Pairs:
@@ -56,17 +58,18 @@ def pair_notes(voice: IntArray, tick: IntArray, is_on: BoolArray) -> Pairs:
     on = np.flatnonzero(is_on & same_voice & plain)
     unfinished = int(np.count_nonzero(is_on & ~same_voice & plain))
     off = own_off = on + 1
+    without_length = 0
     if len(odd_voices):
         rows = np.flatnonzero(~plain)
-        odd_rows, num_odd_unfinished = _pair_one_by_one(
+        odd_rows, more_unfinished, without_length = _pair_one_by_one(
             rows.tolist(), voice[rows].tolist(), tick[rows].tolist(), is_on[rows].tolist()
         )
         table = np.array(odd_rows, dtype=np.int64).reshape(-1, 3)
         on, off, own_off = np.concatenate((np.stack((on, off, own_off), axis=1), table)).T
-        unfinished += num_odd_unfinished
+        unfinished += more_unfinished
     on, off, own_off = order[on], order[off], order[own_off]
     by_onset = np.argsort(on)
-    return Pairs(on[by_onset], off[by_onset], own_off[by_onset], unfinished)
+    return Pairs(on[by_onset], off[by_onset], own_off[by_onset], unfinished, without_length)
 
 
 def _is_among(values: IntArray, rising: IntArray) -> BoolArray:
@@ -78,15 +81,16 @@ def _is_among(values: IntArray, rising: IntArray) -> BoolArray:
 
 def _pair_one_by_one(
     rows: list[int], voices: list[int], ticks: list[int], is_on: list[bool]
-) -> tuple[list[tuple[int, int, int]], int]:
+) -> tuple[list[tuple[int, int, int]], int, int]:
     """Pair overlapping notes: events sorted by voice. Each note is opened and closed once.
 
     Returns:
-        the rows of each note's on, of its off, and of its own off; how many never end.
+        the rows of each note's on, of its off, and of its own off; how many notes never end; how
+        many have no length.
     """
     ends: list[tuple[int, int]] = []
     own_off: dict[int, int] = {}
-    unfinished = 0
+    unfinished = without_length = 0
     sounding: list[tuple[int, int]] = []
     waiting: deque[int] = deque()
     current_voice = -1
@@ -102,5 +106,8 @@ def _pair_one_by_one(
             own_off[waiting.popleft()] = row
         ended = [start for start, start_tick in sounding if start_tick != tick]
         ends += [(start, row) for start in ended]
-        sounding = [note for note in sounding if note[1] == tick] if ended else []
-    return [(on, off, own_off.get(on, off)) for on, off in ends], unfinished + len(sounding)
+        begun = [note for note in sounding if note[1] == tick]
+        without_length += 0 if ended else len(begun)
+        sounding = begun if ended else []
+    notes = [(on, off, own_off.get(on, off)) for on, off in ends]
+    return notes, unfinished + len(sounding), without_length

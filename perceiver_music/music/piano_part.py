@@ -83,6 +83,10 @@ def piano_part(events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list
     if pairs.unfinished:
         never_end = "note never ends and is" if pairs.unfinished == 1 else "notes never end and are"
         warnings.append(f"{pairs.unfinished} {never_end} left out")
+    if pairs.without_length:
+        one = pairs.without_length == 1
+        no_length = "note has no length and is" if one else "notes have no length and are"
+        warnings.append(f"{pairs.without_length} {no_length} left out")
     # In order of (start, pitch); each track is in order of time, so most of the work is done.
     start_us = tempo_map.ticks_to_us(events["tick"][pairs.on])
     order = np.argsort(start_us << 7 | events["data1"][pairs.on], kind="stable")
@@ -115,7 +119,7 @@ def _pairs(events: npt.NDArray[np.void], rows: npt.NDArray[np.intp]) -> Pairs:
     """The notes among `rows`, as rows of `events`."""
     voice, is_on = _voices(events, rows), _is_on(events[rows])
     found = pair_notes(voice, events["tick"][rows], is_on)
-    return Pairs(rows[found.on], rows[found.off], rows[found.own_off], found.unfinished)
+    return found._replace(on=rows[found.on], off=rows[found.off], own_off=rows[found.own_off])
 
 
 def _note_ticks(

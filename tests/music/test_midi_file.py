@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perceiver_music.errors import InvalidInputError
-from perceiver_music.music.midi_file import MidiFile, parse_midi
+from perceiver_music.music.midi_file import MidiFile, lack_of_notes, parse_midi
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -123,6 +123,19 @@ def test_every_cut_and_every_flipped_byte_is_read_or_refused() -> None:
         assert (notes["end_us"] >= notes["start_us"]).all()
         assert (notes["start_us"] >= 0).all()
     assert num_read > len(damaged) // 4
+
+
+def test_notes_without_length_are_left_out_with_a_word() -> None:
+    instant = b"\x00\x90\x3e\x40\x00\x80\x3e\x00"
+    found = read(midi(instant + NOTE + END))
+    assert found.performance.notes["pitch"].tolist() == [60]
+    assert found.warnings == ("1 note has no length and is left out",)
+    again = b"\x00\x80\x3c\x00\x00\x90\x3c\x40\x83\x60\x80\x3c\x00"
+    assert read(midi(NOTE + again + END)).warnings == ()  # struck again as it is let go
+    none = read(midi(instant + instant + END))
+    reason = "has no piano notes; 2 notes have no length and are left out"
+    assert lack_of_notes(none.warnings) == reason
+    assert lack_of_notes(()) == "has no piano notes"
 
 
 def test_the_lowest_pedal_of_several_channels_counts() -> None:

@@ -38,6 +38,23 @@ def test_a_window_beyond_the_end_is_answered_with_the_end(run: Run, write_midi: 
 
 
 @pytest.mark.parametrize(
+    "words",
+    ["continue", "infill --between 0 1", "view", "render", "tokens", "duet --midi-file"],
+)
+def test_notes_that_all_have_no_length_are_the_reason(run: Run, words: str) -> None:
+    file, track = mido.MidiFile(), mido.MidiTrack()
+    for kind in ("note_on", "note_off") * 3:
+        track.append(mido.Message(kind, note=60))
+    file.tracks.append(track)
+    file.save("instant.mid")
+    name, *options = words.split()
+    given = [*options, "instant.mid"] if name == "duet" else ["instant.mid", *options]
+    outcome = run(name, *given, "-q").failed(65)
+    reason = "instant.mid: has no piano notes; 3 notes have no length and are left out"
+    assert outcome.error_lines[0] == f"error: {reason}"
+
+
+@pytest.mark.parametrize(
     ("words", "code", "error"),
     [
         ("continue p.mid --from 4 --to 1", 2, "--from 4 --to 1: no music lies between them"),
