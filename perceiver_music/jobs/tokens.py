@@ -171,10 +171,11 @@ def _ids_of(request: DecodeRequest) -> tuple[list[Any], str | None]:
         document = None
     ids = document.get("ids") if isinstance(document, dict) else document
     if not isinstance(ids, list) or not ids:
+        is_empty = isinstance(ids, list)
         raise InvalidInputError(
-            "is not JSON with a list of ids",
+            "its list of ids is empty" if is_empty else "is not JSON with a list of ids",
             path=request.input_name,
-            hint="`perceiver-music tokens FILE.mid --json` writes such a file.",
+            hint="`perceiver-music tokens FILE.mid --json` writes a file with ids.",
         )
     named = document.get("tokenizer") if isinstance(document, dict) else None
     return ids, named if isinstance(named, str) else None

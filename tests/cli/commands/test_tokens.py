@@ -68,8 +68,15 @@ def test_words_that_do_not_fit_together(run: Run, write_midi: WriteMidi) -> None
     run("tokens", "a.mid", "--decode", "ids.json").failed(2)
     run("tokens", "a.mid", "-o", "x.mid").failed(2)
     run("tokens", "a.mid", "--tokenizer", "remi").failed(2)
-    Path("ids.json").write_text("[]")
-    run("tokens", "--decode", "ids.json").failed(65)
+    for text, message in (
+        ("[]", "its list of ids is empty"),
+        ('{"ids": []}', "its list of ids is empty"),
+        ('{"ids": 3}', "is not JSON with a list of ids"),
+    ):
+        Path("ids.json").write_text(text)
+        outcome = run("tokens", "--decode", "ids.json").failed(65)
+        assert outcome.error_lines[0] == f"error: ids.json: {message}"
+        assert not Path("ids.mid").exists()
     Path("ids.json").write_text("[400]")
     run("tokens", "--decode", "ids.json").failed(65)
 
