@@ -37,6 +37,17 @@ def test_there_and_back(run: Run, write_midi: WriteMidi) -> None:
     assert run("tokens", "--decode", "a.json", "-o", "-").succeeded().stdout[:4] == b"MThd"
 
 
+def test_a_line_break_in_a_name_does_not_make_two_lines(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid")
+    Path("a.json").write_bytes(run("tokens", "a.mid", "--json").stdout)
+    name = "two\nlines.mid"
+    outcome = run("tokens", "--decode", "a.json", "-o", name).succeeded()
+    assert outcome.lines == [r"two\nlines.mid"]
+    assert Path(name).exists()
+    said = run("tokens", "--decode", "a.json", "-o", name, "--force", "--json").succeeded()
+    assert said.object["output"] == name
+
+
 def test_the_way_back_is_by_the_tokenizer_that_the_object_names(
     run: Run, write_midi: WriteMidi
 ) -> None:
