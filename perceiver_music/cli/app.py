@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typer
 
-from perceiver_music.cli import failures, help_text, settings, wrong_words
+from perceiver_music.cli import early_signals, failures, help_text, settings, wrong_words
 from perceiver_music.cli.commands import (
     bench,
     check,
@@ -122,7 +122,7 @@ _FEWEST_COLUMNS, _MOST_COLUMNS = 20, 1000
 
 
 def main() -> None:
-    """The entry of the console script."""
+    """Runs the words after the program's name, and leaves with the exit code."""
     code = run(sys.argv[1:])
     if code == _INTERRUPTED:
         # Where Ctrl-C met Python while it made a dataclass, `sys.exit` would end in a second SIGINT
@@ -141,7 +141,6 @@ def _make_sense_of_columns() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
-    raise_on_signals()
     _make_sense_of_columns()
     # Before the command line is parsed, only its words can say how a failure should be told.
     flags = arguments[: arguments.index("--")] if "--" in arguments else arguments
@@ -157,6 +156,8 @@ def run(arguments: list[str]) -> int:
 
 def _dispatch(arguments: list[str], where: dict[str, str]) -> int:
     """Finds the command and runs it, with settings in the place of options that are not given."""
+    raise_on_signals()
+    early_signals.deliver()
     tree: Any = typer.main.get_command(app)
     settings.bind_environment(tree)
     if os.environ.get("_PERCEIVER_MUSIC_COMPLETE"):

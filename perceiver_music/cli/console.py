@@ -48,6 +48,11 @@ def _printable_character(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
+def _one_line(text: str) -> str:
+    """`text` without the line breaks that a name may hold, as `\\n` and `\\r`; else unchanged."""
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
 def _encoded(text: str) -> bytes:
     """`text` as the file system spells it; signs that it cannot spell, such as bars, as UTF-8."""
     try:
@@ -119,15 +124,22 @@ class Console:
 
     def line(self, text: str) -> None:
         """Prints one line of a result."""
-        self.binary(_encoded(text) + b"\n")
+        self.lines([text])
 
     def lines(self, texts: Iterable[str]) -> None:
         """Prints many lines of a result at once."""
-        self.binary(b"".join(_encoded(text) + b"\n" for text in texts))
+        self.binary(b"".join(_encoded(_one_line(text)) + b"\n" for text in texts))
 
     def path(self, path: str | os.PathLike[str]) -> None:
-        """Prints a path that was written, byte for byte as the file system has it."""
-        self.line(os.fspath(path))
+        """Prints a path that was written, byte for byte as the file system has it.
+
+        Only a line break in it is not printed as one: whoever reads one path a line would take it
+        for two.
+        """
+        name = os.fspath(path)
+        self.line(name)
+        if _one_line(name) != name:
+            self.warning(f"{name}: a line break in its name is written so; --json has it as it is")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Prints aligned columns under their names."""

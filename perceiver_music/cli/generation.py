@@ -15,6 +15,7 @@ from perceiver_music.cli.failures import as_failure, report
 from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.outputs import (
+    FIELDS,
     OutputNames,
     check_midi_name,
     check_stdout,
@@ -36,7 +37,12 @@ def run_generation(invocation: Invocation, call: GenerationCall) -> int:
     console = invocation.console
     if call.stream:  # events and results share standard output, so both are JSON
         console.as_json = True
-    names = OutputNames(wanted=call.output, default=call.default_name, numbered=call.variations > 1)
+    names = OutputNames(
+        wanted=call.output,
+        default=call.default_name,
+        numbered=call.variations > 1,
+        fields=FIELDS,
+    )
     _check_names(call, names, as_json=console.as_json)
     seed = secrets.randbelow(LARGEST_SEED + 1) if call.seed is None else call.seed
     variations, num_left_out = without_own_outputs(list(variations_of(call, names, seed)))

@@ -25,6 +25,7 @@ _UNITS: dict[str, LengthUnit] = {
     "bars": "bars",
 }
 _LENGTH_FORMS = "4096 (events), 500notes, 60s, 1:30 or 16bars"
+_SECONDS_FORMS = "20s or 1:30"
 _FEW_EVENTS, _EVENTS_PER_NOTE = 200, 4
 _UNCOUNTABLE_EVENTS = 20
 """Of fewer than that nobody knows how many are notes: of ten, two to five."""
@@ -68,30 +69,47 @@ def parse_length(text: str | Length) -> Length:
     Raises:
         ValueError: for anything else, and for nothing at all (`0s`).
     """
+    return _length(text, _LENGTH_FORMS)
+
+
+def parse_length_in_seconds(text: str | Length) -> Length:
+    """Reads `20s` or `1:30`.
+
+    Raises:
+        ValueError: for anything else, and for nothing at all (`0s`).
+    """
+    length = _length(text, _SECONDS_FORMS)
+    if length.unit != "seconds":
+        raise ValueError(f"'{text}' is not in seconds; try {_SECONDS_FORMS}")
+    return length
+
+
+def _length(text: str | Length, forms: str) -> Length:
+    """A length of any unit; `forms` is what a wrong word is answered with."""
     if isinstance(text, Length):
         return text
     word = text.strip().lower()
     if ":" in word:
         length = Length(amount=parse_moment(word), unit="seconds")
     else:
-        length = _amount_and_unit(word, text)
+        length = _amount_and_unit(word, text, forms)
     if length.amount > _MOST[length.unit]:
         raise ValueError(f"'{text}' is more than six hours of music")
     if length.amount <= 0:
-        raise ValueError(f"'{text}' is no music at all; try {_LENGTH_FORMS}")
+        raise ValueError(f"'{text}' is no music at all; try {forms}")
     return length
 
 
-def _amount_and_unit(word: str, text: str) -> Length:
+def _amount_and_unit(word: str, text: str, forms: str) -> Length:
     match = _LENGTH.fullmatch(word)
     unit = None if match is None else _UNITS.get(match["unit"])
     if match is None or unit is None:
-        raise ValueError(f"'{text}' is not a length; try {_LENGTH_FORMS}")
+        raise ValueError(f"'{text}' is not a length; try {forms}")
     amount = float(match["number"])
     if not math.isfinite(amount):
         raise ValueError(f"'{text}' is too large a number")
     if unit != "seconds" and not amount.is_integer():
-        raise ValueError(f"'{text}' is not a whole number of {unit}; try {_LENGTH_FORMS}")
+        raise ValueError(f"'{text}' is not a whole number of {unit}; try {forms}")
     return Length(amount=amount, unit=unit)
 
 

@@ -23,6 +23,7 @@ from perceiver_music.errors import OutputExistsError, UsageError
 STDOUT = "-"
 MIDI_ENDINGS = (".mid", ".midi")
 FIELDS = ("stem", "index", "seed", "checkpoint")
+_LINE_BREAK = re.compile(r"[\r\n]")
 _SPECIFICATION = re.compile(r"[<>=^]?0?\d{0,2}[ds]?")
 """The forms that a field may take: wide enough for any number, and never a memory bomb."""
 
@@ -37,8 +38,9 @@ class NameParts:
     checkpoint: str | None = None
 
     def available(self) -> dict[str, str | int]:
-        """The fields that this item has."""
+        """The fields that this item has; none brings a line break into a name of ours."""
         values = {name: getattr(self, name) for name in FIELDS}
+        values["stem"] = _LINE_BREAK.sub("_", self.stem)
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -50,16 +52,18 @@ class OutputNames:
         wanted: the word after `-o`; None takes `default` in the current folder.
         default: template of a file's name for folders and for no word at all.
         numbered: whether one input has several outputs, so that their index must show.
+        fields: what a template may ask for: the parts that the command's outputs have.
     """
 
     wanted: str | None
     default: str
     numbered: bool = False
+    fields: tuple[str, ...] = ("stem",)
 
     def __post_init__(self) -> None:
         if self.wanted == "":
             raise UsageError("-o needs a name", hint="Give a file, a folder/, a template or '-'.")
-        _check_template(self.template)
+        _check_template(self.template, self.fields)
 
     @property
     def to_stdout(self) -> bool:
@@ -76,24 +80,17 @@ class OutputNames:
         return folder + self.default if is_folder else self.wanted
 
     def path(self, parts: NameParts) -> Path:
-        """The output of one item.
+        """The output of one item, which has all fields of these names.
 
         Raises:
-            UsageError: the template asks for what this item does not have.
+            UsageError: a field's form does not fit its value.
         """
         template = self.template
         if self.numbered and parts.index is not None and "index" not in _fields(template):
             root, suffix = os.path.splitext(template)  # noqa: PTH122 (a template is no path yet)
             template = f"{root}_{{index}}{suffix}"
-        available = parts.available()
-        for name in _fields(template):
-            if name not in available:
-                raise UsageError(
-                    f"'{{{name}}}' in -o means nothing to this command",
-                    hint=f"It knows {', '.join(f'{{{known}}}' for known in available)}.",
-                )
         try:
-            return Path(template.format_map(available))
+            return Path(template.format_map(parts.available()))
         except ValueError as error:
             raise UsageError(f"the template '{template}' is wrong: {error}") from error
 
@@ -107,7 +104,7 @@ def _fields(template: str) -> list[str]:
     return [name for _, name, _, _ in _parsed(template) if name is not None]
 
 
-def _check_template(template: str) -> None:
+def _check_template(template: str, known: tuple[str, ...]) -> None:
     try:
         fields = _fields(template)
     except ValueError as error:
@@ -121,10 +118,12 @@ def _check_template(template: str) -> None:
             hint="Write {index} or, for three digits, {index:03d}.",
         )
     for name in fields:
-        if name not in FIELDS:
+        if name not in known:
+            wrong = "means nothing to this command" if name in FIELDS else "is not known"
             raise UsageError(
-                f"'{{{name}}}' in -o is not known",
-                hint=f"Use {', '.join(f'{{{known}}}' for known in FIELDS)}.",
+                f"'{{{name}}}' in -o {wrong}",
+                hint=f"Use {', '.join(f'{{{each}}}' for each in known)}; "
+                "write '{{' and '}}' for braces that are part of the name.",
             )
 
 
@@ -194,13 +193,24 @@ def refuse_collisions(
                 both = " and ".join(dict.fromkeys(str(name) for name in named if name is not None))
                 raise UsageError(
                     f"two items of this batch would write {path}{both and f': {both}'}",
-                    hint="Use -o FOLDER/ or a template with {stem}; run inputs of one name apart.",
+                    hint=_apart(named),
                 )
     for index, source in enumerate(inputs):
         if source is not None and writer.get(_identity(source), index) != index:
             raise UsageError(
                 f"{source} would be overwritten before it is read", hint="Write somewhere else."
             )
+
+
+def _apart(sources: Sequence[Path | None]) -> str:
+    """How two inputs that would write the same file get one each."""
+    stems = [source.stem for source in sources if source is not None]
+    if len(stems) == len(set(stems)):
+        return "Use -o FOLDER/ or a template with {stem}."
+    return (
+        f"Both are called {stems[0]}: run them one at a time, each with a folder of its own "
+        "after -o."
+    )
 
 
 class Reads(Protocol):

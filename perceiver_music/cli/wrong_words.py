@@ -7,6 +7,7 @@ taken apart here into what was wrong and what to write instead.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -51,7 +52,8 @@ def usage_error(error: TyperException, *, program: Any, arguments: Sequence[str]
         return _wrong_value(error, parameter, see)
     if kind == "NoSuchOption":
         known = [word for each in command.params for word in each.opts]
-        return UsageError(f"'{name}' has no option {option}", hint=_close(option, known) or see)
+        hint = _file_like(str(option), arguments) or _close(option, known) or see
+        return UsageError(f"'{name}' has no option {option}", hint=hint)
     if option is not None:
         return UsageError(_wrong_number_of_values(error, option), hint=see)
     return _wrong_command(error, name, command, words, arguments, see)
@@ -128,6 +130,12 @@ def _wrong_command(
         f"there is no command '{' '.join((*words, unknown[1]))}'",
         hint=_close(unknown[1], children) or f"There are: {', '.join(children)}.",
     )
+
+
+def _file_like(option: str, arguments: Sequence[str]) -> str | None:
+    """How the file is named that was taken for an option, if there is one of that name."""
+    named = (word for word in arguments if word.startswith(option) and os.path.lexists(word))
+    return next((f"For the file of that name write ./{word}" for word in named), None)
 
 
 def _close(word: object, known: Iterable[str]) -> str | None:

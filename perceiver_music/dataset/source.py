@@ -16,7 +16,7 @@ from perceiver_music.dataset.note_sequence import is_note_sequence_file, read_no
 from perceiver_music.dataset.token_store import EncodedPiece
 from perceiver_music.errors import PerceiverMusicError, UnavailableError
 from perceiver_music.files import read_bytes, sha256_of_bytes
-from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.music.midi_file import lack_of_notes, parse_midi
 from perceiver_music.music.performance import Performance
 from perceiver_music.tokenizer.base import Tokenizer
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
@@ -148,7 +148,7 @@ def _encode(
     warnings: tuple[str, ...],
 ) -> Reading | Rejection:
     if performance.num_notes == 0:
-        return Rejection(path=name, reason="has no piano notes")
+        return Rejection(path=name, reason=lack_of_notes(warnings))
     identity = identity_of(performance)
     piece = EncodedPiece(
         title=title,

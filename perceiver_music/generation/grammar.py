@@ -77,7 +77,7 @@ class Grammar:
         self._waited = waited
         self._reserved = dict(reserved or {})
         self._needs_note = False
-        self._steps_since_event = 0
+        self.steps_since_event = 0
         self._is_shift_over = False
 
     @property
@@ -103,7 +103,7 @@ class Grammar:
             for pitch, deadline in self.deadline.items():
                 mask[v.NOTE_OFF + pitch] = deadline <= self.step
             return mask
-        if self._needs_note or not self._is_too_late_to_strike:
+        if self._needs_note or not self.is_too_late_to_strike:
             self._allow_striking(mask)
         if not self._needs_note:
             self._allow_releasing(mask)
@@ -137,17 +137,18 @@ class Grammar:
         return slice(shortest, longest + 1)
 
     @property
-    def _is_too_late_to_strike(self) -> bool:
+    def is_too_late_to_strike(self) -> bool:
+        """Whether the end is so near that no key is struck any more."""
         return self._last_onset is not None and self._last_onset <= self.step
 
     def _longest_shift(self, *, is_only_way: bool = False) -> int:
         """Steps that may pass; neither a rest's limit nor a shift before ends music in mid-air."""
         most = _LONGEST_SHIFT
         if not is_only_way:
-            if self._is_shift_over and not self._is_too_late_to_strike:
+            if self._is_shift_over and not self.is_too_late_to_strike:
                 return 0
             limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
-            most = min(most, limit - self._steps_since_event)
+            most = min(most, limit - self.steps_since_event)
         if self.deadline:
             most = min(most, min(self.deadline.values()) - self.step)
         if self._end_step is not None:
@@ -169,7 +170,7 @@ class Grammar:
         if kind == "TIME_SHIFT":
             self._wait(value)
             return
-        self._steps_since_event = 0
+        self.steps_since_event = 0
         self._is_shift_over = False
         if kind == "NOTE_ON":
             self.onset_step[value] = self.last_onset_step = self.step
@@ -185,7 +186,7 @@ class Grammar:
 
     def _wait(self, steps: int) -> None:
         self.step += steps - self._waited
-        self._steps_since_event += steps - self._waited
+        self.steps_since_event += steps - self._waited
         self._waited = 0
         self._is_shift_over = steps < _LONGEST_SHIFT
         for pitch in self._just_struck:

@@ -26,6 +26,9 @@ from perceiver_music.tokenizer import vocabulary as v
 
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
+LONGEST_BREATH_STEPS = 200
+"""The longest silence between a primer that has ended and what follows. A model that strikes no key
+within two seconds hardly ever does before a rest's limit: for it, that music is over."""
 
 
 @dataclass
@@ -89,6 +92,7 @@ class Growth:
         elif self.after:
             self._last_part = joint_begins(limits)
         self._starts_at_once = starts_at_once
+        self._follows = opening.has_notes and not opening.is_of_gap
         self._winding_down = (
             None if winds_down_from is None else WindingDown(opening.before, winds_down_from)
         )
@@ -146,12 +150,18 @@ class Growth:
             music.released[pitch] = grammar.step
 
     def _is_silence(self, token: int) -> bool:
-        """Whether this is time before the first note, which is left out.
+        """Whether this is time before the first note, which is left out: all, or beyond a breath.
 
         The grammar sees to it that silence ends, left out or not.
         """
-        is_time = v.TIME_SHIFT <= token < v.VELOCITY
-        return self._starts_at_once and is_time and not self.music.num_notes
+        if self.music.num_notes or not v.TIME_SHIFT <= token < v.VELOCITY:
+            return False
+        if self._starts_at_once:
+            return True
+        grammar = self._grammar
+        rest = grammar.steps_since_event + token - v.TIME_SHIFT + 1
+        can_end = grammar.is_silent and not grammar.is_too_late_to_strike
+        return self._follows and can_end and rest > LONGEST_BREATH_STEPS
 
     def _adjusted(
         self, logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_]

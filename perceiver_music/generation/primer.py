@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX
 from perceiver_music.tokenizer.performance_events import encode_notes
 
 _STEP_US = v.MICROSECONDS_PER_STEP
+_LONGEST_RING_US: Final = 10 * MICROSECONDS
+"""Hardly ever is a last chord held longer by the pedal; there is not much left of it then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,22 +111,29 @@ def choose_window(
 ) -> Window:
     """The window that the user asked for; without a word, all up to where the last note ends.
 
+    A note that the pedal alone holds is over when strings have faded, however long the pedal is
+    down; who names a later moment gets it.
+
     Raises:
         UsageError: it is empty, or begins after the music has ended.
     """
     heard_end = int(apply_sustain(performance).end_us)
-    to_us = heard_end if to_seconds is None else round(to_seconds * MICROSECONDS)
+    faded = performance.end_us + _LONGEST_RING_US
+    to_us = faded if to_seconds is None else round(to_seconds * MICROSECONDS)
     to_us = min(to_us, heard_end)
     from_us = 0 if from_seconds is None else round(from_seconds * MICROSECONDS)
     if last_seconds is not None:
         from_us = max(0, to_us - round(last_seconds * MICROSECONDS))
     if performance.num_notes and from_us >= to_us:
+        seconds = heard_end / MICROSECONDS
+        hint = f"It is {seconds:.1f} s long; use some of that, or `perceiver-music compose`."
+        if from_us >= heard_end:
+            hint = f"It ends at {seconds:.1f} s; give a --from before that, or leave it out."
         given = {"--from": from_seconds, "--to": to_seconds, "--last": last_seconds}
         words = " ".join(f"{flag} {value:g}" for flag, value in given.items() if value is not None)
         raise UsageError(
             f"{words}: no music of the primer is left to go on from",
-            hint=f"It is {heard_end / MICROSECONDS:.1f} s long; use some of that, or "
-            "`perceiver-music compose`.",
+            hint=hint,
         )
     return Window(from_us=from_us, to_us=to_us)
 

@@ -211,6 +211,7 @@ class _Part:
 
 
 def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
+    from perceiver_music.music.midi_file import lack_of_notes
     from perceiver_music.music.midi_parts import heard_with_own_pedals, part_on
     from perceiver_music.music.sustain import apply_sustain
 
@@ -237,7 +238,7 @@ def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
             begin_us, end_us = int(notes["start_us"].min()), part.end_us
     if not len(notes):
         raise InvalidInputError(
-            "has no piano notes to check" if name == "all" else "has no new notes to check",
+            lack_of_notes(midi.warnings) if name == "all" else "has no new notes to check",
             path=request.input_name,
             hint=None if name == "all" else "Check all of it with --whole.",
         )

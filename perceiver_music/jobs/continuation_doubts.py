@@ -11,7 +11,7 @@ from perceiver_music.music.moments import counted
 
 if TYPE_CHECKING:
     from perceiver_music.generation.limits import Limits
-    from perceiver_music.generation.primer import Opening
+    from perceiver_music.generation.primer import Opening, Window
 
 SHORTEST_ENDING: Final = {"steps": 1_000, "events": 400, "notes": 100}
 """New music that is shorter has no time to lead up to an end: some ten seconds in each unit."""
@@ -38,6 +38,15 @@ def warn_of_short_primer(
             f"{name}: is {end_seconds:.1f} s long{until}, less than the {last:g} s of --last; all "
             "of it is used"
         )
+
+
+def warn_of_silence(request: ContinueRequest, window: Window, warn: WarningCallback) -> None:
+    """Where nothing of the primer is played in the window that was asked for."""
+    from perceiver_music.music.performance import MICROSECONDS
+
+    begin, end = window.from_us / MICROSECONDS, window.to_us / MICROSECONDS
+    where = f"from {begin:g} s to {end:g} s" if begin else f"before {end:g} s"
+    warn(f"{request.primer_name}: no notes {where}; it begins from nothing")
 
 
 def warn_of_short_ending(request: ContinueRequest, limits: Limits, warn: WarningCallback) -> None:

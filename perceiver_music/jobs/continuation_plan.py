@@ -15,6 +15,7 @@ from perceiver_music.jobs.continuation_doubts import (
     warn_of_many_events,
     warn_of_short_ending,
     warn_of_short_primer,
+    warn_of_silence,
 )
 from perceiver_music.jobs.continuation_request import ContinueRequest
 from perceiver_music.jobs.progress import WarningCallback, no_warning
@@ -129,7 +130,7 @@ def plan(
     warn_of_short_primer(request, end_seconds, warn)
     opening = opening_for(tokenizer, midi.performance, window)
     if not opening.has_notes:
-        warn(f"{request.primer_name}: no notes before {end_seconds:g} s; it begins from nothing")
+        warn_of_silence(request, window, warn)
     limits = _limits(request, midi, window)
     warn_of_short_ending(request, limits, warn)
     warn_of_many_events(request, opening, limits, warn)
@@ -285,14 +286,14 @@ def _primer_bytes(request: ContinueRequest) -> bytes | None:
 
 
 def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> MidiFile:
-    from perceiver_music.music.midi_file import parse_midi
+    from perceiver_music.music.midi_file import lack_of_notes, parse_midi
 
     midi = parse_midi(data, name=request.primer_name)
     for warning in midi.warnings:
         warn(f"{request.primer_name}: {warning}")
     if not midi.performance.num_notes:
         raise InvalidInputError(
-            "; ".join(("has no piano notes", *midi.warnings)),
+            lack_of_notes(midi.warnings),
             path=request.primer_name,
             hint="`perceiver-music compose` makes music from nothing.",
         )

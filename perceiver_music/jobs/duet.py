@@ -32,7 +32,8 @@ class DuetRequest:
     Attributes:
         input_port: name of the keyboard's port, or a part of it; None for the first.
         output_port: where the answers go; None for the first, or with a file to nobody.
-        midi_file: plays in the place of a keyboard.
+        midi_file: plays in the place of a keyboard; a file, or its bytes.
+        midi_name: what it is called in messages and in the result.
         output: file for the conversation.
         overwrite: whether an existing one is replaced.
         pause_seconds: of silence that ask for an answer; 0 waits for the cue alone.
@@ -46,7 +47,8 @@ class DuetRequest:
 
     input_port: str | None = None
     output_port: str | None = None
-    midi_file: Path | None = None
+    midi_file: Path | bytes | None = None
+    midi_name: str = ""
     output: Path | None = None
     overwrite: bool = False
     pause_seconds: float = 1.0
@@ -74,7 +76,10 @@ class DuetRequest:
                 hint="Give a --pause of more than 0, such as 1, or a --cue.",
             )
         if not 0.1 <= self.answer_seconds <= 3600:
-            raise UsageError(f"an answer of {self.answer_seconds:g} s: it is up to an hour long")
+            raise UsageError(
+                f"an answer of {self.answer_seconds:g} s: it is up to an hour long",
+                hint="Give a --length from 0.1s to 3600s.",
+            )
 
     @property
     def is_silent(self) -> bool:
@@ -109,12 +114,14 @@ class DuetCallbacks:
         on_ready: the device and the seed, when the first note may come.
         on_turn: `listening` or `answering`, whenever that changes.
         on_saved: the file, as soon as the conversation is in it.
+        on_midi: the conversation itself, where no file is to keep it.
         warn: what is odd.
     """
 
     on_ready: Callable[[str, int], None] = lambda _device, _seed: None
     on_turn: Callable[[str], None] = lambda _: None
     on_saved: Callable[[Path], None] = lambda _: None
+    on_midi: Callable[[bytes], None] | None = None
     warn: WarningCallback = no_warning
 
 
@@ -170,7 +177,7 @@ def run(request: DuetRequest, callbacks: DuetCallbacks | None = None) -> DuetRes
         finally:
             _save(duet, request, machine, heard, clock.now(), callbacks)
     return DuetResult(
-        input=os.fspath(request.midi_file or request.input_port or ""),
+        input=request.midi_name or request.input_port or "",
         output=request.output,
         answers=duet.num_answers,
         notes=duet.player.total_notes,
@@ -209,15 +216,19 @@ def read_cue(word: str) -> Cue:
 
 def _heard(request: DuetRequest, warn: WarningCallback) -> MidiFile | None:
     """The file that plays; None where a keyboard does."""
-    from perceiver_music.music.midi_file import read_midi
+    from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
 
     if request.midi_file is None:
         return None
-    midi = read_midi(request.midi_file)
+    midi = (
+        parse_midi(request.midi_file, name=request.midi_name)
+        if isinstance(request.midi_file, bytes)
+        else read_midi(request.midi_file)
+    )
     for warning in midi.warnings:
-        warn(f"{request.midi_file}: {warning}")
+        warn(f"{request.midi_name}: {warning}")
     if not midi.performance.num_notes:
-        raise InvalidInputError("has no piano notes", path=request.midi_file)
+        raise InvalidInputError(lack_of_notes(midi.warnings), path=request.midi_name)
     return midi
 
 
@@ -250,7 +261,8 @@ def _save(
 ) -> None:
     from perceiver_music.jobs.duet_file import duet_midi
 
-    if request.output is None or not duet.player.total_notes:
+    is_kept = request.output is not None or callbacks.on_midi is not None
+    if not is_kept or not duet.player.total_notes:
         return
     if duet.player.has_forgotten or duet.machine.has_forgotten:
         callbacks.warn("the conversation was so long that its beginning is not in the file")
@@ -261,5 +273,8 @@ def _save(
         title=b"" if heard is None else heard.title,
         settings=machine.as_settings(),
     )
-    write_bytes_atomically(request.output, midi, overwrite=request.overwrite)
-    callbacks.on_saved(request.output)
+    if request.output is not None:
+        write_bytes_atomically(request.output, midi, overwrite=request.overwrite)
+        callbacks.on_saved(request.output)
+    elif callbacks.on_midi is not None:
+        callbacks.on_midi(midi)

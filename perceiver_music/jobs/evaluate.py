@@ -282,14 +282,14 @@ def _items_of_store(path: Path, split: str, tokenizer: Tokenizer) -> tuple[list[
 def _items_of_files(
     files: tuple[Path, ...], tokenizer: Tokenizer, warn: WarningCallback
 ) -> Iterator[_Item]:
-    from perceiver_music.music.midi_file import read_midi
+    from perceiver_music.music.midi_file import lack_of_notes, read_midi
 
     for path in files:
         midi = read_midi(path)
         for warning in midi.warnings:
             warn(f"{path}: {warning}")
         if not midi.performance.num_notes:
-            raise InvalidInputError("has no piano notes", path=path)
+            raise InvalidInputError(lack_of_notes(midi.warnings), path=path)
         yield _Item(
             path=os.fspath(path),
             title=path.stem,

@@ -148,6 +148,7 @@ def run(
     from perceiver_music.audio.sound_events import sound_events
     from perceiver_music.audio.soundfonts import find_soundfont
     from perceiver_music.audio.synthesizer_process import synthesize_apart
+    from perceiver_music.music.midi_file import lack_of_notes
     from perceiver_music.music.performance import MICROSECONDS
 
     encoding = _encoding(request)
@@ -156,7 +157,8 @@ def run(
         sound = sound_events(midi.performance.notes, midi.controls)
     except InvalidInputError as error:
         path = request.input_name or None
-        raise InvalidInputError(error.message, path=path, hint=error.hint) from None
+        message = error.message if midi.performance.num_notes else lack_of_notes(midi.warnings)
+        raise InvalidInputError(message, path=path, hint=error.hint) from None
     if request.output is not None:
         probe_output(request.output, overwrite=request.overwrite)
     music_seconds = sound.end_us / MICROSECONDS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import read_bytes, write_bytes_atomically
 from perceiver_music.jobs.progress import WarningCallback, no_warning
-from perceiver_music.music.midi_file import parse_midi, read_midi
+from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, TOKENIZERS, get_tokenizer
 
@@ -121,7 +121,7 @@ def run(request: TokensRequest, warn: WarningCallback = no_warning) -> TokensRes
     for warning in midi.warnings:
         warn(f"{request.input_name}: {warning}")
     if not midi.performance.num_notes:
-        raise InvalidInputError("has no piano notes", path=request.input_name)
+        raise InvalidInputError(lack_of_notes(midi.warnings), path=request.input_name)
     return TokensResult(
         input=request.input_name,
         tokenizer=tokenizer.name,
@@ -177,10 +177,11 @@ def _ids_of(request: DecodeRequest) -> tuple[list[Any], str | None]:
         document = None
     ids = document.get("ids") if isinstance(document, dict) else document
     if not isinstance(ids, list) or not ids:
+        is_empty = isinstance(ids, list)
         raise InvalidInputError(
-            "is not JSON with a list of ids",
+            "its list of ids is empty" if is_empty else "is not JSON with a list of ids",
             path=request.input_name,
-            hint="`perceiver-music tokens FILE.mid --json` writes such a file.",
+            hint="`perceiver-music tokens FILE.mid --json` writes a file with ids.",
         )
     named = document.get("tokenizer") if isinstance(document, dict) else None
     return ids, named if isinstance(named, str) else None

@@ -156,7 +156,7 @@ def run(
 
 
 def _roll_of(data: bytes, request: ViewRequest, warn: WarningCallback) -> Roll:
-    from perceiver_music.music.midi_file import parse_midi
+    from perceiver_music.music.midi_file import lack_of_notes, parse_midi
     from perceiver_music.view.roll import Roll
 
     midi = parse_midi(data, name=request.input_name)
@@ -164,7 +164,7 @@ def _roll_of(data: bytes, request: ViewRequest, warn: WarningCallback) -> Roll:
         warn(f"{request.input_name}: {warning}")
     performance = midi.performance
     if not performance.num_notes:
-        raise InvalidInputError("has no piano notes to show", path=request.input_name)
+        raise InvalidInputError(lack_of_notes(midi.warnings), path=request.input_name)
     if request.new_from_seconds is not None:
         new: NewPart | None = NewPart(from_us=round(request.new_from_seconds * _MICROSECONDS))
         if request.new_from_seconds >= performance.seconds:

@@ -20,6 +20,8 @@ MOST_MESSAGES_AT_ONCE: Final = 1_000
 OTHER_PEDALS: Final = (66, 67)
 """Sostenuto and soft: kept and passed on, and not heard by the model."""
 _DRUMS: Final = 9
+_UP, _MOVE, _DOWN, _UP_AT_ONCE = range(4)
+"""Order at one moment: a key is let go before it is struck again, unless that is all it does."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,36 @@ def _messages(
 ) -> list[tuple[float, mido.Message]]:
     """Seconds from the first note, and message; releases before pedals before onsets."""
     first_us = int(notes["start_us"].min()) if len(notes) else 0
-    rows: list[tuple[int, int, mido.Message]] = []
-    for note in notes:
-        pitch = int(note["pitch"])
-        velocity = max(1, int(note["velocity"]))
-        on = mido.Message("note_on", note=pitch, velocity=velocity)
-        off = mido.Message("note_off", note=pitch)
-        rows.append((int(note["start_us"]), 2, on))
-        # A note without length is released after it was struck.
-        rows.append((int(note["end_us"]), 0 if note["end_us"] > note["start_us"] else 3, off))
+    rows = _keys(notes)
     for time_us, number, value in moves:
         message = mido.Message("control_change", control=number, value=value)
-        rows.append((max(time_us, first_us), 1, message))
+        rows.append((max(time_us, first_us), _MOVE, message))
     rows.sort(key=lambda row: row[:2])
     times = (np.array([row[0] for row in rows]) - first_us) / MICROSECONDS
     return [(float(at), row[2]) for at, row in zip(times, rows, strict=True)]
+
+
+def _keys(notes: NoteArray) -> list[tuple[int, int, mido.Message]]:
+    """Microseconds, order at one moment, and message of every press and release.
+
+    Parts of a file may share a key, which a keyboard has once: notes that begin together are one
+    stroke, as loud as the loudest, and the key comes up when none of them holds it any more.
+    """
+    strokes: dict[tuple[int, int], tuple[int, int]] = {}
+    for start_us, end_us, pitch, velocity in notes.tolist():
+        until_us, loudest = strokes.get((start_us, pitch), (end_us, 1))
+        strokes[start_us, pitch] = max(until_us, end_us), max(loudest, velocity)
+    rows: list[tuple[int, int, mido.Message]] = []
+    down: dict[int, tuple[int, int]] = {}
+    for (start_us, pitch), (until_us, velocity) in sorted(strokes.items()):
+        struck_us, held_us = down.get(pitch, (start_us, until_us))
+        if struck_us < start_us and held_us <= start_us:
+            rows.append(_release(pitch, struck_us, held_us))
+        rows.append((start_us, _DOWN, mido.Message("note_on", note=pitch, velocity=velocity)))
+        down[pitch] = start_us, max(until_us, held_us)
+    return rows + [_release(pitch, *stroke) for pitch, stroke in down.items()]
+
+
+def _release(pitch: int, struck_us: int, held_us: int) -> tuple[int, int, mido.Message]:
+    order = _UP if held_us > struck_us else _UP_AT_ONCE
+    return held_us, order, mido.Message("note_off", note=pitch)

@@ -10,6 +10,7 @@ drums, all other channel events, signatures, texts and other meta events.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +96,11 @@ class MidiFile:
         """The first name that stands at the beginning; empty when there is none."""
         names = (text.data for text in self.texts if text.kind == SEQUENCE_NAME and not text.tick)
         return next(names, b"")
+
+
+def lack_of_notes(warnings: Iterable[str]) -> str:
+    """What is wrong with a file without notes, and why: what was left out of it."""
+    return "; ".join(("has no piano notes", *warnings))
 
 
 def read_midi(path: str | os.PathLike[str]) -> MidiFile:

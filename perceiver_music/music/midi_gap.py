@@ -33,7 +33,7 @@ from perceiver_music.music.midi_controls import (
     standing,
     stays,
 )
-from perceiver_music.music.midi_copy import add_drums, add_metas
+from perceiver_music.music.midi_copy import add_drums, add_metas, add_notes
 from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.midi_staves import staves_at
 from perceiver_music.music.midi_track import Tracks
@@ -120,26 +120,20 @@ def _rung_over(gap: FilledGap, old: Performance) -> Performance:
 def _add_notes(
     tracks: Tracks, file: MidiFile, tempo_map: TempoMap, factor: int, gap: FilledGap
 ) -> None:
-    starts = file.note_ticks["start_tick"] * factor
-    ends = file.note_ticks["end_tick"] * factor
-    for row, note in enumerate(file.performance.notes):
-        start_us, end_us = int(note["start_us"]), int(note["end_us"])
-        if gap.from_us <= start_us < gap.to_us:
-            continue
-        end = int(ends[row])
-        released_us = gap.released_us.get(int(note["pitch"]))
-        is_let_go = start_us < gap.from_us < end_us < gap.to_us
-        if is_let_go and released_us is not None:
-            end = int(tempo_map.us_to_ticks(gap.from_us + released_us))
-        tracks.note(
-            int(starts[row]),
-            end,
-            track=int(file.note_ticks["track"][row]),
-            channel=int(file.note_ticks["channel"][row]),
-            release=int(file.note_ticks["release"][row]),
-            pitch=int(note["pitch"]),
-            velocity=int(note["velocity"]),
-        )
+    notes, ticks = file.performance.notes, file.note_ticks
+    rows = np.flatnonzero(~gap.holds(notes["start_us"]))
+    notes, ticks = notes[rows], ticks[rows]
+    ends = ticks["end_tick"] * factor
+    is_let_go = (notes["start_us"] < gap.from_us) & (notes["end_us"] > gap.from_us)
+    for row in np.flatnonzero(is_let_go & (notes["end_us"] < gap.to_us)):
+        released_us = gap.released_us.get(int(notes["pitch"][row]))
+        if released_us is not None:
+            ends[row] = tempo_map.us_to_ticks(gap.from_us + released_us)
+    off_us = file.tempo_map.ticks_to_us(ticks["off_tick"])
+    is_apart = (off_us <= gap.from_us) | (notes["end_us"] >= gap.to_us)
+    offs = np.where(is_apart, ticks["off_tick"] * factor, ends)
+    starts = ticks["start_tick"] * factor
+    add_notes(tracks, file, rows, starts=starts, ends=ends, offs=offs)
 
 
 def _add_channel_events(

@@ -54,6 +54,11 @@ class Tracks:
         self._add(track, start, _BEGIN, on)
         self._add(track, end, _END_AT_ONCE if end == start else _END, off)
 
+    def note_off(self, tick: int, *, channel: int, pitch: int, track: int) -> None:
+        """Add an end that notes share."""
+        fields = {"channel": channel, "note": pitch, "velocity": NO_RELEASE_VELOCITY}
+        self._add(track, tick, _END, mido.Message("note_off", True, **fields))
+
     def control(self, tick: int, *, channel: int, number: int, value: int, track: int = 0) -> None:
         """Add a control change."""
         message = mido.Message("control_change", channel=channel, control=number, value=value)

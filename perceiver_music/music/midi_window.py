@@ -1,8 +1,8 @@
 """A window of a MIDI file, copied exactly, and new music behind it.
 
-It is copied in ticks of its own tempo map, made finer so that new music fits in between, and loses
-nothing: notes and drums, every other channel event, tempi, signatures and texts are those of the
-file, in their tracks.
+It is copied in ticks of its own tempo map, made finer so that new music fits in between, or coarser
+where a copy would have more than other programs take. It loses nothing: notes and drums, every
+other channel event, tempi, signatures and texts are those of the file, in their tracks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.coarser_ticks import on_coarser_ticks
 from perceiver_music.music.midi_bytes import MetaEvent
 from perceiver_music.music.midi_controls import (
     VOLUMES,
@@ -25,7 +26,7 @@ from perceiver_music.music.midi_controls import (
     plays_on,
     standing,
 )
-from perceiver_music.music.midi_copy import add_drums, is_own
+from perceiver_music.music.midi_copy import add_drums, add_notes, is_own
 from perceiver_music.music.midi_file import SEQUENCE_NAME, MidiFile
 from perceiver_music.music.midi_staves import Staves, staves_at
 from perceiver_music.music.midi_track import Tracks
@@ -90,7 +91,9 @@ def continued_midi(
         include_primer: False leaves the window out; the new music then begins at 0.
     """
     begins_us = from_us if include_primer else to_us
-    last_tick = _ticks_of_copy(primer.tempo_map, begins_us, to_us, continuation.end_us)
+    span = begins_us, to_us, continuation.end_us
+    primer = on_coarser_ticks(primer, _ticks_of_copy(primer.tempo_map, *span))
+    last_tick = _ticks_of_copy(primer.tempo_map, *span)
     tempo_map, factor = finer_ticks(primer.tempo_map, last_tick)
     to_tick = int(tempo_map.us_to_ticks(to_us))
     # The file's later tempi are not those of the new music: the last one before the seam holds.
@@ -172,26 +175,20 @@ def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window
 
 def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
     starts = primer.note_ticks["start_tick"] * window.factor
-    ends = primer.note_ticks["end_tick"] * window.factor
+    rows = np.flatnonzero((starts >= window.from_tick) & (starts < window.to_tick))
+    notes, ticks = primer.performance.notes[rows], primer.note_ticks[rows]
+    ends = ticks["end_tick"] * window.factor
     release_tick = {
         pitch: int(window.tempo_map.us_to_ticks(window.to_us + us))
         for pitch, us in seam.released_us.items()
     }
-    for row in np.flatnonzero((starts >= window.from_tick) & (starts < window.to_tick)):
-        note = primer.performance.notes[row]
-        end = int(ends[row])
-        if end > window.to_tick:
-            own_end = int(window.tempo_map.us_to_ticks(note["end_us"]))
-            end = min(own_end, release_tick.get(int(note["pitch"]), window.to_tick))
-        tracks.note(
-            int(starts[row]) - window.from_tick,
-            end - window.from_tick,
-            track=int(primer.note_ticks["track"][row]),
-            channel=int(primer.note_ticks["channel"][row]),
-            release=int(primer.note_ticks["release"][row]),
-            pitch=int(note["pitch"]),
-            velocity=int(note["velocity"]),
-        )
+    for row in np.flatnonzero(ends > window.to_tick):
+        own_end = int(window.tempo_map.us_to_ticks(notes["end_us"][row]))
+        ends[row] = min(own_end, release_tick.get(int(notes["pitch"][row]), window.to_tick))
+    own_offs = ticks["off_tick"] * window.factor
+    offs = np.where(own_offs <= window.to_tick, own_offs, ends)
+    starts, ends, offs = (each - window.from_tick for each in (starts[rows], ends, offs))
+    add_notes(tracks, primer, rows, starts=starts, ends=ends, offs=offs)
 
 
 def _add_drums(tracks: Tracks, primer: MidiFile, window: _Window) -> None:

@@ -20,7 +20,7 @@ which keeps the order in which notes of one step are struck (`performance_events
 _TEMPO = 0x51
 _MOST_TICKS_PER_QUARTER = 32_767
 _WANTED_US_PER_TICK = 100
-_MOST_TICKS: Final = 9_999_000
+MOST_TICKS: Final = 9_999_000
 """Of a file: pretty_midi, and note-seq by it, take one of more than ten million for damaged."""
 _STEPS_PER_QUARTER: Final = 50
 """Of 10 ms, at the tempo of a file made from nothing: all its times stay on ticks."""
@@ -38,7 +38,7 @@ def performance_to_midi(performance: Performance) -> bytes:
 def _ticks_per_quarter(performance: Performance) -> int:
     """The usual resolution, or as much of it as a long file has ticks for."""
     quarters = 1 + int(TempoMap.from_changes(1).us_to_ticks(performance.end_us))
-    most = _MOST_TICKS // quarters // _STEPS_PER_QUARTER * _STEPS_PER_QUARTER
+    most = MOST_TICKS // quarters // _STEPS_PER_QUARTER * _STEPS_PER_QUARTER
     return max(_STEPS_PER_QUARTER, min(TICKS_PER_QUARTER, most))
 
 
@@ -52,7 +52,7 @@ def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, int]:
     ticks_per_quarter = tempo_map.ticks_per_quarter
     slowest = int(tempo_map.us_per_quarter.max())
     wanted = -(-slowest // (ticks_per_quarter * _WANTED_US_PER_TICK))
-    most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, _MOST_TICKS // max(1, last_tick))
+    most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, MOST_TICKS // max(1, last_tick))
     factor = max(1, min(wanted, most))
     changes = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
     finer = TempoMap.from_changes(

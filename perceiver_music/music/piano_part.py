@@ -3,7 +3,7 @@
 Notes are paired within their track and channel, as note-seq does it; drums (channel 10) are no
 part of the piano. One piano has one sustain pedal: each channel's controller 64 holds from its last
 value, and of several channels the lowest pedal counts; but a channel whose pedal goes down for
-good is left out where that of another comes up.
+good is left out where that of another comes up, and after the last key where another does so there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.music.note_pairing import pair_notes
+from perceiver_music.music.note_pairing import Pairs, pair_notes
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
 from perceiver_music.music.sustain import PEDAL_DOWN_VALUE
 from perceiver_music.music.tempo_map import TempoMap
@@ -39,18 +39,15 @@ CHANNEL_EVENT_DTYPE = np.dtype(
         ("data2", "u1"),
     ]
 )
-NOTE_TICK_DTYPE = np.dtype(
-    [
-        ("start_tick", "<i8"),
-        ("end_tick", "<i8"),
-        ("track", "<i4"),
-        ("channel", "u1"),
-        ("release", "u1"),
-    ]
-)
-DRUM_DTYPE = np.dtype(
-    [*NOTE_TICK_DTYPE.descr, ("start_us", "<i8"), ("pitch", "u1"), ("velocity", "u1")]
-)
+_IN_TICKS = [
+    ("start_tick", "<i8"),
+    ("end_tick", "<i8"),
+    ("track", "<i4"),
+    ("channel", "u1"),
+    ("release", "u1"),
+]
+NOTE_TICK_DTYPE = np.dtype([*_IN_TICKS, ("off_tick", "<i8")])
+DRUM_DTYPE = np.dtype([*_IN_TICKS, ("start_us", "<i8"), ("pitch", "u1"), ("velocity", "u1")])
 
 _NOTE_OFF, _NOTE_ON = 0x8, 0x9
 
@@ -62,7 +59,8 @@ class PianoPart:
     Attributes:
         performance: the piano's notes and sustain pedal.
         note_ticks: `NOTE_TICK_DTYPE`, the note of the same row of `performance.notes` in ticks,
-            and how fast its key is let go.
+            how fast its key is let go, and where the note-off stands that is its own: later than
+            its end, where another note of the key that overlaps it is let go first.
         drums: `DRUM_DTYPE`, in order of time.
         others: `CHANNEL_EVENT_DTYPE`, all that is no note, in order of time.
     """
@@ -81,14 +79,18 @@ def piano_part(events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list
     is_drum = (status & 0x0F) == DRUM_CHANNEL
     if bool((is_drum & (kind == _NOTE_ON)).any()):
         warnings.append("drums (channel 10) are no part of the piano")
-    on, off, unfinished = _pairs(events, np.flatnonzero(is_note & ~is_drum))
-    if unfinished:
-        never_end = "note never ends and is" if unfinished == 1 else "notes never end and are"
-        warnings.append(f"{unfinished} {never_end} left out")
+    pairs = _pairs(events, np.flatnonzero(is_note & ~is_drum))
+    if pairs.unfinished:
+        never_end = "note never ends and is" if pairs.unfinished == 1 else "notes never end and are"
+        warnings.append(f"{pairs.unfinished} {never_end} left out")
+    if pairs.without_length:
+        one = pairs.without_length == 1
+        no_length = "note has no length and is" if one else "notes have no length and are"
+        warnings.append(f"{pairs.without_length} {no_length} left out")
     # In order of (start, pitch); each track is in order of time, so most of the work is done.
-    start_us = tempo_map.ticks_to_us(events["tick"][on])
-    order = np.argsort(start_us << 7 | events["data1"][on], kind="stable")
-    on, off = on[order], off[order]
+    start_us = tempo_map.ticks_to_us(events["tick"][pairs.on])
+    order = np.argsort(start_us << 7 | events["data1"][pairs.on], kind="stable")
+    on, off, own_off = pairs.on[order], pairs.off[order], pairs.own_off[order]
     notes = note_array(
         start_us[order],
         tempo_map.ticks_to_us(events["tick"][off]),
@@ -96,10 +98,11 @@ def piano_part(events: npt.NDArray[np.void], tempo_map: TempoMap, warnings: list
         events["data2"][on],
     )
     others = _others(events, np.flatnonzero(~is_note), tempo_map)
-    pedal = _one_pedal(_pedal_moves(controls_among(others), warnings))
+    moves = _pedal_moves(controls_among(others), warnings)
+    pedal = _one_pedal(moves, end_us=int(notes["end_us"].max(initial=0)))
     return PianoPart(
         performance=Performance(notes=notes, pedal=pedal),
-        note_ticks=_in_ticks(events, on, off, NOTE_TICK_DTYPE),
+        note_ticks=_note_ticks(events, on, off, own_off),
         drums=_drums(events, np.flatnonzero(is_note & is_drum), tempo_map),
         others=others,
     )
@@ -112,13 +115,23 @@ def controls_among(others: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     return others if is_control.all() else np.asarray(others[is_control])
 
 
-def _pairs(
-    events: npt.NDArray[np.void], rows: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
-    """Rows of the note-ons among `rows`, of the offs that end them, and how many never end."""
+def _pairs(events: npt.NDArray[np.void], rows: npt.NDArray[np.intp]) -> Pairs:
+    """The notes among `rows`, as rows of `events`."""
     voice, is_on = _voices(events, rows), _is_on(events[rows])
-    on, off, unfinished = pair_notes(voice, events["tick"][rows], is_on)
-    return rows[on], rows[off], unfinished
+    found = pair_notes(voice, events["tick"][rows], is_on)
+    return found._replace(on=rows[found.on], off=rows[found.off], own_off=rows[found.own_off])
+
+
+def _note_ticks(
+    events: npt.NDArray[np.void],
+    on: npt.NDArray[np.intp],
+    off: npt.NDArray[np.intp],
+    own_off: npt.NDArray[np.intp],
+) -> npt.NDArray[np.void]:
+    table = _in_ticks(events, on, off, NOTE_TICK_DTYPE)
+    table["off_tick"] = events["tick"][own_off]
+    table["release"] = _releases(events, own_off)
+    return table
 
 
 def _in_ticks(
@@ -132,9 +145,13 @@ def _in_ticks(
     table["end_tick"] = events["tick"][off]
     table["track"] = events["track"][on]
     table["channel"] = events["status"][on] & 0x0F
-    is_off = events["status"][off] >> 4 == _NOTE_OFF
-    table["release"] = np.where(is_off, events["data2"][off], NO_RELEASE_VELOCITY)
+    table["release"] = _releases(events, off)
     return table
+
+
+def _releases(events: npt.NDArray[np.void], off: npt.NDArray[np.intp]) -> npt.NDArray[np.uint8]:
+    is_off = events["status"][off] >> 4 == _NOTE_OFF
+    return np.where(is_off, events["data2"][off], NO_RELEASE_VELOCITY).astype(np.uint8)
 
 
 def _hits(
@@ -208,8 +225,14 @@ def _pedal_moves(controls: npt.NDArray[np.void], warnings: list[str]) -> npt.NDA
     return np.asarray(moves[~np.isin(moves["status"], stuck)])
 
 
-def _one_pedal(moves: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """The pedal of all channels together: at each move, the highest value that any of them has."""
+def _one_pedal(moves: npt.NDArray[np.void], *, end_us: int) -> npt.NDArray[np.void]:
+    """The pedal of all channels together: at each move, the highest value that any of them has.
+
+    Args:
+        moves: of all channels, in order of time.
+        end_us: when the last key comes up. What still rings then ends as the pedals come up, not
+            with one that nobody lifts.
+    """
     pedal = np.empty(len(moves), dtype=PEDAL_DTYPE)
     pedal["time_us"] = moves["time_us"]
     value, status = moves["data2"], moves["status"]
@@ -220,6 +243,11 @@ def _one_pedal(moves: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         for channel, line in zip(channels, held, strict=True):
             latest = np.maximum.accumulate(np.where(status == channel, row, -1))
             line[:] = np.where(latest >= 0, value[latest], 0)
+        is_down, is_over = held >= PEDAL_DOWN_VALUE, moves["time_us"] >= end_us
+        is_for_good = is_down[:, -1]
+        is_lift = is_down[:, :-1] & ~is_down[:, 1:] & is_over[1:]
+        if is_lift[~is_for_good].any():
+            held[np.ix_(is_for_good, is_over)] = 0
         value = held.max(axis=0)
     pedal["value"] = value
     return pedal

@@ -119,6 +119,16 @@ def test_a_path_is_printed_as_the_file_system_has_it(
     assert capfdbinary.readouterr().out == b"caf\xe9.mid\n"
 
 
+def test_a_path_is_one_line_whatever_is_in_it(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    Console().path("a\nb\r.mid")
+    Console().line("a\tb\n: whole")
+    out, err = capfdbinary.readouterr()
+    assert out == b"a\\nb\\r.mid\na\tb\\n: whole\n"
+    assert err.startswith(b"warning: a\\nb\\r.mid: a line break")
+    Console().path("a\tb.mid")
+    assert capfdbinary.readouterr() == (b"a\tb.mid\n", b"")
+
+
 def test_what_the_locale_cannot_spell_is_printed_as_utf_8(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

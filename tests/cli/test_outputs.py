@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from perceiver_music.cli.outputs import ExistingOutputs, NameParts, OutputNames, refuse_collisions
+from perceiver_music.cli.outputs import (
+    FIELDS,
+    ExistingOutputs,
+    NameParts,
+    OutputNames,
+    refuse_collisions,
+)
 from perceiver_music.errors import OutputExistsError, UsageError
 
 DEFAULT = "{stem}_continued_{seed}.mid"
@@ -33,7 +39,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_names(wanted: str | None, numbered: bool, path: str) -> None:
     Path("there").mkdir()
-    names = OutputNames(wanted=wanted, default=DEFAULT, numbered=numbered)
+    names = OutputNames(wanted=wanted, default=DEFAULT, numbered=numbered, fields=FIELDS)
     assert names.path(PARTS) == Path(path)
 
 
@@ -46,12 +52,16 @@ def test_names(wanted: str | None, numbered: bool, path: str) -> None:
 )
 def test_wrong_templates(wanted: str) -> None:
     with pytest.raises(UsageError):
-        OutputNames(wanted=wanted, default=DEFAULT)
+        OutputNames(wanted=wanted, default=DEFAULT, fields=FIELDS)
 
 
-def test_a_field_that_the_item_has_not() -> None:
-    with pytest.raises(UsageError, match="seed"):
-        OutputNames(wanted="{seed}.wav", default="{stem}.wav").path(NameParts(stem="x"))
+@pytest.mark.parametrize(("field", "why"), [("seed", "means nothing"), ("foo", "is not known")])
+def test_a_field_that_the_command_has_not_is_not_among_those_it_may_have(
+    field: str, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why) as caught:
+        OutputNames(wanted=f"{{{field}}}.wav", default="{stem}.wav")
+    assert str(caught.value.hint).startswith("Use {stem}; write '{{' and '}}'")
 
 
 def test_a_format_that_does_not_fit() -> None:
@@ -77,6 +87,16 @@ def test_two_items_may_not_write_one_file() -> None:
     for other in (Path("a"), Path("x/../a"), Path("link")):
         with pytest.raises(UsageError, match="two items"):
             refuse_collisions([[Path("a")], [other]])
+
+
+def test_inputs_of_one_name_are_not_sent_where_they_were() -> None:
+    outputs = [[Path("flat/x.mid")], [Path("flat/x.mid")]]
+    with pytest.raises(UsageError) as caught:
+        refuse_collisions(outputs, inputs=[Path("a/x.mid"), Path("b/x.mid")])
+    assert str(caught.value.hint).startswith("Both are called x: run them one at a time")
+    with pytest.raises(UsageError) as caught:
+        refuse_collisions(outputs, inputs=[Path("a/x.mid"), Path("a/y.mid")])
+    assert caught.value.hint == "Use -o FOLDER/ or a template with {stem}."
 
 
 def test_an_item_may_write_over_its_own_input_only() -> None:

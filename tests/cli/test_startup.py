@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,61 @@ def test_it_is_a_module_of_the_name_that_people_try(tmp_path: Path) -> None:
             check=True,
         )
         assert done.stdout == f"perceiver-music {__version__}\n"
+
+
+SIGNAL_IN_IMPORT = """
+import os, runpy, sys
+
+class Sender:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            for _ in range({times}):
+                os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Sender())
+runpy.run_module({entry!r}, run_name="__main__")
+"""
+ENTRIES = ("perceiver_music", "perceiver_music.cli")
+
+
+def started(*words: str, **fields: object) -> subprocess.CompletedProcess[str]:
+    """What happens when a signal arrives while a module is imported."""
+    return subprocess.run(
+        [sys.executable, "-c", SIGNAL_IN_IMPORT.format(**fields), *words],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+@pytest.mark.parametrize("module", ["typer", "perceiver_music.cli.settings"])
+def test_a_signal_during_imports_is_told_in_one_line(
+    entry: str, number: int, code: int, word: str, module: str
+) -> None:
+    fields = {"entry": entry, "number": int(number), "module": module}
+    done = started("models", "list", times=1, **fields)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == f"error: {word}\nhint: Run the command again to start over.\n"
+    failure = json.loads(started("models", "list", "--json", times=1, **fields).stdout)
+    assert (failure["command"], failure["error"]["code"]) == ("models", code)
+    impatient = started("models", "list", times=2, **fields)
+    assert (impatient.returncode, impatient.stdout, impatient.stderr) == (code, "", "")
+
+
+def test_a_signal_before_anything_can_keep_it_ends_quietly() -> None:
+    module = "perceiver_music.cli.early_signals"
+    fields = {"entry": "perceiver_music", "number": int(signal.SIGINT), "module": module}
+    done = started("models", "list", times=1, **fields)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_console_script_begins_where_signals_are_kept() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"perceiver-music": "perceiver_music.__main__:main"}

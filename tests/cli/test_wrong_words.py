@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,8 @@ CASES = [
         "Give one, as in --temperature 1.0.",
     ),
     ("compose --length 0", "--length: '0' is no music at all", LENGTHS),
+    ("duet --length 0", "--length: '0' is no music at all", "Try 20s or 1:30."),
+    ("duet --length 16bars", "--length: '16bars' is not in seconds", "Try 20s or 1:30."),
     ("compose --length 5.5", "--length: '5.5' is not a whole number of events", LENGTHS),
     ("continue x --from soon", "--from: 'soon' is not a time", "Try 12.5, 12.5s or 1:30."),
     (
@@ -77,6 +80,19 @@ def test_two_lines_of_our_own(run: Run, words: str, message: str, hint: str) -> 
     outcome = run(*words.split()).failed(2)
     assert outcome.error_lines == [f"error: {message}", f"hint: {hint}"]
     assert outcome.stdout == b""
+
+
+def test_a_file_whose_name_begins_as_an_option(run: Run) -> None:
+    hint = "hint: For the file of that name write ./-dash.mid"
+    for words in (("continue", "-dash.mid"), ("view", "-q", "-dash.mid")):
+        assert (
+            run(*words).failed(2).error_lines[1] == "hint: See "
+            f"'perceiver-music {words[0]} --help'."
+        )
+    Path("-dash.mid").write_bytes(b"")
+    for words in (("continue", "-dash.mid"), ("view", "-q", "-dash.mid")):
+        assert run(*words).failed(2).error_lines[1] == hint
+    assert "has no option" not in run("view", "./-dash.mid").failed(65).stderr
 
 
 def test_the_place_of_a_wrong_setting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

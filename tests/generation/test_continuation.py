@@ -111,11 +111,13 @@ class Scripted:
         return logits
 
 
-def scripted(tokens: list[int], opening: Opening, *, starts_at_once: bool) -> Continuation:
+def scripted(
+    tokens: list[int], opening: Opening, *, starts_at_once: bool = False, end_step: int = 300
+) -> Continuation:
     *_, music = continue_events(
         Scripted(tokens),  # type: ignore[arg-type]
         opening,
-        limits=Limits(end_step=300),
+        limits=Limits(end_step=end_step),
         sampling=SamplingOptions(),
         rng=variation_rng(1, 1),
         starts_at_once=starts_at_once,
@@ -186,3 +188,29 @@ def test_what_pianists_play_next_may_come_next(seed: int) -> None:
 
 def is_time(token: int) -> bool:
     return v.TIME_SHIFT <= token < v.VELOCITY
+
+
+SHIFT = v.TIME_SHIFT + 99
+PLAYED = (v.PEDAL.bos, v.VELOCITY + 16, v.NOTE_ON + 60, SHIFT, v.NOTE_OFF + 60)
+ENDED = replace(PEDAL_OPENING, tokens=PLAYED, velocity_bin=16)
+NOTE = [v.NOTE_ON + 64, v.TIME_SHIFT + 49, v.NOTE_OFF + 64]
+
+
+def test_what_follows_a_primer_that_has_ended_waits_for_a_breath_only() -> None:
+    endless = [SHIFT] * 4 + NOTE
+    music = scripted(endless, ENDED, end_step=500)
+    assert music.ids[:5] == [SHIFT, SHIFT, *NOTE]
+    assert music.ids[5:9] == [SHIFT, SHIFT, v.TIME_SHIFT + 49]  # a rest within it stays
+    assert music.step == 500
+    short = [SHIFT, v.TIME_SHIFT + 59, *NOTE]
+    assert scripted(short, ENDED, end_step=500).ids[:5] == short
+    # A key that sounds on is no silence; that begins when it is let go.
+    held = replace(ENDED, tokens=PLAYED[:-1], sounding={60: 150})
+    told = [SHIFT, v.TIME_SHIFT + 49, v.NOTE_OFF + 60, *[SHIFT] * 3, *NOTE]
+    assert scripted(told, held, end_step=700).ids[:8] == told[:5] + NOTE
+
+
+@pytest.mark.parametrize("end_step", [200, 201, 205, 208, 230, 300])
+def test_a_breath_at_the_very_end_goes_on_to_it(end_step: int) -> None:
+    music = scripted([SHIFT] * 4 + NOTE, ENDED, end_step=end_step)
+    assert (music.step, music.ended) == (end_step, "length")

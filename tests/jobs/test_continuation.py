@@ -29,6 +29,7 @@ from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.embedded import SETTINGS_MARK
 from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.music.midi_track import Tracks
 from perceiver_music.tokenizer import vocabulary as v
 
 CONTEXT, LATENTS = 64, 16
@@ -113,6 +114,22 @@ def test_a_window_without_notes_is_told_of(session: Session) -> None:
     )
     session.run(request, warn=told.append)
     assert told == ["p.mid: no notes before 0.02 s; it begins from nothing"]
+
+
+def test_a_pause_as_a_window_is_told_of_by_both_its_ends(session: Session) -> None:
+    track = Tracks()
+    for second in (0, 30):
+        track.note(960 * second, 960 * (second + 1), channel=0, pitch=60, velocity=64)
+    told: list[str] = []
+    request = ContinueRequest(
+        primer=track.file(480),
+        primer_name="gap.mid",
+        from_seconds=10.0,
+        to_seconds=20.5,
+        length=length(10),
+    )
+    session.run(request, warn=told.append)
+    assert told == ["gap.mid: no notes from 10 s to 20.5 s; it begins from nothing"]
 
 
 def test_lengths_are_of_new_music_only(session: Session) -> None:

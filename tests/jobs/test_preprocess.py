@@ -112,6 +112,7 @@ BAD = {
     "html.mid": b"<html>404</html>",
     "head.mid": b"MThd\0\0\0\6\0\0\0\1\0\0",
     "silent.mid": performance_to_midi(Performance(note_array([], [], [], []))),
+    "instant.mid": performance_to_midi(Performance(note_array([0, 9], [0, 9], [60, 62], [1, 1]))),
 }
 
 
@@ -125,6 +126,8 @@ def test_bad_files_are_listed_and_stop_nothing(folder: Path, tmp_path: Path) -> 
     assert result.sha256 == good.sha256
     reasons = {rejection.path: rejection.reason for rejection in result.rejected}
     assert reasons["silent.mid"] == "has no piano notes"
+    nothing_left = "has no piano notes; 2 notes have no length and are left out"
+    assert reasons["instant.mid"] == nothing_left
 
 
 def test_duplicates_are_dropped(folder: Path, tmp_path: Path) -> None:
@@ -207,7 +210,7 @@ def test_nothing_that_can_be_read(tmp_path: Path) -> None:
     folder.mkdir()
     for name, data in BAD.items():
         (folder / name).write_bytes(data)
-    with pytest.raises(InvalidInputError, match="none of 4 files") as failure:
+    with pytest.raises(InvalidInputError, match=f"none of {len(BAD)} files") as failure:
         prepare(folder, output=tmp_path / "out" / "x.store")
     assert failure.value.exit_code == 65
     assert list((tmp_path / "out").iterdir()) == []

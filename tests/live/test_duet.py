@@ -179,6 +179,29 @@ def test_a_file_plays_like_a_player_and_then_it_is_over(backend: ModuleType) -> 
     assert backend.sounding(backend.sent) == (set(), {})
 
 
+def test_a_key_that_several_parts_hold_comes_up_with_the_last_of_them(backend: ModuleType) -> None:
+    rows = [(0, 4_000_000, 60, 50), (1_000_000, 2_000_000, 60, 60)]  # a voice over a held key
+    rows += [(0, 1_000_000, 64, 30), (0, 3_000_000, 64, 70), (0, 0, 64, 0)]  # struck together
+    rows += [(0, 1_000_000, 67, 40), (1_000_000, 2_000_000, 67, 41), (2_000_000, 2_000_000, 67, 42)]
+    clock = FreeClock()
+    notes = np.array(rows, dtype=NOTE_DTYPE)
+    duet = Duet(
+        FilePlayer(Performance(notes), clock),
+        open_output("one"),
+        DuetOptions(pause_seconds=9.0, through=True),
+        now=0.0,
+    )
+    rehearse(duet, scale, clock)
+    heard = duet.player.notes(clock.now())
+    assert heard[["pitch", "velocity"]].tolist() == [
+        (60, 50), (64, 70), (67, 40), (60, 60), (67, 41), (67, 42)
+    ]  # fmt: skip
+    starts, ends = [0, 0, 0, 1, 1, 2], [1, 3, 1, 4, 2, 2]
+    for column, seconds in (("start_us", starts), ("end_us", ends)):
+        assert np.abs(heard[column] - np.array(seconds) * 1e6).max() <= 2 * TICK_SECONDS * 1e6
+    assert backend.sounding(backend.sent) == (set(), {})
+
+
 def test_pedals_of_a_file_are_cues_are_kept_and_are_passed_on(backend: ModuleType) -> None:
     clock = FreeClock()
     rows = [(2_000_000, 2_500_000, 50, 64), (9_000_000, 9_500_000, 52, 64)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perceiver_music.errors import InvalidInputError
-from perceiver_music.music.midi_file import MidiFile, parse_midi
+from perceiver_music.music.midi_file import MidiFile, lack_of_notes, parse_midi
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -125,6 +125,19 @@ def test_every_cut_and_every_flipped_byte_is_read_or_refused() -> None:
     assert num_read > len(damaged) // 4
 
 
+def test_notes_without_length_are_left_out_with_a_word() -> None:
+    instant = b"\x00\x90\x3e\x40\x00\x80\x3e\x00"
+    found = read(midi(instant + NOTE + END))
+    assert found.performance.notes["pitch"].tolist() == [60]
+    assert found.warnings == ("1 note has no length and is left out",)
+    again = b"\x00\x80\x3c\x00\x00\x90\x3c\x40\x83\x60\x80\x3c\x00"
+    assert read(midi(NOTE + again + END)).warnings == ()  # struck again as it is let go
+    none = read(midi(instant + instant + END))
+    reason = "has no piano notes; 2 notes have no length and are left out"
+    assert lack_of_notes(none.warnings) == reason
+    assert lack_of_notes(()) == "has no piano notes"
+
+
 def test_the_lowest_pedal_of_several_channels_counts() -> None:
     first = b"\x00\xb0\x40\x7f" + b"\x83\x60\xb0\x40\x00" + END
     second = b"\x81\x70\xb1\x40\x64" + b"\x83\x60\xb1\x40\x00" + END
@@ -142,3 +155,15 @@ def test_a_pedal_that_never_comes_up_is_none_where_another_does() -> None:
     alone = read(midi(NOTE + END, stuck))
     assert alone.performance.pedal["value"].tolist() == [72, 80]
     assert not alone.warnings
+
+
+def test_after_the_last_key_a_pedal_that_never_comes_up_again_does_not_count() -> None:
+    own = b"\x00\xb0\x40\x7f" + b"\x87\x40\xb0\x40\x00" + END  # up at tick 960
+    used = b"\x00\xb1\x40\x7f" + b"\x0a\xb1\x40\x00" + b"\x0a\xb1\x40\x60"
+    left_down = used + b"\xa3\x60\xb1\x40\x50" + END  # moves once more, 4,500 ticks later
+    pedal = read(midi(NOTE + END, own, left_down)).performance.pedal
+    assert pedal["value"].tolist() == [127, 127, 127, 127, 0, 0]
+    assert pedal["time_us"][pedal["value"] == 0][0] == 1_000_000
+    # Where no other pedal tells when the strings are damped, it holds them as long as it moves.
+    pedal = read(midi(NOTE + END, left_down)).performance.pedal
+    assert pedal["value"].tolist() == [127, 0, 96, 80]

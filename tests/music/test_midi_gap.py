@@ -1,5 +1,8 @@
 """All outside a gap is copied; what its edges cut ends well."""
 
+import io
+
+import mido
 import numpy as np
 
 from perceiver_music.music.midi_file import MidiFile, parse_midi
@@ -13,9 +16,9 @@ SECOND = 960
 GAP = (2_000_000, 4_000_000)
 
 
-def file_with(
+def midi_with(
     *notes: tuple[float, float, int], controls: tuple[tuple[float, int, int], ...] = ()
-) -> MidiFile:
+) -> bytes:
     """Notes of (start, end, pitch) and controls of (time, number, value), in seconds."""
     track = Tracks()
     for start, end, pitch in notes:
@@ -24,17 +27,27 @@ def file_with(
         )
     for time, number, value in controls:
         track.control(round(time * SECOND), channel=0, number=number, value=value)
-    return parse_midi(track.file(480), name="x")
+    return track.file(480)
 
 
-def fill(file: MidiFile, *rows: tuple[int, int, int, int], **released_us: int) -> MidiFile:
+def file_with(
+    *notes: tuple[float, float, int], controls: tuple[tuple[float, int, int], ...] = ()
+) -> MidiFile:
+    return parse_midi(midi_with(*notes, controls=controls), name="x")
+
+
+def filled(file: MidiFile, *rows: tuple[int, int, int, int], **released_us: int) -> bytes:
     gap = FilledGap(
         from_us=GAP[0],
         to_us=GAP[1],
         middle=Performance(notes=np.array(list(rows), dtype=NOTE_DTYPE)),
         released_us={int(name[1:]): us for name, us in released_us.items()},
     )
-    return parse_midi(filled_midi(file, gap), name="y")
+    return filled_midi(file, gap)
+
+
+def fill(file: MidiFile, *rows: tuple[int, int, int, int], **released_us: int) -> MidiFile:
+    return parse_midi(filled(file, *rows, **released_us), name="y")
 
 
 def seconds(file: MidiFile) -> list[tuple[float, float, int]]:
@@ -42,6 +55,16 @@ def seconds(file: MidiFile) -> list[tuple[float, float, int]]:
         (round(int(n["start_us"]) / 1e6, 2), round(int(n["end_us"]) / 1e6, 2), int(n["pitch"]))
         for n in file.performance.notes
     ]
+
+
+def events_of(midi: bytes, pitch: int) -> list[tuple[float, str]]:
+    """Seconds and kind of the events of a key, as mido has them."""
+    now, rows = 0.0, []
+    for message in mido.MidiFile(file=io.BytesIO(midi)):
+        now += message.time
+        if message.type in ("note_on", "note_off") and message.note == pitch:
+            rows.append((round(now, 2), message.type))
+    return rows
 
 
 def test_notes_are_replaced_inside_and_kept_outside() -> None:
@@ -55,6 +78,28 @@ def test_a_note_over_the_first_edge_ends_when_told_one_over_both_when_it_did() -
     file = file_with((1, 3, 50), (1, 5, 51), (1, 4, 52))
     found = fill(file, p50=250_000, p51=2_000_000, p52=2_000_000)
     assert seconds(found) == [(1, 2.25, 50), (1, 5, 51), (1, 4, 52)]
+
+
+def test_notes_of_one_key_that_overlap_stay_as_they_are_outside() -> None:
+    notes = [(0, 1, 50), (0.5, 1.5, 50), (0.6, 1.7, 50), (5, 6, 51), (5.2, 7, 51)]
+    notes += [(3, 5.5, 52), (4.5, 6, 52)]
+    midi = midi_with(*notes)
+    file = parse_midi(midi, name="x")
+    output = filled(file, (500_000, 900_000, 70, 88))
+    # Every reader pairs them in its own way, so it is the events that must be the same.
+    for pitch in (50, 51):
+        assert events_of(output, pitch) == events_of(midi, pitch)
+    # The first note of this key begins in the gap, but its note-off ends the other one.
+    assert events_of(output, 52) == events_of(midi, 52)[1:]
+    outside = [row for row in seconds(file) if not 2 <= row[0] < 4]
+    assert [row for row in seconds(parse_midi(output, name="y")) if row[2] != 70] == outside
+
+
+def test_no_note_off_of_overlapping_notes_strays_into_the_gap() -> None:
+    file = file_with((0, 1, 50), (0.5, 3, 50), (0, 1.5, 51), (0.5, 6, 51))
+    output = filled(file, (500_000, 1_500_000, 50, 88), (1_900_000, 2_000_000, 51, 88))
+    assert [at for at, _ in events_of(output, 50)] == [0, 0.5, 1, 1, 2.5, 3.5]
+    assert [at for at, _ in events_of(output, 51)][:5] == [0, 0.5, 1.5, 1.5, 3.9]
 
 
 def test_what_is_new_rings_on_as_what_was_there_did() -> None:

@@ -122,6 +122,37 @@ def test_held_notes_end_when_told_at_latest_when_they_did() -> None:
     assert end_of_c({}) == pytest.approx(500_000, abs=250)
 
 
+def note_offs(midi: bytes, pitch: int) -> list[float]:
+    now, found = 0.0, []
+    for message in mido.MidiFile(file=io.BytesIO(midi)):
+        now += message.time
+        if message.type == "note_off" and message.note == pitch:
+            found.append(round(now, 2))
+    return found
+
+
+def test_of_notes_of_one_key_that_overlap_each_keeps_its_note_off() -> None:
+    rows = [(0, 300_000, 60, 64), (200_000, 400_000, 60, 64), (900_000, 1_000_000, 60, 64)]
+    rows += [(0, 300_000, 62, 64), (200_000, 900_000, 62, 64)]
+    primer = parse_midi(performance_to_midi(music(*rows)), name="x")
+    assert primer.performance.notes["end_us"].tolist()[:4] == [300_000] * 4
+
+    def continued(from_us: int) -> bytes:
+        return continued_midi(
+            primer,
+            from_us=from_us,
+            to_us=500_000,
+            continuation=music((100_000, 200_000, 67, 64)),
+            seam=Seam(),
+            include_primer=True,
+        )
+
+    assert note_offs(continued(0), 60) == [0.3, 0.4]
+    assert note_offs(continued(0), 62) == [0.3, 0.3]  # its own comes after the seam
+    # The first note is left out, and the note-off that ends both stays.
+    assert note_offs(continued(100_000), 60) == [0.2, 0.3]
+
+
 def test_a_pedal_that_is_down_at_the_seam_comes_up_with_the_last_release() -> None:
     given = music((0, 300_000, 60, 64), pedal=((0, 127), (2_000_000, 0)))
     primer = parse_midi(performance_to_midi(given), name="x")

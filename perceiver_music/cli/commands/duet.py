@@ -19,8 +19,9 @@ from perceiver_music.cli.generation_options import (
     TopK,
     TopP,
 )
+from perceiver_music.cli.inputs import STDIN, read_stdin
 from perceiver_music.cli.invocation import Invocation
-from perceiver_music.cli.lengths import Length, parse_length
+from perceiver_music.cli.lengths import Length, parse_length_in_seconds
 from perceiver_music.cli.options import (
     OUTPUT_PANEL,
     Checkpoint,
@@ -29,9 +30,9 @@ from perceiver_music.cli.options import (
     Force,
     Latents,
 )
-from perceiver_music.cli.outputs import check_midi_name
+from perceiver_music.cli.outputs import STDOUT, check_midi_name, check_stdout
 from perceiver_music.cli.signals import Terminated
-from perceiver_music.errors import OutputExistsError, PerceiverMusicError, UsageError
+from perceiver_music.errors import OutputExistsError, PerceiverMusicError
 from perceiver_music.generation.options import SamplingOptions
 
 EXAMPLES = (
@@ -76,8 +77,9 @@ def duet(
         Path | None,
         typer.Option(
             "--midi-file",
-            metavar="MIDI",
-            help="A file that plays in the place of a keyboard; without --out it takes no time.",
+            metavar="MIDI|-",
+            help="A file that plays in the place of a keyboard, or - for stdin; without --out it "
+            "takes no time.",
             show_default=False,
             rich_help_panel=PORTS_PANEL,
         ),
@@ -115,7 +117,7 @@ def duet(
         typer.Option(
             "--length",
             "-l",
-            parser=parse_length,
+            parser=parse_length_in_seconds,
             metavar="LENGTH",
             help="The longest answer, in seconds: 20s. It ends at a breath before that, or when "
             "you play.",
@@ -137,8 +139,8 @@ def duet(
         typer.Option(
             "--output",
             "-o",
-            metavar="OUT.mid",
-            help="Keep the conversation: you on channel 1, the answers on channel 2.",
+            metavar="OUT.mid|-",
+            help="Keep the conversation: you on channel 1, the answers on channel 2; - for stdout.",
             show_default=False,
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -151,20 +153,23 @@ def duet(
     """
     if list_ports:
         return _list_ports(invocation)
-    if length.unit != "seconds":
-        raise UsageError("an answer's --length is in seconds", hint="For example --length 20s.")
-    if output is not None:
+    console = invocation.console
+    is_streamed = str(output) == STDOUT
+    if is_streamed:
+        check_stdout(num_items=1, as_json=console.as_json)
+    elif output is not None:
         check_midi_name(str(output))
-    if output is not None and output.exists() and not force:
-        raise OutputExistsError("exists already", path=output)
+        if output.exists() and not force:
+            raise OutputExistsError("exists already", path=output)
     from perceiver_music.jobs import duet as job
 
-    console = invocation.console
+    name = "" if midi_file is None else str(midi_file)
     request = job.DuetRequest(
         input_port=in_,
         output_port=out,
-        midi_file=midi_file,
-        output=output,
+        midi_file=read_stdin() if name == STDIN else midi_file,
+        midi_name=name,
+        output=None if is_streamed else output,
         overwrite=force,
         pause_seconds=pause,
         cue=cue,
@@ -187,19 +192,24 @@ def duet(
         asks = "pause" if pause else f"give the cue ({cue})"
         console.info(f"ready: play, and {asks} for an answer; Ctrl-C ends the duet")
 
-    saved: list[Path] = []
+    saved: list[Path | str] = []
 
     def on_saved(path: Path) -> None:
         saved.append(path)
         invocation.written(path)
 
+    def on_midi(midi: bytes) -> None:
+        saved.append("standard output")
+        console.binary(midi)
+
     callbacks = job.DuetCallbacks(
         on_ready=on_ready,
         on_turn=console.detail,
         on_saved=on_saved,
+        on_midi=on_midi if is_streamed else None,
         warn=console.warning,
     )
-    inputs = [] if midi_file is None else [midi_file]
+    inputs = [name] if name else []
     try:
         result = job.run(request, callbacks)
     except (KeyboardInterrupt, Terminated) as stop:
@@ -220,7 +230,7 @@ def duet(
 
 
 def _ended_by(
-    stop: BaseException, saved: Sequence[Path], *, is_to_be_kept: bool
+    stop: BaseException, saved: Sequence[Path | str], *, is_to_be_kept: bool
 ) -> PerceiverMusicError:
     """How a duet ends that nobody's file ends."""
     failure = as_failure(stop)

@@ -126,14 +126,15 @@ def _readable(invocation: Invocation, inputs: Sequence[InputFile]) -> tuple[tupl
     """The files that can be scored, and how many cannot; of several, each failure is told."""
     if len(inputs) < 2:
         return tuple(item.file_path for item in inputs), 0
-    from perceiver_music.music.midi_file import read_midi
+    from perceiver_music.music.midi_file import lack_of_notes, read_midi
 
     files: list[Path] = []
     for item in inputs:
         try:
             path = item.file_path
-            if not read_midi(path).performance.num_notes:
-                raise InvalidInputError("has no piano notes", path=path)
+            midi = read_midi(path)
+            if not midi.performance.num_notes:
+                raise InvalidInputError(lack_of_notes(midi.warnings), path=path)
             files.append(path)
         except PerceiverMusicError as error:
             failures.report(error, invocation.console)

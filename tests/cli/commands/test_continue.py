@@ -230,6 +230,7 @@ def test_names_that_are_hard(run: Run, write_midi: WriteMidi) -> None:
         path = write_midi(name)
         outcome = run("continue", "--seed", "1", *SHORT, "--", path).succeeded()
         written = outcome.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
+        assert "\n" not in written
         assert Path(written).is_file()
 
 

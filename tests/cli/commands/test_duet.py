@@ -73,6 +73,22 @@ def test_a_file_in_the_place_of_a_keyboard(run: Run, write_midi: WriteMidi) -> N
     assert "is a duet" in outcome.stderr
 
 
+def test_a_duet_of_streams(run: Run, write_midi: WriteMidi) -> None:
+    given = write_midi("p.mid", num_notes=6).read_bytes()
+    words = ("--length", "1s", "--seed", "4")
+    run("duet", "--midi-file", "p.mid", *words, "-o", "a.mid").succeeded()
+    piped = run("duet", "--midi-file", "-", *words, "-o", "-", stdin=given).succeeded()
+    assert piped.stdout == Path("a.mid").read_bytes()
+    assert "not be kept" not in piped.stderr
+    assert sorted(map(str, Path().iterdir())) == ["a.mid", "p.mid"]
+    fields = run("duet", "--midi-file", "-", *words, "--json", stdin=given).succeeded().object
+    assert (fields["input"], fields["inputs"], fields["notes"]) == ("-", ["-"], 6)
+    assert "-: " in run("duet", "--midi-file", "-", stdin=b"<html>").failed(65).stderr
+    run("duet", "--midi-file", "-", stdin_is_terminal=True).failed(2)
+    run("duet", "--midi-file", "p.mid", "-o", "-", stdout_is_terminal=True).failed(2)
+    run("duet", "--midi-file", "p.mid", "-o", "-", "--json").failed(2)
+
+
 def test_the_pedals_of_the_player_are_in_the_file(run: Run, write_midi: WriteMidi) -> None:
     path = write_midi("p.mid", num_notes=6)
     file = mido.MidiFile(path)

@@ -29,6 +29,31 @@ def write_held(name: str) -> None:
     Path(name).write_bytes(header + b"MTrk" + len(track).to_bytes(4, "big") + track)
 
 
+def test_a_window_beyond_the_end_is_answered_with_the_end(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("p.mid", num_notes=20)
+    for words in (("--from", "100", "--to", "500"), ("--from", "50")):
+        hint = run("continue", "p.mid", *words).failed(2).error_lines[1]
+        assert hint.startswith("hint: It ends at ")
+        assert hint.endswith(" s; give a --from before that, or leave it out.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["continue", "infill --between 0 1", "view", "render", "tokens", "duet --midi-file"],
+)
+def test_notes_that_all_have_no_length_are_the_reason(run: Run, words: str) -> None:
+    file, track = mido.MidiFile(), mido.MidiTrack()
+    for kind in ("note_on", "note_off") * 3:
+        track.append(mido.Message(kind, note=60))
+    file.tracks.append(track)
+    file.save("instant.mid")
+    name, *options = words.split()
+    given = [*options, "instant.mid"] if name == "duet" else ["instant.mid", *options]
+    outcome = run(name, *given, "-q").failed(65)
+    reason = "instant.mid: has no piano notes; 3 notes have no length and are left out"
+    assert outcome.error_lines[0] == f"error: {reason}"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [

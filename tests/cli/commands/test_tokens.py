@@ -37,6 +37,17 @@ def test_there_and_back(run: Run, write_midi: WriteMidi) -> None:
     assert run("tokens", "--decode", "a.json", "-o", "-").succeeded().stdout[:4] == b"MThd"
 
 
+def test_a_line_break_in_a_name_does_not_make_two_lines(run: Run, write_midi: WriteMidi) -> None:
+    write_midi("a.mid")
+    Path("a.json").write_bytes(run("tokens", "a.mid", "--json").stdout)
+    name = "two\nlines.mid"
+    outcome = run("tokens", "--decode", "a.json", "-o", name).succeeded()
+    assert outcome.lines == [r"two\nlines.mid"]
+    assert Path(name).exists()
+    said = run("tokens", "--decode", "a.json", "-o", name, "--force", "--json").succeeded()
+    assert said.object["output"] == name
+
+
 def test_the_way_back_is_by_the_tokenizer_that_the_object_names(
     run: Run, write_midi: WriteMidi
 ) -> None:
@@ -79,8 +90,15 @@ def test_words_that_do_not_fit_together(run: Run, write_midi: WriteMidi) -> None
     run("tokens", "a.mid", "--decode", "ids.json").failed(2)
     run("tokens", "a.mid", "-o", "x.mid").failed(2)
     run("tokens", "a.mid", "--tokenizer", "remi").failed(2)
-    Path("ids.json").write_text("[]")
-    run("tokens", "--decode", "ids.json").failed(65)
+    for text, message in (
+        ("[]", "its list of ids is empty"),
+        ('{"ids": []}', "its list of ids is empty"),
+        ('{"ids": 3}', "is not JSON with a list of ids"),
+    ):
+        Path("ids.json").write_text(text)
+        outcome = run("tokens", "--decode", "ids.json").failed(65)
+        assert outcome.error_lines[0] == f"error: ids.json: {message}"
+        assert not Path("ids.mid").exists()
     Path("ids.json").write_text("[400]")
     run("tokens", "--decode", "ids.json").failed(65)
 
