@@ -21,6 +21,7 @@ from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import as_numpy, choose
+from perceiver_music.generation.touch import TouchKeeper
 from perceiver_music.generation.winding_down import WindingDown
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -83,6 +84,7 @@ class Growth:
         self._grammar = _grammar(opening, limits)
         self._guard = LoopGuard()
         self._pace = PaceKeeper(opening.before)
+        self._touch = TouchKeeper(opening.before if sampling.keep_touch else (), opening.vocabulary)
         # Where a gap's music goes, the model can see.
         has_home = sampling.keep_key and not opening.is_of_gap
         self._key = KeyKeeper(opening.before if has_home else ())
@@ -106,13 +108,14 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        other._pace, other._key = deepcopy(self._pace), deepcopy(self._key)
+        for keeper in ("_pace", "_touch", "_key"):
+            setattr(other, keeper, deepcopy(getattr(self, keeper)))
         return other
 
     def set_free(self) -> Growth:
-        """This one; the primer's pace and key lead it back no longer."""
+        """This one; the primer's pace, touch and key lead it back no longer."""
         self._sampling = replace(self._sampling, keep_pace=False)
-        self._key = KeyKeeper(())
+        self._touch, self._key = TouchKeeper(()), KeyKeeper(())
         return self
 
     def choose(self, logits: Any) -> int:
@@ -137,6 +140,7 @@ class Growth:
         if waited and not grammar.step:
             return
         token -= waited
+        self._touch.take(token)
         if token < v.VELOCITY:
             self._guard.take(token)
             self._pace.take(token)
@@ -166,9 +170,10 @@ class Growth:
     def _adjusted(
         self, logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.floating]:
-        """The prediction as the primer's pace and key and the guard would have it."""
+        """The prediction as the primer's pace, touch and key and the guard would have it."""
         if self._sampling.keep_pace:
             logits = self._pace.adjusted(logits)
+        logits = self._touch.adjusted(logits)
         logits = self._key.adjusted(logits, allowed)
         if self._winding_down is not None:
             logits = self._winding_down.adjusted(logits, self.progress)

@@ -25,6 +25,7 @@ class SamplingOptions:
         loop_guard: whether music that is stuck is led on (`generation.loops`).
         keep_pace: whether music that is far from the primer's pace is led back (`generation.pace`).
         keep_key: whether music far from the primer's key is led home (`generation.home_key`).
+        keep_touch: whether music far from the primer's loudness is led back (`generation.touch`).
         keep_joint: whether the last part of a filled gap is looked for (`generation.joining`).
     """
 
@@ -35,6 +36,7 @@ class SamplingOptions:
     loop_guard: bool = True
     keep_pace: bool = True
     keep_key: bool = True
+    keep_touch: bool = True
     keep_joint: bool = True
 
     def __post_init__(self) -> None:

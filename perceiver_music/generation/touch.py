@@ -1,0 +1,96 @@
+"""Keeping the primer's touch: new music that is far louder or softer is led back.
+
+A model goes on as loudly as those whom it learned from mostly play; a file that is played louder
+or softer than they do, as many are that no pianist played, fades or swells within seconds
+(docs/lab-book.md has counts). While the last seconds are on average as loud as the primer, give or
+take the spread of its own velocities, nothing is touched, and pianists are mostly within that;
+beyond, louder or softer velocities become likelier, the further off it is. How likely it is that
+the velocity changes at all stays as it was. Nothing is forbidden, and nothing is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from perceiver_music.tokenizer import vocabulary as v
+
+PRIMER_SECONDS: Final = 60
+"""The touch is that of the primer's end, of so much of it at most."""
+HEARD_SECONDS: Final = 10
+FEWEST_ONSETS: Final = 12
+"""Fewer have no touch, in the primer as in what was heard."""
+
+NARROWEST: Final = 4.0
+"""Of a file whose notes are all as loud, the least difference that counts, in MIDI velocity."""
+_STRENGTH = 0.015
+"""Nats for each step of MIDI velocity, for each that the last seconds are too soft or too loud."""
+_LARGEST_BEND = 0.1
+
+
+class TouchKeeper:
+    """Listens to every event; `adjusted` bends a prediction while the touch is far off.
+
+    Args:
+        tokens: what the model has been given.
+        vocabulary: whose velocities they are.
+    """
+
+    def __init__(self, tokens: Sequence[int], vocabulary: v.Vocabulary = v.MAESTRO) -> None:
+        self._first = vocabulary.first_id["VELOCITY"]
+        numbers = range(1, vocabulary.num_velocities + 1)
+        self._loudness = np.array([vocabulary.midi_velocity(n) for n in numbers], dtype=np.float64)
+        self._step, self._velocity = 0, math.nan
+        self._recent: deque[tuple[int, float]] = deque()
+        self._sum = 0.0
+        for token in tokens:
+            self._listen(token, seconds=PRIMER_SECONDS)
+        velocities = [velocity for _, velocity in self._recent]
+        self._has_touch = len(velocities) >= FEWEST_ONSETS
+        if self._has_touch:
+            self._mean = float(np.mean(velocities))
+            self._spread = max(NARROWEST, float(np.std(velocities)))
+        self._recent.clear()
+        self._sum = 0.0
+
+    def take(self, token: int) -> None:
+        """Go on by one event."""
+        if self._has_touch:
+            self._listen(token, seconds=HEARD_SECONDS)
+
+    def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Logits `[vocabulary]` with other velocities likelier, if the touch is far off."""
+        bend = self._bend()
+        if not bend:
+            return logits
+        changed = logits.copy()
+        velocities = changed[self._first : self._first + len(self._loudness)]
+        before = np.logaddexp.reduce(velocities)
+        velocities -= bend * self._loudness
+        velocities += before - np.logaddexp.reduce(velocities)
+        return changed
+
+    def _listen(self, token: int, *, seconds: int) -> None:
+        if v.TIME_SHIFT <= token < v.TIME_SHIFT + v.MAX_SHIFT_STEPS:
+            self._step += token - v.TIME_SHIFT + 1
+            first = self._step - seconds * v.STEPS_PER_SECOND
+            while self._recent and self._recent[0][0] < first:
+                self._sum -= self._recent.popleft()[1]
+        elif self._first <= token < self._first + len(self._loudness):
+            self._velocity = float(self._loudness[token - self._first])
+        elif v.NOTE_ON <= token < v.NOTE_OFF and not math.isnan(self._velocity):
+            self._recent.append((self._step, self._velocity))
+            self._sum += self._velocity
+
+    def _bend(self) -> float:
+        """Nats for each step of MIDI velocity; above 0 where the music has become too loud."""
+        if not self._has_touch or len(self._recent) < FEWEST_ONSETS:
+            return 0.0
+        off = self._sum / len(self._recent) - self._mean
+        beyond = max(0.0, abs(off) - self._spread)
+        return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
