@@ -84,10 +84,10 @@ class Growth:
         self._grammar = _grammar(opening, limits)
         self._guard = LoopGuard()
         self._pace = PaceKeeper(opening.before)
-        self._touch = TouchKeeper(opening.before if sampling.keep_touch else (), opening.vocabulary)
         # Where a gap's music goes, the model can see.
-        has_home = sampling.keep_key and not opening.is_of_gap
-        self._key = KeyKeeper(opening.before if has_home else ())
+        before = () if opening.is_of_gap else opening.before
+        self._touch = TouchKeeper(before if sampling.keep_touch else (), opening.vocabulary)
+        self._key = KeyKeeper(before if sampling.keep_key else ())
         self._last_part = 1.0
         if limits.is_ending_allowed:
             self._last_part = last_part_begins(limits)
@@ -195,8 +195,9 @@ class Growth:
 
     @property
     def after(self) -> tuple[int, ...]:
-        """The first events behind a gap, if it is to go over into them."""
-        return self._opening.after if self._sampling.keep_joint else ()
+        """The first events behind a gap, if it is to go over into them by more ways than one."""
+        is_looked_for = self._sampling.keep_joint and not self._sampling.is_greedy
+        return self._opening.after if is_looked_for else ()
 
     @property
     def is_to_end(self) -> bool:

@@ -13,15 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.primer import shifts, step_after
 from perceiver_music.generation.sampling import branched, log_probabilities
 from perceiver_music.tokenizer import vocabulary as v
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
     from perceiver_music.model.decoding import Decoder
+
+Floats = npt.NDArray[np.float64]
 
 NUM_PLAYERS: Final = 8
 LAST_PART_STEPS: Final = 8 * v.STEPS_PER_SECOND
@@ -49,49 +56,99 @@ class JoiningSearch:
     Args:
         decoder: what predicts.
         growth: the music up to that part.
-        state: its decode.
+        state: its decode, which one of the players goes on with.
     """
 
     def __init__(self, decoder: Decoder, growth: Growth, state: Any) -> None:
         self._decoder, self._after = decoder, growth.after
+        others = [decoder.branch(state) for _ in range(NUM_PLAYERS - 1)]
         self._players = [
-            _Player(growth.branch(branched(growth.rng)), decoder.branch(state))
-            for _ in range(NUM_PLAYERS)
+            _Player(growth.branch(branched(growth.rng)), decode) for decode in (state, *others)
         ]
         self.chosen: Growth = growth
 
     def rounds(self) -> Iterator[Growth]:
         """Look for it; after each event of all players one of them is given."""
         while playing := [p for p in self._players if not p.growth.is_long_enough]:
-            tokens = [player.growth.choose(player.state.logits) for player in playing]
-            for player, token in zip(playing, tokens, strict=True):
-                player.growth.take(token)
+            self._play(playing)
             yield playing[0].growth
-            self._decoder.advance_many([player.state for player in playing], tokens)
         growths = [player.growth for player in self._players]
         self._players.clear()  # so many decodes need memory
         self.chosen = max(growths, key=self._leads_on)
 
+    def _play(self, players: Sequence[_Player]) -> None:
+        tokens = [player.growth.choose(player.state.logits) for player in players]
+        for player, token in zip(players, tokens, strict=True):
+            player.growth.take(token)
+        self._decoder.advance_many([player.state for player in players], tokens)
+
     def _leads_on(self, growth: Growth) -> float:
         """Log-probability of what follows the gap after this music."""
-        heard = growth.tokens_up_to_end
-        likely, state = 0.0, self._begin(heard)
-        for token in without_known_velocity(heard, self._after):
-            likely += float(log_probabilities(state.logits)[token])
+        joint = joined(growth.tokens_up_to_end, self._after)
+        state = self._begin(joint.heard)
+        likely = _after_waiting(log_probabilities(state.logits), joint.waited)[joint.after[0]]
+        for token, following in pairwise(joint.after):
             self._decoder.advance(state, token)
-        return likely
+            likely += log_probabilities(state.logits)[following]
+        return float(likely)
 
     def _begin(self, heard: Sequence[int]) -> Any:
-        room = max(2, min(_MOST_HEARD, self._decoder.context - len(self._after)))
-        latents = max(2, min(_MOST_LATENTS, self._decoder.latents, room))
-        return self._decoder.begin(heard[-room:], latents=latents)
+        context = min(self._decoder.context, _MOST_HEARD + NUM_EVENTS_AFTER)
+        latents = min(self._decoder.latents, _MOST_LATENTS, context)
+        heard = heard[-max(1, context - NUM_EVENTS_AFTER) :]
+        return self._decoder.begin(heard, context=context, latents=latents)
 
 
-def without_known_velocity(heard: Sequence[int], after: Sequence[int]) -> Sequence[int]:
-    """`after` as it is encoded behind `heard`: a velocity that is in force is not said again."""
-    velocities = (t for t in reversed(heard) if v.VELOCITY <= t < v.NUM_EVENT_IDS)
-    in_force = next(velocities, None)
-    first = next((i for i, t in enumerate(after) if v.VELOCITY <= t < v.NUM_EVENT_IDS), None)
+class Joint(NamedTuple):
+    """Events up to the end of a gap and from there on, written as the encoder writes them.
+
+    Attributes:
+        heard: those up to it.
+        after: those from there on, at least one.
+        waited: so much of the first of them, a time, lies in the gap.
+    """
+
+    heard: list[int]
+    after: list[int]
+    waited: int
+
+
+def joined(heard: Sequence[int], after: Sequence[int]) -> Joint:
+    """Put both together: a velocity in force is not said again, and two times are one.
+
+    Where the gap ends in the midst of a time, a model has never seen the rest of it behind what is
+    no whole TIME_SHIFT, and would find it unlikely for that.
+    """
+    heard, after = list(heard), _without_known_velocity(heard, after)
+    num_after = sum(1 for _ in takewhile(_is_time, after))
+    num_heard = sum(1 for _ in takewhile(_is_time, reversed(heard)))
+    if not num_after or not num_heard:
+        return Joint(heard, after, 0)
+    whole, waited = divmod(step_after(heard[-num_heard:]), v.MAX_SHIFT_STEPS)
+    time = shifts(waited + step_after(after[:num_after]))
+    heard = heard[:-num_heard] + shifts(whole * v.MAX_SHIFT_STEPS)
+    return Joint(heard, time + after[num_after:], waited)
+
+
+def _without_known_velocity(heard: Sequence[int], after: Sequence[int]) -> list[int]:
+    in_force = next((t for t in reversed(heard) if _is_velocity(t)), None)
+    first = next((i for i, t in enumerate(after) if _is_velocity(t)), None)
     if first is None or after[first] != in_force:
-        return after
+        return list(after)
     return [*after[:first], *after[first + 1 :]]
+
+
+def _after_waiting(likely: Floats, steps: int) -> Floats:
+    """Log-probabilities given that the next event is a time of at least so many steps, if any."""
+    if not steps:
+        return likely
+    longer = likely[v.TIME_SHIFT + steps - 1 : v.TIME_SHIFT + v.MAX_SHIFT_STEPS]
+    return likely - np.logaddexp.reduce(longer)
+
+
+def _is_time(token: int) -> bool:
+    return v.TIME_SHIFT <= token < v.TIME_SHIFT + v.MAX_SHIFT_STEPS
+
+
+def _is_velocity(token: int) -> bool:
+    return v.VELOCITY <= token < v.NUM_EVENT_IDS

@@ -52,6 +52,11 @@ class SamplingOptions:
                 hint = "1 keeps every event; try 0.9 to 1." if name == "--top-p" else "Try 0.02."
                 raise UsageError(f"{name} {value} is not above 0 and up to 1", hint=hint)
 
+    @property
+    def is_greedy(self) -> bool:
+        """Whether there is nothing to draw: every time the same event."""
+        return self.temperature == 0.0 or self.top_k == 1
+
     def as_json(self) -> dict[str, Any]:
         """The options as a JSON object."""
         return asdict(self)

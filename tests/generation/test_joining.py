@@ -1,5 +1,6 @@
 """The last part of a filled gap leads to what follows it."""
 
+import gc
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,9 @@ from perceiver_music.generation.joining import (
     LAST_PART_STEPS,
     NUM_PLAYERS,
     JoiningSearch,
+    _after_waiting,
+    joined,
     joint_begins,
-    without_known_velocity,
 )
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
@@ -166,10 +168,86 @@ def test_the_last_part_is_the_whole_of_a_short_gap(steps: int, begins: float) ->
     assert joint_begins(Limits(end_step=steps)) == begins
 
 
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"top_k": 1}])
+def test_where_nothing_is_drawn_nothing_is_looked_for(options: dict[str, float]) -> None:
+    greedy = SamplingOptions(**options)  # type: ignore[arg-type]
+    limits = Limits(end_step=NUM_STEPS)
+    growth = Growth(opening(), limits=limits, sampling=greedy, rng=variation_rng(1, 1))
+    assert not growth.is_to_end
+
+
+def test_no_player_is_kept_while_they_are_compared() -> None:
+    class Counting(Wanderer):
+        def begin(self, tokens: tuple[int, ...], **options: object) -> SimpleNamespace:
+            alive.append(sum(isinstance(each, Decode) for each in gc.get_objects()))
+            return Decode(**vars(super().begin(tokens, **options)))
+
+        def branch(self, state: SimpleNamespace) -> SimpleNamespace:
+            return Decode(**vars(state))
+
+    class Decode(SimpleNamespace):
+        pass
+
+    alive: list[int] = []
+    for _ in continue_events(
+        Counting(),
+        opening(),
+        limits=Limits(end_step=NUM_STEPS),
+        sampling=SamplingOptions(),
+        rng=variation_rng(1, 1),
+    ):
+        pass
+    assert len(alive) == 1 + NUM_PLAYERS
+    assert max(alive[1:]) <= 1, "that of the piece itself, which its caller has"
+
+
+NOTE = (v.VELOCITY + 3, v.NOTE_ON + 61)
+
+
 def test_a_velocity_that_is_in_force_is_not_said_again() -> None:
     heard = [v.VELOCITY + 3, v.NOTE_ON + 60]
-    note = [v.TIME_SHIFT, v.VELOCITY + 3, v.NOTE_ON + 61, v.VELOCITY + 3]
-    assert without_known_velocity(heard, note) == [v.TIME_SHIFT, v.NOTE_ON + 61, v.VELOCITY + 3]
-    assert without_known_velocity([v.VELOCITY + 4], note) == note
-    assert without_known_velocity([], note) == note
-    assert without_known_velocity(heard, [v.EOS]) == [v.EOS]
+    note = [v.TIME_SHIFT, *NOTE, v.VELOCITY + 3]
+    assert joined(heard, note).after == [v.TIME_SHIFT, v.NOTE_ON + 61, v.VELOCITY + 3]
+    assert joined([v.VELOCITY + 4], note).after == note
+    assert joined([], note).after == note
+    assert joined(heard, [v.EOS]).after == [v.EOS]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "whole", "time", "waited"),
+    [
+        ([30], [20], [], [50], 30),
+        ([100, 30], [90], [100], [100, 20], 30),
+        ([100, 100], [20], [100, 100], [20], 0),
+        ([30], [100, 5], [], [100, 35], 30),
+    ],
+)
+def test_two_times_are_one(
+    before: list[int], behind: list[int], whole: list[int], time: list[int], waited: int
+) -> None:
+    def times(steps: list[int]) -> list[int]:
+        return [v.TIME_SHIFT + step - 1 for step in steps]
+
+    heard = [v.NOTE_ON + 60, v.NOTE_OFF + 60]
+    joint = joined(heard + times(before), [*times(behind), *NOTE])
+    assert joint == (heard + times(whole), [*times(time), *NOTE], waited)
+
+
+@pytest.mark.parametrize(
+    ("heard", "after"),
+    [
+        ([v.NOTE_ON + 60, v.TIME_SHIFT + 29], list(NOTE)),
+        ([v.TIME_SHIFT + 29, v.NOTE_OFF + 60], [v.TIME_SHIFT + 19, *NOTE]),
+    ],
+)
+def test_one_time_alone_stays(heard: list[int], after: list[int]) -> None:
+    assert joined(heard, after) == (heard, after, 0)
+
+
+def test_silence_that_is_over_late_counts_only_from_the_end_of_the_gap() -> None:
+    """Whoever has waited already is asked only how likely the rest is."""
+    likely = np.log(np.full(v.VOCABULARY_SIZE, 1e-6))
+    likely[v.TIME_SHIFT : v.TIME_SHIFT + 100] = np.log(0.01)
+    asked = _after_waiting(likely, 51)[v.TIME_SHIFT + 60]
+    assert asked == pytest.approx(np.log(1 / 50))
+    assert _after_waiting(likely, 0) is likely

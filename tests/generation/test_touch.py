@@ -10,6 +10,7 @@ from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.generation.touch import NARROWEST, TouchKeeper
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX, length_ids
 
 FLAT = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
 VELOCITIES = slice(v.VELOCITY, v.VELOCITY + v.NUM_VELOCITY_BINS)
@@ -127,3 +128,18 @@ def loudness(*, keeps: bool) -> float:
 def test_music_that_fades_is_led_back_while_it_grows() -> None:
     assert loudness(keeps=False) < 50
     assert loudness(keeps=True) > 62
+
+
+def test_in_a_gap_the_model_sees_how_loud_it_is_to_become() -> None:
+    before = (v.BOS, *playing(98))
+    tokens = (*before, SUFFIX, *playing(30), MIDDLE, *length_ids(3000).tolist())
+    growth = Growth(
+        Opening(tokens=tokens, sounding={}, velocity_bin=24),
+        limits=Limits(end_step=3000),
+        sampling=SamplingOptions(keep_pace=False),
+        rng=variation_rng(1, 1),
+    )
+    for token in playing(30):
+        growth.take(token)
+    logits = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
+    assert growth._touch.adjusted(logits) is logits
