@@ -2,10 +2,13 @@
 
 A model goes on as loudly as those whom it learned from mostly play; a file that is played louder
 or softer than they do, as many are that no pianist played, fades or swells within seconds
-(docs/lab-book.md has counts). While the last seconds are on average as loud as the primer, give or
-take the spread of its own velocities, nothing is touched, and pianists are mostly within that;
-beyond, louder or softer velocities become likelier, the further off it is. How likely it is that
-the velocity changes at all stays as it was. Nothing is forbidden, and nothing is drawn.
+(docs/lab-book.md has counts). While the last seconds are on average about as loud as the primer,
+give or take the spread of its own velocities, nothing is touched, and pianists are mostly within
+that; beyond, louder or softer velocities become likelier, the further off it is. How likely it is
+that the velocity changes at all stays as it was. Nothing is forbidden, and nothing is drawn.
+
+How loud that is depends on when: just after the primer mostly as its last seconds were, half a
+minute later as its last minute was, as it is with pianists.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,12 +29,28 @@ PRIMER_SECONDS: Final = 60
 HEARD_SECONDS: Final = 10
 FEWEST_ONSETS: Final = 12
 """Fewer have no touch, in the primer as in what was heard."""
+FADING_SECONDS: Final = 20
+"""How soon the primer's last ten seconds count no more than its last minute (docs/lab-book.md)."""
 
 NARROWEST: Final = 4.0
 """Of a file whose notes are all as loud, the least difference that counts, in MIDI velocity."""
 _STRENGTH = 0.015
 """Nats for each step of MIDI velocity, for each that the last seconds are too soft or too loud."""
 _LARGEST_BEND = 0.1
+
+
+@dataclass(frozen=True)
+class _Touch:
+    """How loud notes are, in MIDI velocity, and how far apart."""
+
+    mean: float
+    spread: float
+
+    def towards(self, other: _Touch, share: float) -> _Touch:
+        return _Touch(
+            mean=self.mean + share * (other.mean - self.mean),
+            spread=self.spread + share * (other.spread - self.spread),
+        )
 
 
 class TouchKeeper:
@@ -50,17 +70,22 @@ class TouchKeeper:
         self._sum = 0.0
         for token in tokens:
             self._listen(token, seconds=PRIMER_SECONDS)
-        velocities = [velocity for _, velocity in self._recent]
-        self._has_touch = len(velocities) >= FEWEST_ONSETS
-        if self._has_touch:
-            self._mean = float(np.mean(velocities))
-            self._spread = max(NARROWEST, float(np.std(velocities)))
+        self._begins = self._step
+        self._late = self._touch_since(self._step - HEARD_SECONDS * v.STEPS_PER_SECOND)
+        self._whole = self._touch_since(0)
         self._recent.clear()
         self._sum = 0.0
 
+    def _touch_since(self, step: int) -> _Touch | None:
+        velocities = [velocity for at, velocity in self._recent if at >= step]
+        if len(velocities) < FEWEST_ONSETS:
+            return None
+        spread = max(NARROWEST, float(np.std(velocities)))
+        return _Touch(mean=float(np.mean(velocities)), spread=spread)
+
     def take(self, token: int) -> None:
         """Go on by one event."""
-        if self._has_touch:
+        if self._whole is not None:
             self._listen(token, seconds=HEARD_SECONDS)
 
     def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -89,8 +114,12 @@ class TouchKeeper:
 
     def _bend(self) -> float:
         """Nats for each step of MIDI velocity; above 0 where the music has become too loud."""
-        if not self._has_touch or len(self._recent) < FEWEST_ONSETS:
+        if self._whole is None or len(self._recent) < FEWEST_ONSETS:
             return 0.0
-        off = self._sum / len(self._recent) - self._mean
-        beyond = max(0.0, abs(off) - self._spread)
+        wanted = self._whole
+        if self._late is not None:
+            seconds = (self._step - self._begins) / v.STEPS_PER_SECOND
+            wanted = wanted.towards(self._late, math.exp(-seconds / FADING_SECONDS))
+        off = self._sum / len(self._recent) - wanted.mean
+        beyond = max(0.0, abs(off) - wanted.spread)
         return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)

@@ -179,6 +179,7 @@ def test_where_nothing_is_drawn_nothing_is_looked_for(options: dict[str, float])
 def test_no_player_is_kept_while_they_are_compared() -> None:
     class Counting(Wanderer):
         def begin(self, tokens: tuple[int, ...], **options: object) -> SimpleNamespace:
+            gc.collect()
             alive.append(sum(isinstance(each, Decode) for each in gc.get_objects()))
             return Decode(**vars(super().begin(tokens, **options)))
 

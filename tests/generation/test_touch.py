@@ -91,6 +91,15 @@ def test_the_touch_is_that_of_the_end_of_a_long_primer() -> None:
     assert np.diff(after(primer, playing(110))[VELOCITIES])[0] < 0
 
 
+def test_at_first_it_is_the_last_seconds_that_count_and_later_the_last_minute() -> None:
+    primer = playing(30, seconds=48) + playing(86, 110)
+    soon, late = playing(98, seconds=4), playing(98, seconds=90)
+    assert after(primer, soon) is FLAT
+    assert np.diff(after(primer, late)[VELOCITIES])[0] < 0
+    assert np.diff(after(primer, playing(30, seconds=4))[VELOCITIES])[0] > 0
+    assert after(primer, playing(30, seconds=90)) is FLAT
+
+
 def test_what_was_heard_is_forgotten_in_time() -> None:
     assert after(playing(98), playing(30) + playing(98)) is FLAT
 
