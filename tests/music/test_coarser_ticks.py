@@ -66,3 +66,14 @@ def test_nothing_changes_where_ticks_are_few_or_cannot_be_longer() -> None:
     assert on_coarser_ticks(file, 10_000_000) is not file
     slow_at_last = quick_file((19 * TICKS_PER_SECOND, 900_000))
     assert on_coarser_ticks(slow_at_last, 20_000_000) is slow_at_last
+
+
+def test_nothing_changes_where_the_roundings_of_many_tempi_would_add_up() -> None:
+    tempi = [(TICKS_PER_SECOND + i, (1_000, 450_000)[i % 2]) for i in range(2_000)]
+    file = quick_file(*tempi, (TICKS_PER_SECOND + 2_000, US_PER_QUARTER))
+    assert on_coarser_ticks(file, 20_000_000) is file
+    few = quick_file(*tempi[:2], (TICKS_PER_SECOND + 2, US_PER_QUARTER))
+    moved = on_coarser_ticks(few, 20_000_000)
+    for column, us in (("start_tick", "start_us"), ("end_tick", "end_us")):
+        heard = moved.tempo_map.ticks_to_us(moved.note_ticks[column])
+        assert np.abs(heard - few.performance.notes[us]).max() <= 1_000
