@@ -50,21 +50,50 @@ def check_network(config: TrainingConfig, tokenizer: Tokenizer, where: str) -> N
         config_from_dict(
             architecture_of(choice.architecture).config, choice.config, where, "model.config"
         )
+    check_windows(config, context_of(choice, tokenizer, where), where)
+
+
+def context_of(choice: ModelChoice, tokenizer: Tokenizer, where: str) -> int:
+    """The context that a network is meant for.
+
+    Raises:
+        InvalidInputError: it cannot be built.
+    """
     try:
         with torch.device("meta"):
-            outline = fresh_network(choice, tokenizer)
+            return fresh_network(choice, tokenizer).context
     except RuntimeError:  # more than can be counted
         raise InvalidInputError("the model is too large", path=where) from None
     except InvalidInputError as error:
         raise InvalidInputError(error.message, path=where, hint=error.hint) from None
+
+
+def check_windows(
+    config: TrainingConfig, context: int, where: str, *, is_fixed: bool = False
+) -> None:
+    """Refuse windows that are longer than what the network is meant for.
+
+    Args:
+        config: has the windows.
+        context: of the network.
+        where: where they were asked for, for messages.
+        is_fixed: whether the network stands already, as that of a run that goes on.
+
+    Raises:
+        InvalidInputError: a window is longer.
+    """
     longest_window = max(length for _, length in config.windows.contexts)
-    if longest_window > outline.context:
-        raise InvalidInputError(
-            f"windows.contexts has windows of {longest_window:,} events, and the context of the "
-            f"model is {outline.context:,}",
-            path=where,
-            hint=f"Set model.settings.context={longest_window}, or take shorter windows.",
-        )
+    if longest_window <= context:
+        return
+    hint = f"Set model.settings.context={longest_window}, or take shorter windows."
+    if is_fixed:
+        hint = f"Take windows of up to {context}: the model of a run that goes on stays as it is."
+    raise InvalidInputError(
+        f"windows.contexts has windows of {longest_window:,} events, and the context of the "
+        f"model is {context:,}",
+        path=where,
+        hint=hint,
+    )
 
 
 def _check_settings(choice: ModelChoice, where: str) -> None:

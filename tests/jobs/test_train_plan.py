@@ -27,8 +27,9 @@ def licensed_run(store: TokenStore, folder: Path, licence: str = TERMS) -> Path:
     return folder
 
 
-def resumed(run_folder: Path, max_steps: int) -> None:
-    train.run(TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=max_steps))
+def resumed(run_folder: Path, max_steps: int, *settings: str) -> None:
+    fields = {"resume": True, "device": "cpu", "max_steps": max_steps, "settings": settings}
+    train.run(TrainRequest(output=run_folder, **fields))
 
 
 @pytest.mark.parametrize(
@@ -169,8 +170,12 @@ def test_a_wrong_setting_of_a_run_that_goes_on_is_a_usage_error(
     run = licensed_run(tiny_store, tmp_path / "run")
     for setting in ("run.keep=0", "windows.contexts=[[0, 65]]"):
         request = TrainRequest(output=run, resume=True, device="cpu", settings=(setting,))
-        with pytest.raises(UsageError, match=r"keep|65 events"):
+        with pytest.raises(UsageError, match=r"keep|65 events") as refused:
             train.run(request)
+    # What is fixed in a run that goes on is no way out.
+    hint = refused.value.hint or ""
+    assert "windows of up to 64" in hint
+    assert "model.settings" not in hint
 
 
 def test_a_recipe_that_is_wrong_itself_is_no_usage_error(
@@ -214,7 +219,13 @@ def test_only_what_counts_events_is_asked_to() -> None:
             check_network(config, tokenizer, "--set")
 
 
-def test_a_run_begun_when_more_was_allowed_goes_on(tiny_store: TokenStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [(), ("windows.prefix_dropout=0.1",), ("windows.contexts=[[0, 32], [90, 64]]",)],
+)
+def test_a_run_begun_when_more_was_allowed_goes_on(
+    tiny_store: TokenStore, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
     from perceiver_music.sealed_json import sealed, unsealed
 
     run = licensed_run(tiny_store, tmp_path / "run")
@@ -224,7 +235,7 @@ def test_a_run_begun_when_more_was_allowed_goes_on(tiny_store: TokenStore, tmp_p
     for key in ("started_from", "teachers"):
         del document[key]
     (run / "run.json").write_bytes(sealed(document))
-    resumed(run, 4)
+    resumed(run, 4, *settings)
     fields = read_description(run / "checkpoint").fields
     assert fields["metrics"]["step"] == 4
     assert fields["licence"] == TERMS
