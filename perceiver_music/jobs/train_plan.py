@@ -111,18 +111,26 @@ def _started_from(
     _refuse_idle(config, request.settings)
     teachers = teacher_folders(config.distillation.teachers, {})
     loaded = _initial(request, init)
-    try:
-        config, model = going_on_from(loaded, config, tokenizer)
-    except InvalidInputError as error:
-        if any(_key_of(setting) == _DROPOUT for setting in request.settings):
-            raise UsageError(str(error), hint=error.hint) from None
-        raise
+    _check_dropout(request, config)
+    config, model = going_on_from(loaded, config, tokenizer)
     return TrainPlan(
         config=config,
         started_from=Origin.of(loaded.description),
         model=model,
         teacher_folders=teachers,
     )
+
+
+def _check_dropout(request: TrainRequest, config: TrainingConfig) -> None:
+    """Of all that can be wrong with a checkpoint's model only the dropout is a setting."""
+    from perceiver_music.training.network import dropout_of
+
+    try:
+        dropout_of(config.model)
+    except InvalidInputError as error:
+        if any(_key_of(setting) == _DROPOUT for setting in request.settings):
+            raise UsageError(str(error), hint=error.hint) from None
+        raise
 
 
 def _fitting(

@@ -148,15 +148,20 @@ def going_on_from(
     fields = config_as_dict(loaded.model)
     longest_window = max(length for _, length in config.windows.contexts)
     fields["context"] = max(fields["context"], longest_window)
-    fields["block"] = {**fields["block"], **_dropout_of(config.model.settings.get("block"))}
+    fields["block"] = {**fields["block"], **dropout_of(config.model)}
     model = build_from_config(architecture, fields)
     model.load_state_dict(loaded.model.state_dict())
     choice = ModelChoice(architecture=architecture, config=fields)
     return replace(config, model=choice), model
 
 
-def _dropout_of(block: Any) -> dict[str, float]:
-    """The dropout that a recipe's block says, if it does; the rest, whatever it is, is not used."""
+def dropout_of(choice: ModelChoice) -> dict[str, float]:
+    """The dropout that a recipe's block says, if it does; the rest, whatever it is, is not used.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    block = choice.settings.get("block")
     if not isinstance(block, dict) or "dropout" not in block:
         return {}
     dropout = block["dropout"]

@@ -11,8 +11,9 @@ from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.jobs import train
 from perceiver_music.jobs.train_request import TrainRequest
+from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.checkpoint_description import read_description
-from perceiver_music.model.registry import ARCHITECTURES
+from perceiver_music.model.registry import ARCHITECTURES, build_from_preset
 from perceiver_music.tokenizer.registry import get_tokenizer
 from perceiver_music.training.network import check_network
 from perceiver_music.training.recipes import load_recipe, recipe_names
@@ -239,3 +240,31 @@ def test_a_run_begun_when_more_was_allowed_goes_on(
     fields = read_description(run / "checkpoint").fields
     assert fields["metrics"]["step"] == 4
     assert fields["licence"] == TERMS
+
+
+@pytest.mark.parametrize("settings", [(), ("model.settings.block.dropout=0.2",)])
+def test_a_checkpoint_of_another_tokenizer_is_no_usage_error(
+    tiny_store: TokenStore, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 64, "latents": 16}
+    pedal = get_tokenizer("pedal-performance-623")
+    model = build_from_preset(
+        "perceiver_ar", "modern", {**fields, "vocabulary_size": pedal.vocabulary_size}
+    )
+    save_checkpoint(
+        tmp_path / "pedal",
+        model,
+        name="pedal",
+        tokenizer_name=pedal.name,
+        details={"recipe": {}, "data": {}, "metrics": {}, "licence": ""},
+        card="",
+        overwrite=False,
+    )
+    request = request_for(
+        tiny_store,
+        tmp_path / "run",
+        settings=(*SMALL[1:], *settings),
+        init=str(tmp_path / "pedal"),
+    )
+    with pytest.raises(InvalidInputError, match="speaks pedal-performance-623, and the store"):
+        train.run(request)
