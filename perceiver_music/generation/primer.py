@@ -129,6 +129,11 @@ def choose_window(
         hint = f"It is {seconds:.1f} s long; use some of that, or `perceiver-music compose`."
         if from_us >= heard_end:
             hint = f"It ends at {seconds:.1f} s; give a --from before that, or leave it out."
+        elif to_seconds is None and last_seconds is None:
+            hint = (
+                f"It is gone on from at {to_us / MICROSECONDS:.1f} s, where its last chord has "
+                f"faded; give a --from before that, or a --to as well, up to {seconds:.1f} s."
+            )
         given = {"--from": from_seconds, "--to": to_seconds, "--last": last_seconds}
         words = " ".join(f"{flag} {value:g}" for flag, value in given.items() if value is not None)
         raise UsageError(

@@ -55,48 +55,82 @@ def plan_of(
     """
     from perceiver_music.tokenizer.registry import get_tokenizer
     from perceiver_music.training.distillation import teacher_folders
-    from perceiver_music.training.network import going_on_from
-    from perceiver_music.training.origins import Origin
-    from perceiver_music.training.recipes import configured, load_recipe
+    from perceiver_music.training.recipes import load_recipe
 
     tokenizer = get_tokenizer(store.tokenizer_name)
     if request.resume:
-        run_file = read_run_file(run_folder)
-        for setting in request.settings:
-            if _key_of(setting).startswith(_FIXED_ON_RESUME):
-                raise UsageError(f"{setting!r} cannot change in a run that goes on")
-        where = os.fspath(run_folder / RUN_FILE)
-        load = partial(configured, run_file.recipe, where=where)
-        config = load(request.all_settings)
-        _refuse_idle(config, request.settings)
-        if config.windows != load(()).windows:  # all that could make the model unfit
-            config = _fitting(load, request.all_settings, tokenizer, where)
-        teachers = teacher_folders(config.distillation.teachers, run_file.teacher_folders)
-        return TrainPlan(
-            config=config, started_from=run_file.started_from, teacher_folders=teachers
-        )
+        return _going_on(request, run_folder, tokenizer)
     recipe = request.recipe or default_recipe(device)
     load = partial(load_recipe, recipe)
-    if request.init is None:
-        config = _fitting(load, request.all_settings, tokenizer, recipe)
-        teachers = teacher_folders(config.distillation.teachers, {})
-        return TrainPlan(config=config, started_from=None, teacher_folders=teachers)
+    if request.init is not None:
+        return _started_from(request, request.init, load(request.all_settings), tokenizer)
+    config = _fitting(load, request.all_settings, tokenizer, recipe)
+    teachers = teacher_folders(config.distillation.teachers, {})
+    return TrainPlan(config=config, started_from=None, teacher_folders=teachers)
+
+
+def _going_on(request: TrainRequest, run_folder: Path, tokenizer: Tokenizer) -> TrainPlan:
+    """A run that was begun, with settings for the rest of it."""
+    from perceiver_music.training.distillation import teacher_folders
+    from perceiver_music.training.recipes import configured
+
+    run_file = read_run_file(run_folder)
+    for setting in request.settings:
+        if _key_of(setting).startswith(_FIXED_ON_RESUME):
+            raise UsageError(f"{setting!r} cannot change in a run that goes on")
+    where = os.fspath(run_folder / RUN_FILE)
+    load = partial(configured, run_file.recipe, where=where)
     config = load(request.all_settings)
     _refuse_idle(config, request.settings)
-    teachers = teacher_folders(config.distillation.teachers, {})
-    loaded = _initial(request, request.init)
+    # All that could make the model unfit; one that was begun unfit may go on.
+    if config.windows.contexts != load(()).windows.contexts:
+        _refuse_longer_windows(config, tokenizer, where)
+    teachers = teacher_folders(config.distillation.teachers, run_file.teacher_folders)
+    return TrainPlan(config=config, started_from=run_file.started_from, teacher_folders=teachers)
+
+
+def _refuse_longer_windows(config: TrainingConfig, tokenizer: Tokenizer, where: str) -> None:
+    from perceiver_music.training.network import check_windows, context_of
+    from perceiver_music.training.recipes import SET
+
+    context = context_of(config.model, tokenizer, where)
     try:
-        config, model = going_on_from(loaded, config, tokenizer)
+        check_windows(config, context, SET, is_fixed=True)
     except InvalidInputError as error:
-        if any(_key_of(setting) == _DROPOUT for setting in request.settings):
-            raise UsageError(str(error), hint=error.hint) from None
-        raise
+        raise UsageError(str(error), hint=error.hint) from None
+
+
+def _started_from(
+    request: TrainRequest, init: str, config: TrainingConfig, tokenizer: Tokenizer
+) -> TrainPlan:
+    """A run that starts with a checkpoint's weights."""
+    from perceiver_music.training.distillation import teacher_folders
+    from perceiver_music.training.network import going_on_from
+    from perceiver_music.training.origins import Origin
+
+    _refuse_idle(config, request.settings)
+    teachers = teacher_folders(config.distillation.teachers, {})
+    loaded = _initial(request, init)
+    _check_dropout(request, config)
+    config, model = going_on_from(loaded, config, tokenizer)
     return TrainPlan(
         config=config,
         started_from=Origin.of(loaded.description),
         model=model,
         teacher_folders=teachers,
     )
+
+
+def _check_dropout(request: TrainRequest, config: TrainingConfig) -> None:
+    """Of all that can be wrong with a checkpoint's model only the dropout is a setting."""
+    from perceiver_music.training.network import dropout_of
+
+    try:
+        dropout_of(config.model)
+    except InvalidInputError as error:
+        if any(_key_of(setting) == _DROPOUT for setting in request.settings):
+            raise UsageError(str(error), hint=error.hint) from None
+        raise
 
 
 def _fitting(

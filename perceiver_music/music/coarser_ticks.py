@@ -16,36 +16,42 @@ from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.midi_writer import MOST_TICKS
 from perceiver_music.music.tempo_map import TempoMap
 
-_LONGEST_TICK_US: Final = 2_000
-"""So that no time moves by more than a millisecond."""
+_FURTHEST_US: Final = 1_000
+"""That any time may move by."""
+_LONGEST_TICK_US: Final = 2 * _FURTHEST_US
+_COLUMNS: Final = ("tick", "start_tick", "end_tick", "off_tick")
 
 
 def on_coarser_ticks(file: MidiFile, last_tick: int) -> MidiFile:
     """The file on as long ticks as it takes for `last_tick` to be one that others read.
 
-    It comes back as it is where its ticks are long enough, or where its slowest tempo allows no
-    longer ones.
+    It comes back as it is where its ticks are long enough, where its slowest tempo allows no
+    longer ones, or where the roundings of many tempi would add up to more than a millisecond.
     """
     old = file.tempo_map.ticks_per_quarter
     new = old * MOST_TICKS // max(last_tick, MOST_TICKS)
     if new == old or int(file.tempo_map.us_per_quarter.max()) > new * _LONGEST_TICK_US:
         return file
 
-    def coarser(ticks: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        return (np.asarray(ticks, dtype=np.int64) * (2 * new) + old) // (2 * old)
+    on_longer = _on_ticks(file, new)
+    return on_longer if _furthest_us(file, on_longer) <= _FURTHEST_US else file
+
+
+def _on_ticks(file: MidiFile, new: int) -> MidiFile:
+    """The file on so many ticks a quarter note."""
+    old = file.tempo_map.ticks_per_quarter
 
     def all_coarser(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         rows = rows.copy()
-        for column in set(rows.dtype.names or ()) & {"tick", "start_tick", "end_tick", "off_tick"}:
-            rows[column] = coarser(rows[column])
+        for column in _columns_of(rows):
+            rows[column] = _coarser(rows[column], old, new)
         return rows
 
     def moved(metas: tuple[MetaEvent, ...]) -> tuple[MetaEvent, ...]:
-        return tuple(replace(meta, tick=int(coarser(meta.tick))) for meta in metas)
+        return tuple(replace(meta, tick=int(_coarser(meta.tick, old, new))) for meta in metas)
 
-    tempi = zip(
-        coarser(file.tempo_map.ticks).tolist(), file.tempo_map.us_per_quarter.tolist(), strict=True
-    )
+    ticks = _coarser(file.tempo_map.ticks, old, new)
+    tempi = zip(ticks.tolist(), file.tempo_map.us_per_quarter.tolist(), strict=True)
     note_ticks = all_coarser(file.note_ticks)
     # A note that ended at once would be none.
     for column in ("end_tick", "off_tick"):
@@ -59,5 +65,26 @@ def on_coarser_ticks(file: MidiFile, last_tick: int) -> MidiFile:
         time_signatures=moved(file.time_signatures),
         key_signatures=moved(file.key_signatures),
         other_metas=moved(file.other_metas),
-        track_ends=tuple(coarser(file.track_ends).tolist()),
+        track_ends=tuple(_coarser(file.track_ends, old, new).tolist()),
+    )
+
+
+def _coarser(ticks: npt.ArrayLike, old: int, new: int) -> npt.NDArray[np.int64]:
+    return (np.asarray(ticks, dtype=np.int64) * (2 * new) + old) // (2 * old)
+
+
+def _columns_of(rows: npt.NDArray[np.void]) -> list[str]:
+    return [column for column in _COLUMNS if column in (rows.dtype.names or ())]
+
+
+def _furthest_us(file: MidiFile, on_longer: MidiFile) -> int:
+    """How far any tempo, note, drum or other channel event of the file moves."""
+    old, new = file.tempo_map, on_longer.tempo_map
+    moments = [(old.ticks, _coarser(old.ticks, old.ticks_per_quarter, new.ticks_per_quarter))]
+    for name in ("note_ticks", "drums", "channel_events"):
+        rows, moved = getattr(file, name), getattr(on_longer, name)
+        moments += [(rows[column], moved[column]) for column in _columns_of(rows)]
+    return max(
+        int(np.abs(new.ticks_to_us(after) - old.ticks_to_us(before)).max(initial=0))
+        for before, after in moments
     )

@@ -60,13 +60,14 @@ class _Window:
         tempo_map: of the copy, up to the window's end; its last tempo goes on.
         factor: new ticks in one of the file's.
         from_tick, to_tick: where the window begins and ends.
-        to_us: its end in microseconds of the file.
+        from_us, to_us: the same in microseconds of the file.
     """
 
     tempo_map: TempoMap
     factor: int
     from_tick: int
     to_tick: int
+    from_us: int
     to_us: int
 
 
@@ -103,6 +104,7 @@ def continued_midi(
         factor=factor,
         from_tick=int(tempo_map.us_to_ticks(begins_us)),
         to_tick=to_tick,
+        from_us=begins_us,
         to_us=to_us,
     )
     staves = staves_at(primer, to_us, to_us)
@@ -174,9 +176,14 @@ def _add_other_metas(tracks: Tracks, metas: Sequence[MetaEvent], window: _Window
 
 
 def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) -> None:
+    start_us = primer.performance.notes["start_us"]
     starts = primer.note_ticks["start_tick"] * window.factor
-    rows = np.flatnonzero((starts >= window.from_tick) & (starts < window.to_tick))
+    # By moments, as the model is shown them: the tick nearest to one may lie outside. But a beat
+    # that is a rounded tempo's few microseconds before the window begins it.
+    is_begun = (start_us >= window.from_us) | (starts >= window.from_tick)
+    rows = np.flatnonzero(is_begun & (start_us < window.to_us))
     notes, ticks = primer.performance.notes[rows], primer.note_ticks[rows]
+    starts = np.maximum(starts[rows], window.from_tick)
     ends = ticks["end_tick"] * window.factor
     release_tick = {
         pitch: int(window.tempo_map.us_to_ticks(window.to_us + us))
@@ -184,10 +191,11 @@ def _add_notes(tracks: Tracks, primer: MidiFile, window: _Window, seam: Seam) ->
     }
     for row in np.flatnonzero(ends > window.to_tick):
         own_end = int(window.tempo_map.us_to_ticks(notes["end_us"][row]))
-        ends[row] = min(own_end, release_tick.get(int(notes["pitch"][row]), window.to_tick))
+        end = min(own_end, release_tick.get(int(notes["pitch"][row]), window.to_tick))
+        ends[row] = max(end, starts[row] + 1)  # a note that ended at once would be none
     own_offs = ticks["off_tick"] * window.factor
     offs = np.where(own_offs <= window.to_tick, own_offs, ends)
-    starts, ends, offs = (each - window.from_tick for each in (starts[rows], ends, offs))
+    starts, ends, offs = (each - window.from_tick for each in (starts, ends, offs))
     add_notes(tracks, primer, rows, starts=starts, ends=ends, offs=offs)
 
 

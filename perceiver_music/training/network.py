@@ -50,21 +50,50 @@ def check_network(config: TrainingConfig, tokenizer: Tokenizer, where: str) -> N
         config_from_dict(
             architecture_of(choice.architecture).config, choice.config, where, "model.config"
         )
+    check_windows(config, context_of(choice, tokenizer, where), where)
+
+
+def context_of(choice: ModelChoice, tokenizer: Tokenizer, where: str) -> int:
+    """The context that a network is meant for.
+
+    Raises:
+        InvalidInputError: it cannot be built.
+    """
     try:
         with torch.device("meta"):
-            outline = fresh_network(choice, tokenizer)
+            return fresh_network(choice, tokenizer).context
     except RuntimeError:  # more than can be counted
         raise InvalidInputError("the model is too large", path=where) from None
     except InvalidInputError as error:
         raise InvalidInputError(error.message, path=where, hint=error.hint) from None
+
+
+def check_windows(
+    config: TrainingConfig, context: int, where: str, *, is_fixed: bool = False
+) -> None:
+    """Refuse windows that are longer than what the network is meant for.
+
+    Args:
+        config: has the windows.
+        context: of the network.
+        where: where they were asked for, for messages.
+        is_fixed: whether the network stands already, as that of a run that goes on.
+
+    Raises:
+        InvalidInputError: a window is longer.
+    """
     longest_window = max(length for _, length in config.windows.contexts)
-    if longest_window > outline.context:
-        raise InvalidInputError(
-            f"windows.contexts has windows of {longest_window:,} events, and the context of the "
-            f"model is {outline.context:,}",
-            path=where,
-            hint=f"Set model.settings.context={longest_window}, or take shorter windows.",
-        )
+    if longest_window <= context:
+        return
+    hint = f"Set model.settings.context={longest_window}, or take shorter windows."
+    if is_fixed:
+        hint = f"Take windows of up to {context}: the model of a run that goes on stays as it is."
+    raise InvalidInputError(
+        f"windows.contexts has windows of {longest_window:,} events, and the context of the "
+        f"model is {context:,}",
+        path=where,
+        hint=hint,
+    )
 
 
 def _check_settings(choice: ModelChoice, where: str) -> None:
@@ -119,15 +148,20 @@ def going_on_from(
     fields = config_as_dict(loaded.model)
     longest_window = max(length for _, length in config.windows.contexts)
     fields["context"] = max(fields["context"], longest_window)
-    fields["block"] = {**fields["block"], **_dropout_of(config.model.settings.get("block"))}
+    fields["block"] = {**fields["block"], **dropout_of(config.model)}
     model = build_from_config(architecture, fields)
     model.load_state_dict(loaded.model.state_dict())
     choice = ModelChoice(architecture=architecture, config=fields)
     return replace(config, model=choice), model
 
 
-def _dropout_of(block: Any) -> dict[str, float]:
-    """The dropout that a recipe's block says, if it does; the rest, whatever it is, is not used."""
+def dropout_of(choice: ModelChoice) -> dict[str, float]:
+    """The dropout that a recipe's block says, if it does; the rest, whatever it is, is not used.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    block = choice.settings.get("block")
     if not isinstance(block, dict) or "dropout" not in block:
         return {}
     dropout = block["dropout"]

@@ -11,6 +11,8 @@ from perceiver_music.model.checkpoint_description import CheckpointDescription
 NOT_STATED: Final = "not stated"
 _BOTH: Final = " AND "
 """SPDX: the terms on either side hold."""
+_EITHER: Final = " OR "
+"""SPDX: who takes the work chooses one side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,33 @@ class Origin:
 def licence_after(own: str, origins: Iterable[Origin]) -> str:
     """The licence of weights: what the run states, and what holds for all that it is made of.
 
-    As an SPDX expression; a licence that one origin does not state is not guessed from another's.
+    As an SPDX expression. Only the run's own "not stated" gives way to what its origins state;
+    after an origin that states nothing nobody knows what holds, so the result states nothing.
     """
-    stated: dict[str, None] = {}
-    for licence in (own, *(origin.licence for origin in origins)):
-        stated |= dict.fromkeys(licence.split(_BOTH))
-    stated.pop(NOT_STATED, None)
-    return _BOTH.join(stated) or NOT_STATED
+    of_origins = [origin.licence for origin in origins]
+    if NOT_STATED in of_origins:
+        return NOT_STATED
+    stated = dict.fromkeys((own.strip() or NOT_STATED, *of_origins))
+    if len(stated) > 1:
+        stated.pop(NOT_STATED, None)
+    if len(stated) == 1:
+        return next(iter(stated))
+    return _BOTH.join(dict.fromkeys(term for licence in stated for term in _terms(licence)))
+
+
+def _terms(licence: str) -> list[str]:
+    """What holds together, each so that it can be joined by AND, which binds closer than OR."""
+    if len(_split(licence, _EITHER)) > 1:
+        return [f"({licence})"]
+    return _split(licence, _BOTH)
+
+
+def _split(licence: str, word: str) -> list[str]:
+    """The parts between a word, where it stands outside parentheses."""
+    parts: list[str] = []
+    for part in licence.split(word):
+        if parts and parts[-1].count("(") > parts[-1].count(")"):
+            parts[-1] += word + part
+        else:
+            parts.append(part)
+    return parts

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from perceiver_music.errors import UsageError
 from perceiver_music.generation.primer import choose_window
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
 
@@ -28,3 +29,17 @@ def test_new_music_does_not_wait_for_a_pedal_that_holds_nothing_heard() -> None:
     assert (last.from_us, last.to_us) == (1 * SECOND, 12 * SECOND)
     assert choose_window(forgotten, to_seconds=30.0).to_us == 30 * SECOND
     assert choose_window(forgotten, to_seconds=50.0).to_us == 40 * SECOND
+
+
+def test_who_begins_under_a_forgotten_pedal_is_told_where_new_music_would() -> None:
+    forgotten = chord_under_pedal(lifted_at=60.0)
+    with pytest.raises(UsageError, match="--from 30: no music") as refused:
+        choose_window(forgotten, from_seconds=30.0)
+    hint = refused.value.hint or ""
+    assert "at 12.0 s" in hint
+    assert "--to as well, up to 60.0 s" in hint
+    window = choose_window(forgotten, from_seconds=30.0, to_seconds=60.0)
+    assert (window.from_us, window.to_us) == (30 * SECOND, 60 * SECOND)
+    with pytest.raises(UsageError) as refused:
+        choose_window(forgotten, from_seconds=30.0, to_seconds=20.0)
+    assert "60.0 s long" in (refused.value.hint or "")

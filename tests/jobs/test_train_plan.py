@@ -11,8 +11,9 @@ from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.jobs import train
 from perceiver_music.jobs.train_request import TrainRequest
+from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.checkpoint_description import read_description
-from perceiver_music.model.registry import ARCHITECTURES
+from perceiver_music.model.registry import ARCHITECTURES, build_from_preset
 from perceiver_music.tokenizer.registry import get_tokenizer
 from perceiver_music.training.network import check_network
 from perceiver_music.training.recipes import load_recipe, recipe_names
@@ -27,8 +28,9 @@ def licensed_run(store: TokenStore, folder: Path, licence: str = TERMS) -> Path:
     return folder
 
 
-def resumed(run_folder: Path, max_steps: int) -> None:
-    train.run(TrainRequest(output=run_folder, resume=True, device="cpu", max_steps=max_steps))
+def resumed(run_folder: Path, max_steps: int, *settings: str) -> None:
+    fields = {"resume": True, "device": "cpu", "max_steps": max_steps, "settings": settings}
+    train.run(TrainRequest(output=run_folder, **fields))
 
 
 @pytest.mark.parametrize(
@@ -169,8 +171,12 @@ def test_a_wrong_setting_of_a_run_that_goes_on_is_a_usage_error(
     run = licensed_run(tiny_store, tmp_path / "run")
     for setting in ("run.keep=0", "windows.contexts=[[0, 65]]"):
         request = TrainRequest(output=run, resume=True, device="cpu", settings=(setting,))
-        with pytest.raises(UsageError, match=r"keep|65 events"):
+        with pytest.raises(UsageError, match=r"keep|65 events") as refused:
             train.run(request)
+    # What is fixed in a run that goes on is no way out.
+    hint = refused.value.hint or ""
+    assert "windows of up to 64" in hint
+    assert "model.settings" not in hint
 
 
 def test_a_recipe_that_is_wrong_itself_is_no_usage_error(
@@ -214,7 +220,13 @@ def test_only_what_counts_events_is_asked_to() -> None:
             check_network(config, tokenizer, "--set")
 
 
-def test_a_run_begun_when_more_was_allowed_goes_on(tiny_store: TokenStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [(), ("windows.prefix_dropout=0.1",), ("windows.contexts=[[0, 32], [90, 64]]",)],
+)
+def test_a_run_begun_when_more_was_allowed_goes_on(
+    tiny_store: TokenStore, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
     from perceiver_music.sealed_json import sealed, unsealed
 
     run = licensed_run(tiny_store, tmp_path / "run")
@@ -224,7 +236,35 @@ def test_a_run_begun_when_more_was_allowed_goes_on(tiny_store: TokenStore, tmp_p
     for key in ("started_from", "teachers"):
         del document[key]
     (run / "run.json").write_bytes(sealed(document))
-    resumed(run, 4)
+    resumed(run, 4, *settings)
     fields = read_description(run / "checkpoint").fields
     assert fields["metrics"]["step"] == 4
     assert fields["licence"] == TERMS
+
+
+@pytest.mark.parametrize("settings", [(), ("model.settings.block.dropout=0.2",)])
+def test_a_checkpoint_of_another_tokenizer_is_no_usage_error(
+    tiny_store: TokenStore, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 64, "latents": 16}
+    pedal = get_tokenizer("pedal-performance-623")
+    model = build_from_preset(
+        "perceiver_ar", "modern", {**fields, "vocabulary_size": pedal.vocabulary_size}
+    )
+    save_checkpoint(
+        tmp_path / "pedal",
+        model,
+        name="pedal",
+        tokenizer_name=pedal.name,
+        details={"recipe": {}, "data": {}, "metrics": {}, "licence": ""},
+        card="",
+        overwrite=False,
+    )
+    request = request_for(
+        tiny_store,
+        tmp_path / "run",
+        settings=(*SMALL[1:], *settings),
+        init=str(tmp_path / "pedal"),
+    )
+    with pytest.raises(InvalidInputError, match="speaks pedal-performance-623, and the store"):
+        train.run(request)

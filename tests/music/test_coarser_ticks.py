@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pretty_midi
+import pytest
 
 from perceiver_music.music.coarser_ticks import on_coarser_ticks
 from perceiver_music.music.midi_file import MidiFile, parse_midi
@@ -66,3 +67,58 @@ def test_nothing_changes_where_ticks_are_few_or_cannot_be_longer() -> None:
     assert on_coarser_ticks(file, 10_000_000) is not file
     slow_at_last = quick_file((19 * TICKS_PER_SECOND, 900_000))
     assert on_coarser_ticks(slow_at_last, 20_000_000) is slow_at_last
+
+
+def test_nothing_changes_where_the_roundings_of_many_tempi_would_add_up() -> None:
+    tempi = [(TICKS_PER_SECOND + i, (1_000, 450_000)[i % 2]) for i in range(2_000)]
+    file = quick_file(*tempi, (TICKS_PER_SECOND + 2_000, US_PER_QUARTER))
+    assert on_coarser_ticks(file, 20_000_000) is file
+    few = quick_file(*tempi[:2], (TICKS_PER_SECOND + 2, US_PER_QUARTER))
+    moved = on_coarser_ticks(few, 20_000_000)
+    for column, us in (("start_tick", "start_us"), ("end_tick", "end_us")):
+        heard = moved.tempo_map.ticks_to_us(moved.note_ticks[column])
+        assert np.abs(heard - few.performance.notes[us]).max() <= 1_000
+
+
+@pytest.mark.parametrize("released_us", [{}, {60: 50_000}])
+def test_a_note_less_than_a_tick_before_the_window_ends_is_copied(
+    released_us: dict[int, int],
+) -> None:
+    primer = quick_file()
+    last = primer.performance.notes[10]
+    output = continued_midi(
+        primer,
+        from_us=0,
+        to_us=int(last["start_us"]) + 1,
+        continuation=Performance(note_array([0], [40_000_000], [99], [64])),
+        seam=Seam(released_us=released_us),
+        include_primer=True,
+    )
+    notes = parse_midi(output, name="y").performance.notes
+    assert sorted(notes["pitch"].tolist()) == [*range(50, 61), 99]
+    copied = notes[notes["pitch"] == 60][0]
+    assert abs(int(copied["start_us"]) - int(last["start_us"])) <= 1_000
+    length = int(copied["end_us"]) - int(copied["start_us"])
+    own_length = int(last["end_us"]) - int(last["start_us"])
+    assert abs(length - min(own_length, released_us.get(60, 0))) <= 1_000
+
+
+def test_a_beat_of_a_rounded_tempo_is_on_either_edge_of_a_window() -> None:
+    track = Tracks()
+    track.meta(0, 0x51, (545_454).to_bytes(3, "big"))  # 110 a minute: beat 11 is at 5.999994 s
+    for beat in range(10, 13):
+        track.note(beat * 480, beat * 480 + 470, channel=0, pitch=50 + beat, velocity=60)
+    primer = parse_midi(track.file(480), name="x")
+    for window, pitches in (
+        ({"from_us": 0, "to_us": 6_000_000}, [60, 61]),
+        ({"from_us": 6_000_000, "to_us": 7_000_000}, [61, 62]),
+    ):
+        output = continued_midi(
+            primer,
+            **window,
+            continuation=Performance(note_array([], [], [], [])),
+            seam=Seam(released_us={61: 100_000}),
+            include_primer=True,
+        )
+        notes = parse_midi(output, name="y").performance.notes
+        assert notes["pitch"].tolist() == pitches
