@@ -26,7 +26,7 @@ MAX_REST_STEPS: Final = 4 * 100
 """The longest time without an event while nothing sounds."""
 MAX_PAUSE_STEPS: Final = 6 * 100
 """The longest time without an event while something sounds."""
-_LAST_ONSET_STEPS = 8
+LAST_ONSET_STEPS: Final = 8
 """So near the end of new music no key is struck: it would be a blip, cut short by the end."""
 
 _LONGEST_SHIFT = v.MAX_SHIFT_STEPS
@@ -45,6 +45,7 @@ class Grammar:
         locked: sounding keys that are not to be let go before their deadline.
         waited: steps of the first event, a TIME_SHIFT, that lie before the new music.
         reserved: pitch -> the step from which its key is left to others.
+        last_onset_steps: so near the end no key is struck.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Grammar:
         locked: Collection[int] = (),
         waited: int = 0,
         reserved: Mapping[int, int] | None = None,
+        last_onset_steps: int = LAST_ONSET_STEPS,
     ) -> None:
         self.step = 0
         self.last_onset_step = 0
@@ -70,7 +72,7 @@ class Grammar:
             self._is_free[pitch], self._may_be_released[pitch] = 0, 1
         self._end_step = end_step
         self._last_onset = (
-            None if end_step is None else end_step - min(_LAST_ONSET_STEPS, end_step // 4)
+            None if end_step is None else end_step - min(last_onset_steps, end_step // 4)
         )
         self._velocity_bin = velocity_bin
         self._locked = frozenset(locked)

@@ -27,6 +27,7 @@ from perceiver_music.tokenizer import vocabulary as v
 
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
+LAST_ONSET_IN_GAP_STEPS = 4
 LONGEST_BREATH_STEPS = 200
 """The longest silence between a primer that has ended and what follows. A model that strikes no key
 within two seconds hardly ever does before a rest's limit: for it, that music is over."""
@@ -81,7 +82,9 @@ class Growth:
         self._opening, self._limits, self._sampling, self.rng = opening, limits, sampling, rng
         self._still_held = set(opening.sounding)
         self._waited = opening.waited
-        self._grammar = _grammar(opening, limits)
+        # What sounds at the end of a gap rings on, so that music may go on to its very end.
+        rules = {"last_onset_steps": LAST_ONSET_IN_GAP_STEPS} if self.after else {}
+        self._grammar = _grammar(opening, limits, **rules)
         self._guard = LoopGuard()
         self._pace = PaceKeeper(opening.before)
         # Where a gap's music goes, the model can see.
@@ -251,8 +254,8 @@ class Growth:
             self.music.closing += self._grammar.lift()
 
 
-def _grammar(opening: Opening, limits: Limits) -> Grammar:
-    rules: dict[str, Any] = {
+def _grammar(opening: Opening, limits: Limits, **rules: Any) -> Grammar:
+    rules |= {
         "end_step": limits.end_step,
         "velocity_bin": opening.velocity_bin,
         "locked": opening.locked,

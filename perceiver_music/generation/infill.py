@@ -14,6 +14,7 @@ import numpy as np
 
 from perceiver_music.errors import UsageError
 from perceiver_music.generation.joining import NUM_EVENTS_AFTER
+from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.primer import Opening, Window, opening_of
 from perceiver_music.music.performance import MICROSECONDS, Performance
 from perceiver_music.music.sustain import apply_sustain
@@ -92,6 +93,29 @@ def choose_gap(performance: Performance, from_seconds: float, to_seconds: float)
             "`perceiver-music continue` goes on from its end.",
         )
     return gap
+
+
+def opening_and_limits(
+    performance: Performance, gap: Window, *, context: int, latents: int, keeps_joint: bool
+) -> tuple[Opening, Limits]:
+    """What the model sees, and where the middle ends.
+
+    Where no key is struck behind the gap there is nothing to arrive at: it is the piece's last
+    part, and its end is looked for.
+
+    Args:
+        performance: the whole file.
+        gap: from `choose_gap`.
+        context: tokens that a prediction may see.
+        latents: how many of them may go through the stack.
+        keeps_joint: of `SamplingOptions`.
+    """
+    found = gap_opening(performance, gap, context=context, latents=latents)
+    limits = Limits(end_step=found.num_steps)
+    if keeps_joint and not (performance.notes["start_us"] >= gap.to_us).any():
+        before = opening_of(performance, Window(from_us=0, to_us=gap.from_us))
+        return before, replace(limits, is_ending_allowed=True)
+    return found.opening, limits
 
 
 def gap_opening(performance: Performance, gap: Window, *, context: int, latents: int) -> GapOpening:

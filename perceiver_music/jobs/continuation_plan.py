@@ -231,8 +231,7 @@ def _plan_of_gap(
     latents: int,
     warn: WarningCallback,
 ) -> Plan:
-    from perceiver_music.generation.infill import gap_opening
-    from perceiver_music.generation.limits import Limits
+    from perceiver_music.generation.infill import opening_and_limits
     from perceiver_music.music.embedded import without_embedded
 
     shortest, longest = check_infill(description)
@@ -250,15 +249,12 @@ def _plan_of_gap(
             f"{request.primer_name}: a gap of {last - first:g} s; the checkpoint was trained to "
             f"fill {shortest:g} to {longest:g} s"
         )
-    found = gap_opening(midi.performance, gap, context=context, latents=latents)
-    return Plan(
-        request=request,
-        primer=without_embedded(data),
-        midi=midi,
-        window=gap,
-        opening=found.opening,
-        limits=Limits(end_step=found.num_steps),
+    joins = request.sampling.keep_joint
+    opening, limits = opening_and_limits(
+        midi.performance, gap, context=context, latents=latents, keeps_joint=joins
     )
+    own = without_embedded(data)
+    return Plan(request=request, primer=own, midi=midi, window=gap, opening=opening, limits=limits)
 
 
 def performance_of(music: Continuation, opening: Opening) -> Performance:

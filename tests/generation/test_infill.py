@@ -5,7 +5,12 @@ import pytest
 
 from perceiver_music.errors import UsageError
 from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.infill import choose_gap, gap_opening, share_room
+from perceiver_music.generation.infill import (
+    choose_gap,
+    gap_opening,
+    opening_and_limits,
+    share_room,
+)
 from perceiver_music.generation.primer import Window
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary as v
@@ -124,3 +129,22 @@ def test_where_keys_are_repeated_fast_they_may_be() -> None:
     fast = [(7_000_000 + i * 100_000, 7_050_000 + i * 100_000, 100, 64) for i in range(4)]
     opening = gap_opening(performance(*fast), GAP, context=4096, latents=LATENTS).opening
     assert opening.reserved == {42: 240}
+
+
+@pytest.mark.parametrize(
+    ("to_us", "keeps_joint", "is_end"),
+    [(10_500_000, True, True), (10_500_000, False, False), (6_500_000, True, False)],
+)
+def test_where_no_key_is_struck_behind_a_gap_it_is_an_end_that_is_looked_for(
+    to_us: int, keeps_joint: bool, is_end: bool
+) -> None:
+    gap = Window(from_us=4_000_000, to_us=to_us)
+    opening, limits = opening_and_limits(
+        performance(), gap, context=4096, latents=LATENTS, keeps_joint=keeps_joint
+    )
+    assert limits.end_step == (to_us - 4_000_000) // v.MICROSECONDS_PER_STEP
+    assert limits.is_ending_allowed is is_end
+    assert opening.is_of_gap is not is_end
+    assert opening.before[:20] == tuple(
+        gap_opening(performance(), gap, context=4096, latents=LATENTS).opening.before[:20]
+    )

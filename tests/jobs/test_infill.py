@@ -90,7 +90,8 @@ def test_all_outside_the_gap_is_the_files_own(
         assert old[2:] == new[2:]
         if old[1] != new[1]:  # its end lay in the gap, or its sound did
             assert old[0] < gap[0] * 1e6 < old[1] < gap[1] * 1e6
-    assert result.ended == "length"
+    is_last_part = gap == (17.0, 25.0)  # no key is struck behind it
+    assert result.ended == ("ending" if is_last_part else "length")
     assert result.as_json()["between"] == list(gap)
 
 
