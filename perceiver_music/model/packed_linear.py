@@ -3,8 +3,9 @@
 An event multiplies one vector by every matrix, so most of its time is the reading of matrices from
 memory. A checkpoint's weights are bf16; nearly all of them are fp16 numbers too. The kernel that
 FBGEMM made for fp16 weights, fp32 vectors and fp32 sums reads those at the speed of memory, in half
-the bytes of fp32 (a matrix product of fp32 reaches half of that speed on a single vector), and a
-row's result does not depend on how many rows there are.
+the bytes of fp32 (a matrix product of fp32 reaches half of that speed on a single vector). With
+AVX2 a row's last digits depend on how many rows there are, as they do not with AVX-512; decodes
+that are made together go through it one by one.
 """
 
 from __future__ import annotations
