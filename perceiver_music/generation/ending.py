@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from perceiver_music.generation.last_chord import LET_GO_STEPS, LastChord, LastChords
 from perceiver_music.generation.limits import Limits
-from perceiver_music.generation.sampling import as_numpy, branched, log_probabilities
+from perceiver_music.generation.sampling import as_numpy, branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
 
 if TYPE_CHECKING:
@@ -145,7 +145,9 @@ class EndingSearch:
         chord = self._last_chords.at(growth.music.step, played, growth.deadlines)
         if chord is None:
             return
-        first_sight = _no_key(player.state.logits, LET_GO_STEPS) + chord.suits / 2
+        first_sight = (
+            waiting(log_probabilities(player.state.logits), LET_GO_STEPS) + chord.suits / 2
+        )
         if first_sight <= player.nearest:
             return
         player.nearest = first_sight
@@ -162,7 +164,7 @@ class EndingSearch:
         likely = 0.0
         for token in closing_ids(chord.ends, growth.music.step):
             if v.TIME_SHIFT <= token < v.VELOCITY:
-                likely += _no_key(state.logits, token - v.TIME_SHIFT + 1)
+                likely += waiting(log_probabilities(state.logits), token - v.TIME_SHIFT + 1)
             self._decoder.advance(state, token)
         return likely + _EOS_WEIGHT * float(log_probabilities(state.logits)[growth.eos])
 
@@ -192,9 +194,3 @@ def closing_ids(ends: dict[int, int], step: int) -> list[int]:
             step += shift
         ids.append(v.NOTE_OFF + pitch)
     return ids
-
-
-def _no_key(logits: Any, steps: int) -> float:
-    """Log-probability that the next event is time, at least so many steps of it."""
-    likely = log_probabilities(logits)[v.TIME_SHIFT + steps - 1 : v.VELOCITY]
-    return float(np.logaddexp.reduce(likely))

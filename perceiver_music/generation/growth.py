@@ -28,6 +28,7 @@ from perceiver_music.tokenizer import vocabulary as v
 LAST_NOTE_STEPS = 50
 """How long the notes that sound at the end of the new music go on, at least."""
 LAST_ONSET_IN_GAP_STEPS = 4
+"""So near the end of a gap no key is struck: what sounds there rings on, and is no blip."""
 LONGEST_BREATH_STEPS = 200
 """The longest silence between a primer that has ended and what follows. A model that strikes no key
 within two seconds hardly ever does before a rest's limit: for it, that music is over."""
@@ -82,7 +83,6 @@ class Growth:
         self._opening, self._limits, self._sampling, self.rng = opening, limits, sampling, rng
         self._still_held = set(opening.sounding)
         self._waited = opening.waited
-        # What sounds at the end of a gap rings on, so that music may go on to its very end.
         rules = {"last_onset_steps": LAST_ONSET_IN_GAP_STEPS} if self.after else {}
         self._grammar = _grammar(opening, limits, **rules)
         self._guard = LoopGuard()
@@ -117,8 +117,7 @@ class Growth:
 
     def set_free(self) -> Growth:
         """This one; the primer's pace, touch and key lead it back no longer."""
-        self._sampling = replace(self._sampling, keep_pace=False)
-        self._touch, self._key = TouchKeeper(()), KeyKeeper(())
+        self._pace, self._touch, self._key = PaceKeeper(()), TouchKeeper(()), KeyKeeper(())
         return self
 
     def choose(self, logits: Any) -> int:

@@ -110,12 +110,15 @@ def opening_and_limits(
         latents: how many of them may go through the stack.
         keeps_joint: of `SamplingOptions`.
     """
-    found = gap_opening(performance, gap, context=context, latents=latents)
-    limits = Limits(end_step=found.num_steps)
     if keeps_joint and not (performance.notes["start_us"] >= gap.to_us).any():
         before = opening_of(performance, Window(from_us=0, to_us=gap.from_us))
-        return before, replace(limits, is_ending_allowed=True)
-    return found.opening, limits
+        return before, Limits(end_step=_num_steps(gap), is_ending_allowed=True)
+    found = gap_opening(performance, gap, context=context, latents=latents)
+    return found.opening, Limits(end_step=found.num_steps)
+
+
+def _num_steps(gap: Window) -> int:
+    return (gap.to_us - gap.from_us) // v.MICROSECONDS_PER_STEP
 
 
 def gap_opening(performance: Performance, gap: Window, *, context: int, latents: int) -> GapOpening:
@@ -127,7 +130,7 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
         context: tokens that a prediction may see.
         latents: how many of them may go through the stack.
     """
-    num_steps = (gap.to_us - gap.from_us) // v.MICROSECONDS_PER_STEP
+    num_steps = _num_steps(gap)
     opening = opening_of(performance, Window(from_us=0, to_us=gap.from_us))
     before = np.array(opening.before, dtype=np.int64)
     after = _events_after(performance, gap.to_us)

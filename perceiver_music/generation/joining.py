@@ -16,19 +16,14 @@ from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.primer import shifts, step_after
-from perceiver_music.generation.sampling import branched, log_probabilities
+from perceiver_music.generation.sampling import branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
     from perceiver_music.model.decoding import Decoder
-
-Floats = npt.NDArray[np.float64]
 
 NUM_PLAYERS: Final = 8
 LAST_PART_STEPS: Final = 8 * v.STEPS_PER_SECOND
@@ -86,11 +81,14 @@ class JoiningSearch:
         """Log-probability of what follows the gap after this music."""
         joint = joined(growth.tokens_up_to_end, self._after)
         state = self._begin(joint.heard)
-        likely = _after_waiting(log_probabilities(state.logits), joint.waited)[joint.after[0]]
+        first = log_probabilities(state.logits)
+        likely = float(first[joint.after[0]])
+        if joint.waited:  # in the gap, which this is not about
+            likely -= waiting(first, joint.waited)
         for token, following in pairwise(joint.after):
             self._decoder.advance(state, token)
-            likely += log_probabilities(state.logits)[following]
-        return float(likely)
+            likely += float(log_probabilities(state.logits)[following])
+        return likely
 
     def _begin(self, heard: Sequence[int]) -> Any:
         context = min(self._decoder.context, _MOST_HEARD + NUM_EVENTS_AFTER)
@@ -136,14 +134,6 @@ def _without_known_velocity(heard: Sequence[int], after: Sequence[int]) -> list[
     if first is None or after[first] != in_force:
         return list(after)
     return [*after[:first], *after[first + 1 :]]
-
-
-def _after_waiting(likely: Floats, steps: int) -> Floats:
-    """Log-probabilities given that the next event is a time of at least so many steps, if any."""
-    if not steps:
-        return likely
-    longer = likely[v.TIME_SHIFT + steps - 1 : v.TIME_SHIFT + v.MAX_SHIFT_STEPS]
-    return likely - np.logaddexp.reduce(longer)
 
 
 def _is_time(token: int) -> bool:

@@ -153,6 +153,11 @@ def log_probabilities(logits: Any) -> npt.NDArray[np.float64]:
     return np.asarray(scores - np.logaddexp.reduce(scores))
 
 
+def waiting(likely: npt.NDArray[np.float64], steps: int) -> float:
+    """Of log-probabilities `[vocabulary]`: that next comes time, of so many steps or more."""
+    return float(np.logaddexp.reduce(likely[v.TIME_SHIFT + steps - 1 : v.VELOCITY]))
+
+
 def branched(rng: np.random.Generator) -> np.random.Generator:
     """Other random numbers, which follow from where these stand, and move them on."""
     key = rng.integers(0, 2**64, size=2, dtype=np.uint64)

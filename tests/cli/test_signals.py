@@ -29,17 +29,21 @@ sys.exit(app.run(["models", "list"]))
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_while_something_is_freed_is_not_lost(home: Path, number: int, code: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(
-        [sys.executable, "-c", FREEING, str(int(number))],
-        env=environment,
+def interrupted(program: str, number: int, *modules: Path) -> subprocess.CompletedProcess[bytes]:
+    """A program that sends itself that signal; `modules` are folders of what it imports."""
+    return subprocess.run(
+        [sys.executable, "-c", program, str(int(number))],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (CHECKOUT, *modules)))},
         capture_output=True,
         timeout=50,
         check=False,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_something_is_freed_is_not_lost(home: Path, number: int, code: int) -> None:
+    done = interrupted(FREEING, number)
     assert done.stdout == b"went on\n"
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == 2
@@ -72,14 +76,7 @@ except BaseException:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_during_an_import_waits_for_its_end(home: Path, number: int, code: int) -> None:
     (home / "swallowing.py").write_text(SWALLOWING)
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTING, str(int(number))],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(home)])},
-        capture_output=True,
-        timeout=50,
-        check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    done = interrupted(IMPORTING, number, home)
     assert done.stdout == b"whole\n"
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == 2

@@ -21,12 +21,13 @@ from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInFor
 from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.performance_events import decode
+from tests.generation.toy_decoder import ToyDecoder
 
 C_MAJOR = (0, 2, 4, 5, 7, 9, 11)
 NEVER = -30.0
 
 
-class Scales:
+class Scales(ToyDecoder):
     """A decoder that plays C major, a note every fifth of a second.
 
     After a C that rings for a second it plays no other, and is sure that the piece is over.
@@ -37,9 +38,6 @@ class Scales:
         self._predict(state)
         return state
 
-    def branch(self, state: SimpleNamespace) -> SimpleNamespace:
-        return SimpleNamespace(**vars(state))
-
     def advance(self, state: SimpleNamespace, token: int) -> None:
         state.struck = False
         if v.NOTE_ON <= token < v.NOTE_OFF:
@@ -47,10 +45,6 @@ class Scales:
         elif v.TIME_SHIFT <= token < v.VELOCITY:
             state.held += token - v.TIME_SHIFT + 1
         self._predict(state)
-
-    def advance_many(self, states: list[SimpleNamespace], tokens: list[int]) -> None:
-        for state, token in zip(states, tokens, strict=True):
-            self.advance(state, token)
 
     def _predict(self, state: SimpleNamespace) -> None:
         logits = np.full(v.VOCABULARY_SIZE, NEVER)

@@ -13,23 +13,23 @@ from perceiver_music.generation.joining import (
     LAST_PART_STEPS,
     NUM_PLAYERS,
     JoiningSearch,
-    _after_waiting,
     joined,
     joint_begins,
 )
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
-from perceiver_music.generation.sampling import variation_rng
+from perceiver_music.generation.sampling import log_probabilities, variation_rng
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX, length_ids
+from tests.generation.toy_decoder import ToyDecoder
 
 NEVER = -30.0
 BEHIND = (v.VELOCITY + 15, v.NOTE_ON + 72, v.TIME_SHIFT + 19)
 NUM_STEPS = 300
 
 
-class Wanderer:
+class Wanderer(ToyDecoder):
     """Steps up or down by a semitone every fifth of a second, and likes to stay near."""
 
     context, latents, policy = 512, 256, "exact"
@@ -48,18 +48,11 @@ class Wanderer:
     def begin_many(self, tokens: tuple[int, ...], count: int, **_: object) -> list[SimpleNamespace]:
         return [self.begin(tokens) for _ in range(count)]
 
-    def branch(self, state: SimpleNamespace) -> SimpleNamespace:
-        return SimpleNamespace(**vars(state))
-
     def advance(self, state: SimpleNamespace, token: int) -> None:
         state.struck = False
         if v.NOTE_ON <= token < v.NOTE_OFF:
             state.last, state.struck = token - v.NOTE_ON, True
         self._predict(state)
-
-    def advance_many(self, states: list[SimpleNamespace], tokens: list[int]) -> None:
-        for state, token in zip(states, tokens, strict=True):
-            self.advance(state, token)
 
     def _predict(self, state: SimpleNamespace) -> None:
         logits = np.full(v.VOCABULARY_SIZE, NEVER)
@@ -139,6 +132,16 @@ def test_what_comes_before_the_last_part_is_as_without_a_search() -> None:
 
 def test_with_nothing_behind_the_gap_nothing_is_looked_for() -> None:
     assert middle(4, after=()).ids == middle(4, joins=False).ids
+
+
+def search_for(model: Wanderer, after: tuple[int, ...]) -> JoiningSearch:
+    growth = Growth(
+        opening(after),
+        limits=Limits(end_step=NUM_STEPS),
+        sampling=SamplingOptions(),
+        rng=variation_rng(1, 1),
+    )
+    return JoiningSearch(model, growth, model.begin(opening().tokens))  # type: ignore[arg-type]
 
 
 def test_the_one_is_taken_after_which_what_follows_is_likeliest() -> None:
@@ -267,8 +270,13 @@ def test_one_time_alone_stays(heard: list[int], after: list[int]) -> None:
 
 def test_silence_that_is_over_late_counts_only_from_the_end_of_the_gap() -> None:
     """Whoever has waited already is asked only how likely the rest is."""
-    likely = np.log(np.full(v.VOCABULARY_SIZE, 1e-6))
-    likely[v.TIME_SHIFT : v.TIME_SHIFT + 100] = np.log(0.01)
-    asked = _after_waiting(likely, 51)[v.TIME_SHIFT + 60]
-    assert asked == pytest.approx(np.log(1 / 50))
-    assert _after_waiting(likely, 0) is likely
+    after = (v.TIME_SHIFT + 29, v.VELOCITY + 15, v.NOTE_ON + 72)
+    model = Wanderer()
+    search = search_for(model, after)
+    silent = SimpleNamespace(tokens_up_to_end=[v.NOTE_ON + 71, v.TIME_SHIFT + 19])
+    struck = model.begin(tuple(silent.tokens_up_to_end[:1]))
+    likely = log_probabilities(struck.logits)
+    whole = likely[v.TIME_SHIFT + 49] - np.logaddexp.reduce(likely[v.TIME_SHIFT + 19 : v.VELOCITY])
+    note = log_probabilities(model.begin((v.NOTE_ON + 71, v.TIME_SHIFT)).logits)
+    expected = whole + note[v.VELOCITY + 15] + note[v.NOTE_ON + 72]
+    assert search._leads_on(silent) == pytest.approx(expected)  # type: ignore[arg-type]
