@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from perceiver_music.bundled import bundled_primers
 from perceiver_music.cli.console import stream_is_terminal
 from perceiver_music.errors import (
     InvalidInputError,
     PerceiverMusicError,
     StorageError,
+    UnavailableError,
     UsageError,
 )
 
@@ -145,8 +148,20 @@ def _from_word(word: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
                 yield InputFile(name=match, path=Path(match), is_found=True)
     elif not word or "\0" in word:
         yield _failed(word, StorageError, "an empty name is no file", "Give a path.")
+    elif not os.path.lexists(word) and (primer := _bundled_primer(word)) is not None:
+        hint = f"A primer of that name comes with the program: {shlex.quote(os.fspath(primer))}"
+        yield _failed(word, StorageError, "no such file or directory", hint)
     else:
         yield InputFile(name=word, path=Path(word))
+
+
+def _bundled_primer(word: str) -> Path | None:
+    """The bundled primer of that name, folders left out, if there is one."""
+    try:
+        primer = bundled_primers() / os.path.basename(word)  # noqa: PTH119 (any bytes)
+    except UnavailableError:
+        return None
+    return primer if primer.suffix == ".mid" and primer.is_file() else None
 
 
 def _is_no_file(path: str) -> bool:

@@ -71,6 +71,17 @@ def test_names_that_no_system_has() -> None:
         assert isinstance(item.failure, StorageError)
 
 
+def test_a_bundled_primer_that_is_not_here_is_pointed_to() -> None:
+    name = "bach_prelude_c_major.mid"
+    (item,) = resolve_inputs([f"elsewhere/{name}"])
+    assert isinstance(item.failure, StorageError)
+    assert item.failure.hint is not None
+    assert item.failure.hint.endswith(f"primers/{name}")
+    _touch(name)
+    (item,) = resolve_inputs([name])
+    assert item.path == Path(name)
+
+
 def test_a_midi_file_on_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     _pipe(monkeypatch, MIDI)
     [item] = resolve_inputs(["-"])
