@@ -46,6 +46,7 @@ class Grammar:
         waited: steps of the first event, a TIME_SHIFT, that lie before the new music.
         reserved: pitch -> the step from which its key is left to others.
         last_onset_steps: so near the end no key is struck.
+        longest_wait: steps after which a key must be struck again; None for no such limit.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Grammar:
         waited: int = 0,
         reserved: Mapping[int, int] | None = None,
         last_onset_steps: int = LAST_ONSET_STEPS,
+        longest_wait: int | None = None,
     ) -> None:
         self.step = 0
         self.last_onset_step = 0
@@ -78,6 +80,7 @@ class Grammar:
         self._locked = frozenset(locked)
         self._waited = waited
         self._reserved = dict(reserved or {})
+        self.longest_wait = longest_wait
         self._needs_note = False
         self.steps_since_event = 0
         self._is_shift_over = False
@@ -151,6 +154,8 @@ class Grammar:
                 return 0
             limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
             most = min(most, limit - self.steps_since_event)
+            if self.longest_wait is not None and not self.is_too_late_to_strike:
+                most = min(most, self.longest_wait - (self.step - self.last_onset_step))
         if self.deadline:
             most = min(most, min(self.deadline.values()) - self.step)
         if self._end_step is not None:

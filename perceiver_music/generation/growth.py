@@ -14,6 +14,7 @@ from perceiver_music.generation.ending import closing_ids, last_part_begins
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.home_key import KeyKeeper
 from perceiver_music.generation.joining import joint_begins
+from perceiver_music.generation.letting_go import let_go_sooner
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
@@ -83,14 +84,20 @@ class Growth:
         self._opening, self._limits, self._sampling, self.rng = opening, limits, sampling, rng
         self._still_held = set(opening.sounding)
         self._waited = opening.waited
-        rules = {"last_onset_steps": LAST_ONSET_IN_GAP_STEPS} if self.after else {}
-        self._grammar = _grammar(opening, limits, **rules)
+        # Where pedal is its own event, keys are not held by it.
+        self._lets_go = sampling.let_go and opening.pedal is None
         self._guard = LoopGuard()
-        self._pace = PaceKeeper(opening.before)
-        # Where a gap's music goes, the model can see.
-        before = () if opening.is_of_gap else opening.before
-        self._touch = TouchKeeper(before if sampling.keep_touch else (), opening.vocabulary)
-        self._key = KeyKeeper(before if sampling.keep_key else ())
+        self._pace = PaceKeeper(opening.around)
+        rules: dict[str, Any] = {}
+        if self.after:
+            rules["last_onset_steps"] = LAST_ONSET_IN_GAP_STEPS
+        if sampling.keep_moving and not opening.is_of_gap:
+            rules["longest_wait"] = self._pace.longest_wait
+        self._grammar = _grammar(opening, limits, **rules)
+        # Where the music goes from one side of a gap to the other, the model can see.
+        around = () if opening.is_of_gap and opening.has_notes else opening.around
+        self._touch = TouchKeeper(around if sampling.keep_touch else (), opening.vocabulary)
+        self._key = KeyKeeper(around if sampling.keep_key else ())
         self._last_part = 1.0
         if limits.is_ending_allowed:
             self._last_part = last_part_begins(limits)
@@ -118,6 +125,7 @@ class Growth:
     def set_free(self) -> Growth:
         """This one; the primer's pace, touch and key lead it back no longer."""
         self._pace, self._touch, self._key = PaceKeeper(()), TouchKeeper(()), KeyKeeper(())
+        self._grammar.longest_wait = None
         return self
 
     def choose(self, logits: Any) -> int:
@@ -177,6 +185,8 @@ class Growth:
             logits = self._pace.adjusted(logits)
         logits = self._touch.adjusted(logits)
         logits = self._key.adjusted(logits, allowed)
+        if self._lets_go:
+            logits = let_go_sooner(logits, self._grammar.onset_step, self._grammar.step)
         if self._winding_down is not None:
             logits = self._winding_down.adjusted(logits, self.progress)
         if self._sampling.loop_guard:

@@ -27,6 +27,8 @@ class SamplingOptions:
         keep_key: whether music far from the primer's key is led home (`generation.home_key`).
         keep_touch: whether music far from the primer's loudness is led back (`generation.touch`).
         keep_joint: whether the last part of a filled gap is looked for (`generation.joining`).
+        keep_moving: whether waits far longer than the primer's are cut short (`generation.pace`).
+        let_go: whether keys held for long are let go sooner (`generation.letting_go`).
     """
 
     temperature: float = 1.0
@@ -38,6 +40,8 @@ class SamplingOptions:
     keep_key: bool = True
     keep_touch: bool = True
     keep_joint: bool = True
+    keep_moving: bool = True
+    let_go: bool = True
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and 0.0 <= self.temperature <= 100.0):

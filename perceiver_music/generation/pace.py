@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,11 @@ HEARD_SECONDS: Final = 10
 FEWEST_SECONDS: Final = 5
 FEWEST_ONSETS: Final = 12
 """A shorter primer has no pace to keep."""
+
+SHORTEST_WAIT_STEPS: Final = 3 * v.STEPS_PER_SECOND
+LONGER_WAIT: Final = 1.5
+"""So many times the primer's longest wait between onsets, and at least `SHORTEST_WAIT_STEPS`, new
+music may wait for its next."""
 
 WIDEST: Final = 1.6
 """So many times the primer's rate, up or down, are left alone."""
@@ -58,6 +64,11 @@ class PaceKeeper:
         num_onsets = self._onsets_after(first)
         has_pace = seconds >= FEWEST_SECONDS and num_onsets >= FEWEST_ONSETS
         self._rate = num_onsets / seconds if has_pace else None
+        waits = [last - before for before, last in pairwise(self._onsets[-num_onsets:])]
+        self.longest_wait = (
+            max(SHORTEST_WAIT_STEPS, round(LONGER_WAIT * max(waits))) if has_pace else None
+        )
+        """Steps; None without a pace."""
 
     def take(self, token: int) -> None:
         """Go on by one event."""

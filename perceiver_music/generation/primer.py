@@ -86,8 +86,18 @@ class Opening:
         return self.tokens + tuple(shifts(self.waited))
 
     @property
+    def around(self) -> tuple[int, ...]:
+        """The events that say what the new music is to be like: those before it.
+
+        Of a gap that nothing is played before, those behind it.
+        """
+        if not self.is_of_gap or self.has_notes:
+            return self.before
+        return self.tokens[self.tokens.index(SUFFIX) + 1 : self.tokens.index(MIDDLE)]
+
+    @property
     def has_notes(self) -> bool:
-        """Whether any key is struck in it."""
+        """Whether any key is struck before the new music."""
         return any(v.NOTE_ON <= token < v.NOTE_OFF for token in self.before)
 
     @property

@@ -26,7 +26,9 @@ _REQUEST_FIELDS: Final = (
     "starts_at_once",
 )
 _LATER_FIELDS: Final = {"policy": "exact", "starts_at_once": False}
-_LATER_SAMPLING: Final = {"keep_key": False, "keep_touch": False, "keep_joint": False}
+_LATER_SAMPLING: Final = dict.fromkeys(
+    ("keep_key", "keep_touch", "keep_joint", "keep_moving", "let_go"), False
+)
 """What was added after the first files were made, and how those were made."""
 
 

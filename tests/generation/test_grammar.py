@@ -111,12 +111,13 @@ def test_music_stops_where_it_is_to_end() -> None:
     seed=st.integers(0, 2**32),
     sounding=st.dictionaries(st.integers(0, 127), st.integers(1, 300), max_size=5),
     shift_bias=st.floats(0.0, 6.0),
+    longest_wait=st.none() | st.integers(50, 300),
 )
 def test_any_walk_through_the_grammar_is_encodable_music(
-    seed: int, sounding: dict[int, int], shift_bias: float
+    seed: int, sounding: dict[int, int], shift_bias: float, longest_wait: int | None
 ) -> None:
     rng = np.random.default_rng(seed)
-    grammar = Grammar(sounding)
+    grammar = Grammar(sounding, longest_wait=longest_wait)
     drawn: list[int] = []
     open_keys = dict(sounding)
     for _ in range(200):
@@ -129,6 +130,7 @@ def test_any_walk_through_the_grammar_is_encodable_music(
         drawn.append(token)
         open_keys.pop(token - v.NOTE_OFF, None)
         assert all(grammar.step <= deadline for deadline in open_keys.values())
+        assert longest_wait is None or grammar.step - grammar.last_onset_step <= longest_wait
         assert all(grammar.step - onset <= MAX_HELD_STEPS for onset in grammar.onset_step.values())
     notes = decode(np.array(drawn, dtype=np.uint16)).notes
     assert (notes["end_us"] > notes["start_us"]).all()
@@ -174,6 +176,23 @@ def test_time_that_was_waited_before_the_music_is_waited_to_its_end() -> None:
     assert is_allowed(after(("TIME_SHIFT", 100), waited=30), "TIME_SHIFT", 100)
 
 
+def test_a_wait_that_is_long_enough_ends_with_a_key() -> None:
+    second = ("TIME_SHIFT", 100)
+    grammar = after(("NOTE_ON", 60), second, second, ("TIME_SHIFT", 50), longest_wait=300)
+    assert not grammar.allowed()[v.TIME_SHIFT : v.VELOCITY].any()  # as after any shorter one
+    grammar = after(("NOTE_ON", 60), second, second, longest_wait=270)
+    assert is_allowed(grammar, "TIME_SHIFT", 70)
+    assert not is_allowed(grammar, "TIME_SHIFT", 71)
+    grammar.take(v.token_id("TIME_SHIFT", 70))
+    grammar.take(v.token_id("NOTE_OFF", 60))
+    assert not grammar.allowed()[v.TIME_SHIFT : v.VELOCITY].any()
+    grammar.take(v.token_id("NOTE_ON", 64))
+    assert is_allowed(grammar, "TIME_SHIFT", 100)
+    # Where it is too late to strike one, time goes on to the end.
+    grammar = after(("NOTE_ON", 60), second, second, end_step=205, longest_wait=200)
+    assert is_allowed(grammar, "TIME_SHIFT", 5)
+
+
 def test_no_key_is_struck_just_before_the_end() -> None:
     grammar = Grammar(end_step=200, velocity_bin=10)
     grammar.take(v.TIME_SHIFT + 99)
@@ -212,11 +231,14 @@ def test_a_rest_that_reaches_its_limit_just_before_the_end_goes_on_to_it(last: i
 
 
 @pytest.mark.parametrize("reserved", [{}, dict.fromkeys(range(128), 700)])
-def test_there_is_always_a_way_on(reserved: dict[int, int]) -> None:
+@pytest.mark.parametrize("wait", [None, 300])
+def test_there_is_always_a_way_on(reserved: dict[int, int], wait: int | None) -> None:
     rng = np.random.default_rng(0)
     for _ in range(300):
         end = int(rng.integers(1, 1500))
-        grammar = Grammar({60: 5}, velocity_bin=7, end_step=end, reserved=reserved)
+        grammar = Grammar(
+            {60: 5}, velocity_bin=7, end_step=end, reserved=reserved, longest_wait=wait
+        )
         while grammar.step < end:
             choices = np.flatnonzero(grammar.allowed())
             assert len(choices), (grammar.step, end)

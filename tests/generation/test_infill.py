@@ -148,3 +148,12 @@ def test_where_no_key_is_struck_behind_a_gap_it_is_an_end_that_is_looked_for(
     assert opening.before[:20] == tuple(
         gap_opening(performance(), gap, context=4096, latents=LATENTS).opening.before[:20]
     )
+
+
+def test_what_is_around_a_gap_is_what_comes_before_it_if_anything_does() -> None:
+    opening = gap_opening(performance(), GAP, context=4096, latents=LATENTS).opening
+    assert opening.around == opening.before
+    first = Window(from_us=0, to_us=2_500_000)
+    opening = gap_opening(performance(), first, context=4096, latents=LATENTS).opening
+    behind = take_apart(encode(performance()), 0, 250).after
+    assert list(opening.around) == [*behind.tolist(), v.EOS][: LATENTS // 4]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from perceiver_music.generation.pace import PaceKeeper
+from perceiver_music.generation.pace import LONGER_WAIT, SHORTEST_WAIT_STEPS, PaceKeeper
 from perceiver_music.tokenizer import vocabulary as v
 
 FLAT = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
@@ -63,3 +63,12 @@ def test_the_prediction_itself_is_not_changed() -> None:
     before = FLAT.copy()
     after(playing(2, 20), playing(20, 15))
     assert np.array_equal(before, FLAT)
+
+
+def test_how_long_a_wait_may_be_is_heard_in_the_primer() -> None:
+    assert PaceKeeper([]).longest_wait is None
+    assert PaceKeeper(playing(10, 20)).longest_wait == SHORTEST_WAIT_STEPS
+    pause = [v.TIME_SHIFT + 99] * 4
+    with_pause = PaceKeeper(playing(10, 20) + pause + playing(10, 20))
+    assert with_pause.longest_wait == pytest.approx(LONGER_WAIT * 410, abs=1)
+    assert PaceKeeper(pause + playing(10, 60)).longest_wait == SHORTEST_WAIT_STEPS

@@ -152,3 +152,17 @@ def test_in_a_gap_the_model_sees_how_loud_it_is_to_become() -> None:
         growth.take(token)
     logits = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
     assert growth._touch.adjusted(logits) is logits
+
+
+def test_in_a_gap_that_nothing_is_played_before_it_is_as_loud_as_what_follows() -> None:
+    tokens = (v.BOS, SUFFIX, *playing(98), MIDDLE, *length_ids(3000).tolist())
+    growth = Growth(
+        Opening(tokens=tokens, sounding={}, velocity_bin=None),
+        limits=Limits(end_step=3000),
+        sampling=SamplingOptions(keep_pace=False),
+        rng=variation_rng(1, 1),
+    )
+    for token in playing(30):
+        growth.take(token)
+    logits = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
+    assert (np.diff(growth._touch.adjusted(logits)[VELOCITIES]) > 0).all()
