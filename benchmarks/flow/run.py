@@ -1,4 +1,4 @@
-"""How long new music waits for a key and holds one, with and without what leads it on."""
+"""How long new music waits for a key and holds one, with and without what leads it back."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ from perceiver_music.tokenizer.performance_events import decode
 RESULTS = Path(__file__).with_name("results.json")
 PRIMER_SECONDS, NEW_SECONDS = 40.0, 60.0
 HELD_SECONDS = (2.0, 4.0, 7.9)
+SHORT_SECONDS = 0.08
 LONG_WAIT = 3.0
 QUANTILES = (0.5, 0.9, 0.95, 1.0)
-KINDS = {"left alone": False, "led on": True}
+KINDS = {"left alone": False, "led back": True}
 
 
 def longest_wait(notes: NoteArray) -> float:
@@ -55,7 +56,7 @@ def goes_on(session: Session, midi: bytes, name: str, *, is_led: bool) -> NoteAr
         seed=1,
         to_seconds=PRIMER_SECONDS,
         length=LengthOption(amount=NEW_SECONDS, unit="seconds"),
-        sampling=SamplingOptions(let_go=is_led, keep_moving=is_led),
+        sampling=SamplingOptions(let_go=is_led, keep_moving=is_led, keep_articulation=is_led),
     )
     return apply_sustain(parse_midi(session.run(request).midi, name=name).performance).notes
 
@@ -70,7 +71,21 @@ def summary(performances: list[NoteArray]) -> dict[str, Any]:
         "of a thousand notes longer": [
             round(1000 * float((held > seconds).mean()), 2) for seconds in HELD_SECONDS
         ],
+        f"of a thousand notes below {SHORT_SECONDS:g} s": round(
+            1000 * float((held < SHORT_SECONDS).mean()), 1
+        ),
+        "longer than the primer's notes by a factor of, quantiles": _ratios(performances),
     }
+
+
+def _ratios(performances: list[NoteArray]) -> list[float]:
+    """Of the geometric mean lengths of new and old notes; quartiles over pieces."""
+    found = []
+    for notes in performances:
+        is_old = notes["start_us"] < PRIMER_SECONDS * MICROSECONDS
+        old = (notes["end_us"] - notes["start_us"])[is_old] / MICROSECONDS
+        found.append(np.exp(np.log(lengths(notes)).mean() - np.log(old).mean()))
+    return np.quantile(found, (0.25, 0.5, 0.75)).round(2).tolist()
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from perceiver_music.generation.ending import closing_ids, last_part_begins
 from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.home_key import KeyKeeper
 from perceiver_music.generation.joining import joint_begins
+from perceiver_music.generation.keepers import Keepers
 from perceiver_music.generation.letting_go import let_go_sooner
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
@@ -22,7 +22,6 @@ from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import as_numpy, choose
-from perceiver_music.generation.touch import TouchKeeper
 from perceiver_music.generation.winding_down import WindingDown
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -87,17 +86,13 @@ class Growth:
         # Where pedal is its own event, keys are not held by it.
         self._lets_go = sampling.let_go and opening.pedal is None
         self._guard = LoopGuard()
-        self._pace = PaceKeeper(opening.around)
+        self._keepers = Keepers(opening, sampling)
         rules: dict[str, Any] = {}
         if self.after:
             rules["last_onset_steps"] = LAST_ONSET_IN_GAP_STEPS
         if sampling.keep_moving and not opening.is_of_gap:
-            rules["longest_wait"] = self._pace.longest_wait
+            rules["longest_wait"] = PaceKeeper(opening.before).longest_wait
         self._grammar = _grammar(opening, limits, **rules)
-        # Where the music goes from one side of a gap to the other, the model can see.
-        around = () if opening.is_of_gap and opening.has_notes else opening.around
-        self._touch = TouchKeeper(around if sampling.keep_touch else (), opening.vocabulary)
-        self._key = KeyKeeper(around if sampling.keep_key else ())
         self._last_part = 1.0
         if limits.is_ending_allowed:
             self._last_part = last_part_begins(limits)
@@ -118,13 +113,12 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        for keeper in ("_pace", "_touch", "_key"):
-            setattr(other, keeper, deepcopy(getattr(self, keeper)))
+        other._keepers = deepcopy(self._keepers)
         return other
 
     def set_free(self) -> Growth:
-        """This one; the primer's pace, touch and key lead it back no longer."""
-        self._pace, self._touch, self._key = PaceKeeper(()), TouchKeeper(()), KeyKeeper(())
+        """This one; nothing leads it back to its primer any longer."""
+        self._keepers = Keepers.of_nothing()
         self._grammar.longest_wait = None
         return self
 
@@ -150,11 +144,9 @@ class Growth:
         if waited and not grammar.step:
             return
         token -= waited
-        self._touch.take(token)
+        self._keepers.take(token)
         if token < v.VELOCITY:
             self._guard.take(token)
-            self._pace.take(token)
-            self._key.take(token)
         music.ids.append(token)
         music.step = grammar.step
         music.num_notes += v.NOTE_ON <= token < v.NOTE_ON + 128
@@ -180,11 +172,8 @@ class Growth:
     def _adjusted(
         self, logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.floating]:
-        """The prediction as the primer's pace, touch and key and the guard would have it."""
-        if self._sampling.keep_pace:
-            logits = self._pace.adjusted(logits)
-        logits = self._touch.adjusted(logits)
-        logits = self._key.adjusted(logits, allowed)
+        """The prediction as the primer and the guard would have it."""
+        logits = self._keepers.adjusted(logits, allowed)
         if self._lets_go:
             logits = let_go_sooner(logits, self._grammar.onset_step, self._grammar.step)
         if self._winding_down is not None:

@@ -26,6 +26,8 @@ class SamplingOptions:
         keep_pace: whether music that is far from the primer's pace is led back (`generation.pace`).
         keep_key: whether music far from the primer's key is led home (`generation.home_key`).
         keep_touch: whether music far from the primer's loudness is led back (`generation.touch`).
+        keep_articulation: whether music far from how long the primer's notes are is led back
+            (`generation.articulation`).
         keep_joint: whether the last part of a filled gap is looked for (`generation.joining`).
         keep_moving: whether waits far longer than the primer's are cut short (`generation.pace`).
         let_go: whether keys held for long are let go sooner (`generation.letting_go`).
@@ -39,6 +41,7 @@ class SamplingOptions:
     keep_pace: bool = True
     keep_key: bool = True
     keep_touch: bool = True
+    keep_articulation: bool = True
     keep_joint: bool = True
     keep_moving: bool = True
     let_go: bool = True

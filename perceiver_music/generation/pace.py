@@ -61,14 +61,14 @@ class PaceKeeper:
             self.take(token)
         first = max(0, self._step - PRIMER_SECONDS * v.STEPS_PER_SECOND)
         seconds = (self._step - first) / v.STEPS_PER_SECOND
-        num_onsets = self._onsets_after(first)
-        has_pace = seconds >= FEWEST_SECONDS and num_onsets >= FEWEST_ONSETS
-        self._rate = num_onsets / seconds if has_pace else None
-        waits = [last - before for before, last in pairwise(self._onsets[-num_onsets:])]
-        self.longest_wait = (
-            max(SHORTEST_WAIT_STEPS, round(LONGER_WAIT * max(waits))) if has_pace else None
-        )
-        """Steps; None without a pace."""
+        onsets = self._onsets[bisect_right(self._onsets, first) :]
+        self._rate: float | None = None
+        self.longest_wait: int | None = None
+        """Steps after which new music strikes its next key; None of a primer that has no pace."""
+        if seconds >= FEWEST_SECONDS and len(onsets) >= FEWEST_ONSETS:
+            self._rate = len(onsets) / seconds
+            waits = (later - sooner for sooner, later in pairwise(onsets))
+            self.longest_wait = max(SHORTEST_WAIT_STEPS, round(LONGER_WAIT * max(waits)))
 
     def take(self, token: int) -> None:
         """Go on by one event."""

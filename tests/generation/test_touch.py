@@ -151,7 +151,7 @@ def test_in_a_gap_the_model_sees_how_loud_it_is_to_become() -> None:
     for token in playing(30):
         growth.take(token)
     logits = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
-    assert growth._touch.adjusted(logits) is logits
+    assert growth._keepers._touch.adjusted(logits) is logits
 
 
 def test_in_a_gap_that_nothing_is_played_before_it_is_as_loud_as_what_follows() -> None:
@@ -165,4 +165,4 @@ def test_in_a_gap_that_nothing_is_played_before_it_is_as_loud_as_what_follows() 
     for token in playing(30):
         growth.take(token)
     logits = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
-    assert (np.diff(growth._touch.adjusted(logits)[VELOCITIES]) > 0).all()
+    assert (np.diff(growth._keepers._touch.adjusted(logits)[VELOCITIES]) > 0).all()
