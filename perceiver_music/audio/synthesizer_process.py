@@ -100,7 +100,8 @@ def _child(said: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     # One thread: others would only reserve memory, of which there is a limit.
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        # -P: what lies in the working folder is no module of ours.
+        [sys.executable, "-P", "-m", __name__],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

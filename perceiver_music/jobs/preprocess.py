@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from perceiver_music.dataset.folder import SourceListing, list_sources
-from perceiver_music.dataset.source import Reading, Rejection, Source, read_source
+from perceiver_music.dataset.source import Reading, Rejection
 from perceiver_music.dataset.store_index import SPLITS
 from perceiver_music.dataset.token_store import EncodedPiece, TokenStore, write_token_store
-from perceiver_music.errors import InvalidInputError, StorageError, UnavailableError, UsageError
+from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -26,14 +20,13 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.jobs.source_readers import Outcomes, reader
 from perceiver_music.locks import exclusive_lock
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
 STORE_FOLDER = Path("data")
 STORE_SUFFIX = ".store"
 
-Outcomes = Iterator[list[Reading | Rejection]]
-_FILES_AT_A_TIME = 4
 _MOST_WARNINGS_SHOWN = 10
 
 
@@ -146,7 +139,7 @@ def run(
     collector = _Collector(listing)
     num_workers = min(request.workers or _num_processors(), len(listing.sources))
     with exclusive_lock(path):
-        with _reader(num_workers, request.tokenizer) as read:
+        with reader(num_workers, request.tokenizer) as read:
             pieces = _with_one_to_train_on(collector.readings(read(listing.sources), on_progress))
             sha256 = write_token_store(
                 path,
@@ -241,37 +234,6 @@ def _with_one_to_train_on(readings: Iterator[Reading]) -> Iterator[EncodedPiece]
 
 def _num_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _reader(
-    num_workers: int, tokenizer_name: str
-) -> Iterator[Callable[[Sequence[Source]], Outcomes]]:
-    """A function that reads sources in order, here or in worker processes.
-
-    Raises:
-        StorageError: a worker died.
-    """
-    read = partial(read_source, tokenizer_name=tokenizer_name)
-    if num_workers <= 1:
-        yield lambda sources: map(read, sources)
-        return
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    pool = ProcessPoolExecutor(num_workers, context, initializer=_leave_interrupts_to_the_parent)
-    try:
-        yield lambda sources: pool.map(read, sources, chunksize=_FILES_AT_A_TIME)
-    except BrokenProcessPool as error:
-        raise StorageError(
-            "a worker process was killed, perhaps for want of memory",
-            hint="Try again with --workers 1.",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _summary(store: TokenStore) -> dict[str, SplitSummary]:
