@@ -16,7 +16,7 @@ from perceiver_music.errors import UsageError
 from perceiver_music.generation.joining import NUM_EVENTS_AFTER
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.primer import Opening, Window, opening_of
-from perceiver_music.music.performance import MICROSECONDS, Performance
+from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.infilling import Ids, length_ids, prompt_ids
@@ -100,8 +100,8 @@ def opening_and_limits(
 ) -> tuple[Opening, Limits]:
     """What the model sees, and where the middle ends.
 
-    Where no key is struck behind the gap there is nothing to arrive at: it is the piece's last
-    part, and its end is looked for.
+    Where no key is struck behind the gap, and none is held over it, there is nothing to arrive at:
+    it is the piece's last part, and its end is looked for.
 
     Args:
         performance: the whole file.
@@ -110,7 +110,8 @@ def opening_and_limits(
         latents: how many of them may go through the stack.
         keeps_joint: of `SamplingOptions`.
     """
-    if keeps_joint and not (performance.notes["start_us"] >= gap.to_us).any():
+    is_last_part = not (performance.notes["start_us"] >= gap.to_us).any()
+    if keeps_joint and is_last_part and not _held_over(performance, gap).size:
         before = opening_of(performance, Window(from_us=0, to_us=gap.from_us))
         return before, Limits(end_step=_num_steps(gap), is_ending_allowed=True)
     found = gap_opening(performance, gap, context=context, latents=latents)
@@ -136,9 +137,7 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
     after = _events_after(performance, gap.to_us)
     room = context - 2 - len(length_ids(num_steps)) - _events_to_expect(performance, gap, context)
     before, after = share_room(before, after, max(0, room), most_after(latents))
-    notes = performance.notes
-    spans = (notes["start_us"] < gap.from_us) & (notes["end_us"] >= gap.to_us)
-    locked = frozenset(int(pitch) for pitch in notes["pitch"][spans])
+    locked = frozenset(int(pitch) for pitch in _held_over(performance, gap)["pitch"])
     sounding = {pitch: min(step, num_steps) for pitch, step in opening.sounding.items()}
     sounding |= dict.fromkeys(sorted(locked), num_steps)
     tokens = tuple(int(token) for token in prompt_ids(before, after, num_steps))
@@ -154,6 +153,13 @@ def gap_opening(performance: Performance, gap: Window, *, context: int, latents:
         ),
         num_steps=num_steps,
     )
+
+
+def _held_over(performance: Performance, gap: Window) -> NoteArray:
+    """Notes whose keys are down from before the gap until after it."""
+    notes = performance.notes
+    is_over = (notes["start_us"] < gap.from_us) & (notes["end_us"] >= gap.to_us)
+    return np.asarray(notes[is_over])
 
 
 def _reserved(performance: Performance, gap: Window) -> dict[int, int]:

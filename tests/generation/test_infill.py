@@ -157,3 +157,11 @@ def test_what_is_around_a_gap_is_what_comes_before_it_if_anything_does() -> None
     opening = gap_opening(performance(), first, context=4096, latents=LATENTS).opening
     behind = take_apart(encode(performance()), 0, 250).after
     assert list(opening.around) == [*behind.tolist(), v.EOS][: LATENTS // 4]
+
+
+def test_where_a_key_is_held_over_a_gap_the_music_does_not_end_in_it() -> None:
+    held = performance((3_000_000, 12_000_000, 90, 64))
+    gap = Window(from_us=4_000_000, to_us=10_500_000)
+    opening, limits = opening_and_limits(held, gap, context=4096, latents=LATENTS, keeps_joint=True)
+    assert opening.locked == {90}
+    assert not limits.is_ending_allowed
