@@ -23,7 +23,7 @@ from perceiver_music.errors import OutputExistsError, UsageError
 STDOUT = "-"
 MIDI_ENDINGS = (".mid", ".midi")
 FIELDS = ("stem", "index", "seed", "checkpoint")
-_LINE_BREAK = re.compile(r"[\r\n]")
+_NOT_IN_NAMES = re.compile(r"[\r\n\0/\\]" if os.sep == "\\" else r"[\r\n\0/]")
 _SPECIFICATION = re.compile(r"[<>=^]?0?\d{0,2}[ds]?")
 """The forms that a field may take: wide enough for any number, and never a memory bomb."""
 
@@ -38,10 +38,13 @@ class NameParts:
     checkpoint: str | None = None
 
     def available(self) -> dict[str, str | int]:
-        """The fields that this item has; none brings a line break into a name of ours."""
+        """The fields that this item has; none brings a folder or a line break into a name."""
         values = {name: getattr(self, name) for name in FIELDS}
-        values["stem"] = _LINE_BREAK.sub("_", self.stem)
-        return {name: value for name, value in values.items() if value is not None}
+        return {
+            name: _NOT_IN_NAMES.sub("_", value) if isinstance(value, str) else value
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Keeping the primer's articulation: new music far shorter or longer of breath is led back.
 
-How long keys sound, pedal included, is a manner of playing that lasts; a model goes on as those
+How long notes are (where the pedal is no event of its own, with the pedal) is a manner of playing
+that lasts; a model goes on as those
 whom it learned from mostly play, and music that is not like theirs becomes choppy within seconds
 (docs/lab-book.md has counts). While the notes that ended in the last seconds are on average about
 as long as the primer's, give or take the spread of its own lengths, nothing is touched; beyond,

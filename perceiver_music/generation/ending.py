@@ -9,8 +9,7 @@ sounds like a cut. So the last part is looked for, not merely drawn:
    like if this chord rang out, was let go, and nothing followed? The model says how likely that
    is: that no key is struck while the chord rings, and then its own EOS. A chord of the key's
    tonic counts for more (`last_chord.py`).
-3. Six times in the last part the players stop; the two that came nearest to an end go on in the
-   place of all.
+3. Four times on the way the two players that have found the best ends go on in the place of all.
 
 The best end that was found is taken: nothing is cut.
 This is sequential Monte Carlo with a lookahead (arXiv 1302.5206), made greedy.

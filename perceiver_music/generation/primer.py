@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from perceiver_music.errors import UsageError
+from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
@@ -126,6 +126,7 @@ def choose_window(
 
     Raises:
         UsageError: it is empty, or begins after the music has ended.
+        InvalidInputError: the music takes no time.
     """
     heard_end = int(apply_sustain(performance).end_us)
     faded = performance.end_us + _LONGEST_RING_US
@@ -134,6 +135,11 @@ def choose_window(
     from_us = 0 if from_seconds is None else round(from_seconds * MICROSECONDS)
     if last_seconds is not None:
         from_us = max(0, to_us - round(last_seconds * MICROSECONDS))
+    if performance.num_notes and heard_end <= 0:
+        raise InvalidInputError(
+            "its tempo is so fast that its music takes no time",
+            hint="Slow it down, or use `perceiver-music compose`.",
+        )
     if performance.num_notes and from_us >= to_us:
         seconds = heard_end / MICROSECONDS
         hint = f"It is {seconds:.1f} s long; use some of that, or `perceiver-music compose`."
@@ -141,7 +147,7 @@ def choose_window(
             hint = f"It ends at {seconds:.1f} s; give a --from before that, or leave it out."
         elif to_seconds is None and last_seconds is None:
             hint = (
-                f"It is gone on from at {to_us / MICROSECONDS:.1f} s, where its last chord has "
+                f"New music would begin at {to_us / MICROSECONDS:.1f} s, where its last chord has "
                 f"faded; give a --from before that, or a --to as well, up to {seconds:.1f} s."
             )
         given = {"--from": from_seconds, "--to": to_seconds, "--last": last_seconds}

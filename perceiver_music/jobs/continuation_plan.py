@@ -208,8 +208,8 @@ def _naming(request: ContinueRequest) -> Iterator[None]:
     """Moments that make no sense for a file: the failure names it, for it may be one of many."""
     try:
         yield
-    except UsageError as error:
-        raise UsageError(error.message, path=request.primer_name, hint=error.hint) from None
+    except (UsageError, InvalidInputError) as error:
+        raise type(error)(error.message, path=request.primer_name, hint=error.hint) from None
 
 
 def _limits(request: ContinueRequest, midi: MidiFile | None, window: Window) -> Limits:

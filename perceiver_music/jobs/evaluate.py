@@ -147,7 +147,8 @@ class EvaluateResult:
             "seconds": seconds,
             "nats_per_event": self.nats_per_event,
             "nats_per_note": self.nats / notes,
-            "nats_per_second": self.nats / seconds,
+            # Of music so fast that it takes no time on the grid there is no such figure.
+            "nats_per_second": self.nats / seconds if seconds else None,
             "context": self.context,
             "latents": self.latents,
             "stride": self.stride,

@@ -14,6 +14,7 @@ from perceiver_music.files import read_bytes, write_bytes_atomically
 from perceiver_music.jobs.progress import WarningCallback, no_warning
 from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
 from perceiver_music.music.midi_writer import performance_to_midi
+from perceiver_music.music.tempo_map import MAX_MUSIC_US
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, TOKENIZERS, get_tokenizer
 
 if TYPE_CHECKING:
@@ -152,6 +153,12 @@ def decode(request: DecodeRequest) -> DecodeResult:
         performance = tokenizer.decode(ids)
     except InvalidInputError as error:
         raise InvalidInputError(error.message, path=request.input_name, hint=error.hint) from None
+    if performance.end_us > MAX_MUSIC_US:
+        raise InvalidInputError(
+            "the ids are more than six hours of music, which no command reads",
+            path=request.input_name,
+            hint="Leave out some of them.",
+        )
     data = performance_to_midi(performance)
     if request.output is not None:
         write_bytes_atomically(request.output, data, overwrite=request.overwrite)

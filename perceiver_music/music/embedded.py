@@ -72,7 +72,7 @@ def with_embedded(midi: bytes, embedded: Embedded) -> bytes:
     """A file of our writer, with these events before all others.
 
     Args:
-        midi: one track, header of the usual length.
+        midi: with a header of the usual length; the events go into its first track.
         embedded: settings in ASCII.
     """
     text = (SETTINGS_MARK + embedded.settings).encode("ascii")

@@ -103,3 +103,9 @@ def test_an_item_may_write_over_its_own_input_only() -> None:
     refuse_collisions([[Path("a")]], inputs=[Path("a")])
     with pytest.raises(UsageError, match="before it is read"):
         refuse_collisions([[Path("b")], [Path("c")]], inputs=[Path("a"), Path("b")])
+
+
+def test_no_field_leads_into_another_folder() -> None:
+    names = OutputNames(wanted="takes/{checkpoint}_{stem}.mid", default=DEFAULT, fields=FIELDS)
+    stranger = NameParts(stem="a/b\nc", checkpoint="../../../etc/x\0y", seed=7)
+    assert names.path(stranger) == Path("takes/.._.._.._etc_x_y_a_b_c.mid")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from perceiver_music.errors import UsageError
+from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.generation.primer import choose_window
 from perceiver_music.music.performance import PEDAL_DTYPE, Performance, note_array
 
@@ -43,3 +43,9 @@ def test_who_begins_under_a_forgotten_pedal_is_told_where_new_music_would() -> N
     with pytest.raises(UsageError) as refused:
         choose_window(forgotten, from_seconds=30.0, to_seconds=20.0)
     assert "60.0 s long" in (refused.value.hint or "")
+
+
+def test_music_that_takes_no_time_is_refused_for_that() -> None:
+    notes = note_array([0, 0], [0, 0], [48, 60], [64, 64])
+    with pytest.raises(InvalidInputError, match="takes no time"):
+        choose_window(Performance(notes))

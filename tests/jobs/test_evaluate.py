@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import mido
 import pytest
 
 from perceiver_music.dataset.token_store import TokenStore
@@ -66,6 +67,22 @@ def test_context_latents_and_pieces_can_be_chosen(tiny_store: TokenStore, checkp
     assert fields["per_piece"][0]["path"] == tiny_store.split("train")[0].path
     with pytest.raises(UsageError, match="context"):
         scores(tiny_store, checkpoint, context=8, latents=16)
+
+
+def test_music_that_takes_no_time_has_no_figure_per_second(checkpoint: str, tmp_path: Path) -> None:
+    path = tmp_path / "fast.mid"
+    midi = mido.MidiFile()
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=1)])
+    for pitch in range(60, 72):
+        track.append(mido.Message("note_on", note=pitch, velocity=60))
+        track.append(mido.Message("note_off", note=pitch, time=1))
+    midi.tracks.append(track)
+    midi.save(path)
+    request = EvaluateRequest(files=(path,), checkpoint=checkpoint, device="cpu")
+    fields = evaluate.run(request).as_json()
+    assert (fields["notes"], fields["seconds"]) == (12, 0.0)
+    assert fields["nats_per_second"] is None
+    assert fields["nats_per_event"] > 0
 
 
 @pytest.mark.parametrize("fields", [{}, {"data": Path("a"), "files": (Path("b"),)}])

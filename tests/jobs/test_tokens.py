@@ -12,6 +12,7 @@ from perceiver_music.jobs.tokens import DecodeRequest, TokensRequest
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
+from perceiver_music.tokenizer import vocabulary as v
 
 NOTES = np.array([(0, 500_000, 60, 62), (250_000, 1_750_000, 64, 82)], dtype=NOTE_DTYPE)
 MIDI = performance_to_midi(Performance(notes=NOTES))
@@ -68,3 +69,15 @@ def test_other_tokenizers_and_other_files_are_refused() -> None:
         tokens.run(TokensRequest(midi=b"nothing", input_name="x.mid"))
     with pytest.raises(InvalidInputError, match="no piano notes"):
         tokens.run(TokensRequest(midi=Tracks().file(480), input_name="x.mid"))
+
+
+def test_more_music_than_is_read_is_not_written(tmp_path: Path) -> None:
+    hours = [v.TIME_SHIFT + 99] * 22_000
+    note = [v.VELOCITY + 5, v.NOTE_ON + 60, v.TIME_SHIFT + 9, v.NOTE_OFF + 60]
+    output = tmp_path / "long.mid"
+    request = DecodeRequest(
+        ids=json.dumps(hours + note).encode(), input_name="ids.json", output=output
+    )
+    with pytest.raises(InvalidInputError, match="six hours"):
+        tokens.decode(request)
+    assert not output.exists()

@@ -154,6 +154,7 @@ def _print(console: Console, result: EvaluateResult) -> None:
     rows = [
         (name.replace("_", " "), f"{fields[name]:.4f}")
         for name in ("nats_per_event", "nats_per_note", "nats_per_second")
+        if fields[name] is not None
     ]
     rows += [(name, f"{fields[name]:,.0f}") for name in ("pieces", "events", "notes", "seconds")]
     rows += [(name, f"{fields[name]:,}") for name in ("context", "latents", "stride")]
