@@ -28,6 +28,7 @@ from perceiver_music.generation.last_chord import LET_GO_STEPS, LastChord, LastC
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.sampling import as_numpy, branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.performance_events import shift_ids
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
@@ -185,11 +186,8 @@ def closing_ids(ends: dict[int, int], step: int) -> list[int]:
         ends: pitch -> step.
         step: where the time begins.
     """
-    ids = []
+    ids: list[int] = []
     for pitch, end in sorted(ends.items(), key=lambda item: (item[1], item[0])):
-        while step < end:
-            shift = min(v.MAX_SHIFT_STEPS, end - step)
-            ids.append(v.TIME_SHIFT + shift - 1)
-            step += shift
-        ids.append(v.NOTE_OFF + pitch)
+        ids += [*shift_ids(max(0, end - step)).tolist(), v.NOTE_OFF + pitch]
+        step = max(step, end)
     return ids

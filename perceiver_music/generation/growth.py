@@ -18,7 +18,6 @@ from perceiver_music.generation.letting_go import let_go_sooner
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
-from perceiver_music.generation.pace import PaceKeeper
 from perceiver_music.generation.pedal_grammar import PedalGrammar
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import as_numpy, choose
@@ -91,7 +90,7 @@ class Growth:
         if self.after:
             rules["last_onset_steps"] = LAST_ONSET_IN_GAP_STEPS
         if sampling.keep_moving and not opening.is_of_gap:
-            rules["longest_wait"] = PaceKeeper(opening.before).longest_wait
+            rules["longest_wait"] = self._keepers.longest_wait
         self._grammar = _grammar(opening, limits, **rules)
         self._last_part = 1.0
         if limits.is_ending_allowed:

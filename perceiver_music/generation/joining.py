@@ -17,9 +17,10 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from perceiver_music.generation.limits import Limits
-from perceiver_music.generation.primer import shifts, step_after
+from perceiver_music.generation.primer import step_after
 from perceiver_music.generation.sampling import branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.performance_events import shift_ids
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
@@ -123,9 +124,9 @@ def joined(heard: Sequence[int], after: Sequence[int]) -> Joint:
     if not num_after or not num_heard:
         return Joint(heard, after, 0)
     whole, waited = divmod(step_after(heard[-num_heard:]), v.MAX_SHIFT_STEPS)
-    time = shifts(waited + step_after(after[:num_after]))
-    heard = heard[:-num_heard] + shifts(whole * v.MAX_SHIFT_STEPS)
-    return Joint(heard, time + after[num_after:], waited)
+    known = [*heard[:-num_heard], *shift_ids(whole * v.MAX_SHIFT_STEPS).tolist()]
+    time = shift_ids(waited + step_after(after[:num_after])).tolist()
+    return Joint(known, [*time, *after[num_after:]], waited)
 
 
 def _without_known_velocity(heard: Sequence[int], after: Sequence[int]) -> list[int]:

@@ -28,7 +28,7 @@ class Keepers:
         around = opening.around
         # Where the music goes from one side of a gap to the other, the model can see.
         seen = () if opening.is_of_gap and opening.has_notes else around
-        self._pace = PaceKeeper(around if sampling.keep_pace else ())
+        self._pace, self._keeps_pace = PaceKeeper(around), sampling.keep_pace
         self._touch = TouchKeeper(seen if sampling.keep_touch else (), opening.vocabulary)
         self._articulation = ArticulationKeeper(seen if sampling.keep_articulation else ())
         self._key = KeyKeeper(seen if sampling.keep_key else ())
@@ -37,6 +37,11 @@ class Keepers:
     def of_nothing(cls) -> Self:
         """Those that keep nothing."""
         return cls(EMPTY_OPENING, SamplingOptions())
+
+    @property
+    def longest_wait(self) -> int | None:
+        """Steps after which the next key is struck; None of a primer that has no pace."""
+        return self._pace.longest_wait
 
     def take(self, token: int) -> None:
         """Go on by one event."""
@@ -55,7 +60,8 @@ class Keepers:
             logits: the prediction.
             allowed: which ids may come next.
         """
-        logits = self._pace.adjusted(logits)
+        if self._keeps_pace:
+            logits = self._pace.adjusted(logits)
         logits = self._touch.adjusted(logits)
         logits = self._articulation.adjusted(logits)
         return self._key.adjusted(logits, allowed)

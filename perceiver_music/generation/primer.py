@@ -13,7 +13,7 @@ from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performan
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX
-from perceiver_music.tokenizer.performance_events import encode_notes
+from perceiver_music.tokenizer.performance_events import encode_notes, shift_ids
 
 _STEP_US = v.MICROSECONDS_PER_STEP
 _LONGEST_RING_US: Final = 10 * MICROSECONDS
@@ -83,7 +83,7 @@ class Opening:
         """The events up to where the new music begins; of an infilling prompt only those."""
         if self.is_of_gap:
             return self.tokens[: self.tokens.index(SUFFIX)]
-        return self.tokens + tuple(shifts(self.waited))
+        return self.tokens + tuple(shift_ids(self.waited).tolist())
 
     @property
     def around(self) -> tuple[int, ...]:
@@ -212,15 +212,8 @@ def without_last_releases(ids: list[int], held: set[int]) -> list[int]:
 def time_up_to(step: int, ids: list[int]) -> tuple[list[int], int]:
     """The whole TIME_SHIFTs from the end of some events to a step, and the steps left over."""
     whole, rest = divmod(max(0, step - step_after(ids)), v.MAX_SHIFT_STEPS)
-    return shifts(whole * v.MAX_SHIFT_STEPS), rest
+    return shift_ids(whole * v.MAX_SHIFT_STEPS).tolist(), rest
 
 
 def step_after(ids: list[int]) -> int:
     return sum(t - v.TIME_SHIFT + 1 for t in ids if v.TIME_SHIFT <= t < v.VELOCITY)
-
-
-def shifts(steps: int) -> list[int]:
-    """TIME_SHIFTs over so many steps, as the encoder writes them."""
-    whole, rest = divmod(steps, v.MAX_SHIFT_STEPS)
-    longest = v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1
-    return [longest] * whole + ([v.TIME_SHIFT + rest - 1] if rest else [])
