@@ -59,7 +59,8 @@ Temperature = Annotated[
     typer.Option(
         "--temperature",
         metavar="T",
-        help="Below 1 safer, above 1 wilder; 0 always takes the likeliest event.",
+        help="Below 1 keeps to what is likely, repeats and copies more; above 1 strays; 0 always "
+        "takes the likeliest event.",
         rich_help_panel=SAMPLING_PANEL,
     ),
 ]

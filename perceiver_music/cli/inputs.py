@@ -148,20 +148,28 @@ def _from_word(word: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
                 yield InputFile(name=match, path=Path(match), is_found=True)
     elif not word or "\0" in word:
         yield _failed(word, StorageError, "an empty name is no file", "Give a path.")
-    elif not os.path.lexists(word) and (primer := _bundled_primer(word)) is not None:
-        hint = f"A primer of that name comes with the program: {shlex.quote(os.fspath(primer))}"
-        yield _failed(word, StorageError, "no such file or directory", hint)
+    elif (missing := missing_primer(word)) is not None:
+        yield InputFile(name=word, failure=missing)
     else:
         yield InputFile(name=word, path=Path(word))
 
 
-def _bundled_primer(word: str) -> Path | None:
-    """The bundled primer of that name, folders left out, if there is one."""
+def missing_primer(word: str) -> StorageError | None:
+    """Where nothing is at a path whose name, more or less, is that of a bundled primer: that."""
+    if os.path.lexists(word):
+        return None
     try:
-        primer = bundled_primers() / os.path.basename(word)  # noqa: PTH119 (any bytes)
+        primers = {primer.stem: primer for primer in bundled_primers().glob("*.mid")}
     except UnavailableError:
         return None
-    return primer if primer.suffix == ".mid" and primer.is_file() else None
+    found = primers.get(os.path.splitext(os.path.basename(word))[0].lower())  # noqa: PTH119, PTH122
+    if found is None:
+        return None
+    return StorageError(
+        "no such file or directory",
+        path=word,
+        hint=f"A primer of that name comes with the program: {shlex.quote(os.fspath(found))}",
+    )
 
 
 def _is_no_file(path: str) -> bool:

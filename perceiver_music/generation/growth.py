@@ -15,6 +15,7 @@ from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.joining import joint_begins
 from perceiver_music.generation.keepers import Keepers
 from perceiver_music.generation.letting_go import let_go_sooner
+from perceiver_music.generation.likeness import unlikeness
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
@@ -198,6 +199,15 @@ class Growth:
         """The first events behind a gap, if it is to go over into them by more ways than one."""
         is_looked_for = self._sampling.keep_joint and not self._sampling.is_greedy
         return self._opening.after if is_looked_for else ()
+
+    @property
+    def unlikeness(self) -> float:
+        """How unlike what follows a gap it is, in nats, where little else says how it is to be."""
+        opening = self._opening
+        if not opening.is_bare:
+            return 0.0
+        in_force = [] if opening.velocity_bin is None else [v.VELOCITY + opening.velocity_bin]
+        return unlikeness(in_force + self.music.ids, opening.behind)
 
     @property
     def is_to_end(self) -> bool:

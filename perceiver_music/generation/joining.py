@@ -5,8 +5,9 @@ softer music that what follows cuts off, in another register, in another pulse. 
 likely afterwards says so, and what comes afterwards is known. So the last part is looked for, not
 merely drawn: where it begins, some players go on from the same music, each by its own random
 numbers, and the one is taken after which the first events behind the gap are likeliest, by the
-same model as it goes on from them. (A lookahead to what is given, as in twisted sequential Monte
-Carlo, arXiv 2404.17546, without its weights.)
+same model as it goes on from them. Where hardly anything is played before the gap, it counts, too,
+how like what follows the new music is. (A lookahead to what is given, as in twisted sequential
+Monte Carlo, arXiv 2404.17546, without its weights.)
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class JoiningSearch:
             yield playing[0].growth
         growths = [player.growth for player in self._players]
         self._players.clear()  # so many decodes need memory
-        self.chosen = max(growths, key=self._leads_on)
+        self.chosen = max(growths, key=lambda growth: self._leads_on(growth) - growth.unlikeness)
 
     def _play(self, players: Sequence[_Player]) -> None:
         tokens = [player.growth.choose(player.state.logits) for player in players]

@@ -27,7 +27,7 @@ class Keepers:
     def __init__(self, opening: Opening, sampling: SamplingOptions) -> None:
         around = opening.around
         # Where the music goes from one side of a gap to the other, the model can see.
-        seen = () if opening.is_of_gap and opening.has_notes else around
+        seen = () if opening.is_of_gap and not opening.is_bare else around
         self._pace, self._keeps_pace = PaceKeeper(around), sampling.keep_pace
         self._touch = TouchKeeper(seen if sampling.keep_touch else (), opening.vocabulary)
         self._articulation = ArticulationKeeper(seen if sampling.keep_articulation else ())

@@ -9,7 +9,7 @@ the further the last seconds are off. Nothing is forbidden, and nothing is drawn
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
@@ -22,7 +22,7 @@ from perceiver_music.tokenizer import vocabulary as v
 PRIMER_SECONDS: Final = 60
 """The pace is that of the primer's end, of so much of it at most."""
 HEARD_SECONDS: Final = 10
-FEWEST_SECONDS: Final = 5
+FEWEST_SECONDS: Final = 2
 FEWEST_ONSETS: Final = 12
 """A shorter primer has no pace to keep."""
 
@@ -33,6 +33,8 @@ music may wait for its next."""
 
 WIDEST: Final = 1.6
 """So many times the primer's rate, up or down, are left alone."""
+BURST_SECONDS: Final = 3
+"""So many times the notes of the primer's busiest such stretch are left alone, too."""
 _STRENGTH = 2.0
 _LARGEST_BEND = 3.0
 _LENGTH = np.log(np.arange(1, v.MAX_SHIFT_STEPS + 1) / 10)
@@ -61,14 +63,15 @@ class PaceKeeper:
             self.take(token)
         first = max(0, self._step - PRIMER_SECONDS * v.STEPS_PER_SECOND)
         seconds = (self._step - first) / v.STEPS_PER_SECOND
-        onsets = self._onsets[bisect_right(self._onsets, first) :]
-        self._rate: float | None = None
+        onsets = self._onsets[bisect_left(self._onsets, first) :]
+        has_pace = seconds >= FEWEST_SECONDS and len(onsets) >= FEWEST_ONSETS
+        self._rate = len(onsets) / seconds if has_pace else None
+        self._busiest = _most_within(onsets, BURST_SECONDS * v.STEPS_PER_SECOND)
         self.longest_wait: int | None = None
-        """Steps after which new music strikes its next key; None of a primer that has no pace."""
-        if seconds >= FEWEST_SECONDS and len(onsets) >= FEWEST_ONSETS:
-            self._rate = len(onsets) / seconds
-            waits = (later - sooner for sooner, later in pairwise(onsets))
-            self.longest_wait = max(SHORTEST_WAIT_STEPS, round(LONGER_WAIT * max(waits)))
+        """Steps after which new music strikes its next key; None where the primer has no notes."""
+        if onsets:
+            longest = max((after - before for before, after in pairwise(onsets)), default=0)
+            self.longest_wait = max(SHORTEST_WAIT_STEPS, round(LONGER_WAIT * longest))
 
     def take(self, token: int) -> None:
         """Go on by one event."""
@@ -89,7 +92,18 @@ class PaceKeeper:
         # One more of each, so that silence is not infinitely slow.
         off = math.log((heard + 1) / (self._rate * HEARD_SECONDS + 1))
         beyond = max(0.0, abs(off) - math.log(WIDEST))
-        return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
+        bend = math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
+        return max(bend, self._bend_of_burst()) if off > 0 else bend
+
+    def _bend_of_burst(self) -> float:
+        heard = self._onsets_after(self._step - BURST_SECONDS * v.STEPS_PER_SECOND)
+        beyond = math.log((heard + 1) / (self._busiest + 1)) - math.log(WIDEST)
+        return min(_LARGEST_BEND, _STRENGTH * max(0.0, beyond))
 
     def _onsets_after(self, step: int) -> int:
         return len(self._onsets) - bisect_right(self._onsets, step)
+
+
+def _most_within(onsets: Sequence[int], steps: int) -> int:
+    """The most onsets in any stretch of so many steps."""
+    return max((bisect_right(onsets, at + steps) - i for i, at in enumerate(onsets)), default=0)

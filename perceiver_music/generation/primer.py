@@ -16,6 +16,8 @@ from perceiver_music.tokenizer.infilling import MIDDLE, SUFFIX
 from perceiver_music.tokenizer.performance_events import encode_notes, shift_ids
 
 _STEP_US = v.MICROSECONDS_PER_STEP
+_FEWEST_NOTES: Final = 12
+"""From fewer it cannot be heard what the music is like."""
 _LONGEST_RING_US: Final = 10 * MICROSECONDS
 """Hardly ever is a last chord held longer by the pedal; there is not much left of it then."""
 
@@ -87,13 +89,21 @@ class Opening:
 
     @property
     def around(self) -> tuple[int, ...]:
-        """The events that say what the new music is to be like: those before it.
+        """The events that say what the new music is to be like: those before it, or `behind`."""
+        return self.behind if self.is_bare else self.before
 
-        Of a gap that nothing is played before, those behind it.
-        """
-        if not self.is_of_gap or self.has_notes:
-            return self.before
+    @property
+    def behind(self) -> tuple[int, ...]:
+        """The events behind a gap, as far as the model is shown them."""
         return self.tokens[self.tokens.index(SUFFIX) + 1 : self.tokens.index(MIDDLE)]
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is of a gap that hardly anything is played before."""
+        if not self.is_of_gap:
+            return False
+        num_notes = sum(v.NOTE_ON <= token < v.NOTE_OFF for token in self.before)
+        return num_notes < _FEWEST_NOTES
 
     @property
     def has_notes(self) -> bool:

@@ -28,7 +28,8 @@ PRIMER_SECONDS: Final = 60
 """The touch is that of the primer's end, of so much of it at most."""
 HEARD_SECONDS: Final = 10
 FEWEST_ONSETS: Final = 12
-"""Fewer have no touch, in the primer as in what was heard."""
+"""A primer of fewer has no touch."""
+FEWEST_HEARD: Final = 4
 FADING_SECONDS: Final = 20
 """How soon the primer's last ten seconds count no more than its last minute (docs/lab-book.md)."""
 
@@ -114,7 +115,7 @@ class TouchKeeper:
 
     def _bend(self) -> float:
         """Nats for each step of MIDI velocity; above 0 where the music has become too loud."""
-        if self._whole is None or len(self._recent) < FEWEST_ONSETS:
+        if self._whole is None or len(self._recent) < FEWEST_HEARD:
             return 0.0
         wanted = self._whole
         if self._late is not None:

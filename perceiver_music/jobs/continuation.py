@@ -25,7 +25,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.jobs.repetition import circles_from_seconds
+from perceiver_music.jobs.repetition import begins_at_seconds, circles_from_seconds
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 
@@ -172,6 +172,7 @@ class Session:
             events_per_second=len(music.ids) / max(made.seconds, 1e-9),
             midi=data,
             between_seconds=request.between_seconds,
+            begins_at_seconds=begins_at_seconds(planned),
             circles_from_seconds=circles_from_seconds(planned, performance),
             seconds_for_others=made.seconds_for_others,
         )

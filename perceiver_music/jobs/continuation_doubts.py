@@ -92,8 +92,11 @@ def _events_per_second(opening: Opening) -> float | None:
 
 
 def warn_of_result(request: ContinueRequest, result: ContinueResult, warn: WarningCallback) -> None:
-    """Where the new music goes round in circles, or an end was wanted and none was found."""
+    """Where there is none, it goes round in circles, or an end was wanted and none was found."""
     warn_of_circles(result, warn)
+    if not result.notes:
+        name = result.output or result.primer or "the new music"
+        warn(f"{name}: no key is struck in so little time; give a longer --length")
     if request.ending and result.ended == "length":
         name = result.output or result.primer or "the new music"
         warn(

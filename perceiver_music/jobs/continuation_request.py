@@ -110,6 +110,7 @@ class ContinueResult:
             below 0 where it was decoded in the turn of another.
         midi: the whole MIDI file.
         between_seconds: the gap that was filled, if one was.
+        begins_at_seconds: when in the file the new music begins.
         circles_from_seconds: when in the file the new music begins to repeat itself to its end;
             None if it does not.
     """
@@ -131,6 +132,7 @@ class ContinueResult:
     events_per_second: float
     midi: bytes = field(repr=False)
     between_seconds: tuple[float, float] | None = None
+    begins_at_seconds: float = 0.0
     circles_from_seconds: float | None = None
     seconds_for_others: float = 0.0
 
@@ -147,6 +149,7 @@ class ContinueResult:
             "events": self.events,
             "notes": self.notes,
             "seconds": self.seconds,
+            "begins_at": self.begins_at_seconds,
             "ended": self.ended,
             "circles_from": self.circles_from_seconds,
             "checkpoint": self.checkpoint,

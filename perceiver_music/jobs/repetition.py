@@ -20,15 +20,21 @@ _SAFE_TEMPERATURE: Final = 0.9
 def circles_from_seconds(plan: Plan, new_music: Performance) -> float | None:
     """When the new music begins to repeat itself to its end, in the file; None if it does not."""
     from perceiver_music.evaluation.statistics import circles_from
-    from perceiver_music.music.performance import MICROSECONDS
 
     found = circles_from(new_music.notes)
-    if found is None or plan.midi is None:
-        return found
+    return None if found is None else begins_at_seconds(plan) + found
+
+
+def begins_at_seconds(plan: Plan) -> float:
+    """When the new music begins, in the file."""
+    from perceiver_music.music.performance import MICROSECONDS
+
+    if plan.midi is None:
+        return 0.0
     if plan.request.between_seconds is not None:
-        return plan.window.from_us / MICROSECONDS + found
+        return plan.window.from_us / MICROSECONDS
     seam_us = plan.window.to_us - plan.window.from_us if plan.request.include_primer else 0
-    return seam_us / MICROSECONDS + found
+    return seam_us / MICROSECONDS
 
 
 def warn_of_circles(result: ContinueResult, warn: WarningCallback) -> None:

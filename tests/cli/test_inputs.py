@@ -77,6 +77,8 @@ def test_a_bundled_primer_that_is_not_here_is_pointed_to() -> None:
     assert isinstance(item.failure, StorageError)
     assert item.failure.hint is not None
     assert item.failure.hint.endswith(f"primers/{name}")
+    (item,) = resolve_inputs(["Bach_Prelude_C_major"])
+    assert item.failure is not None
     _touch(name)
     (item,) = resolve_inputs([name])
     assert item.path == Path(name)

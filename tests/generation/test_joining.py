@@ -66,9 +66,12 @@ class Wanderer(ToyDecoder):
         state.logits = logits
 
 
-def opening(after: tuple[int, ...] = BEHIND) -> Opening:
-    before = (v.BOS, v.VELOCITY + 15, v.NOTE_ON + 60, v.TIME_SHIFT + 19, v.NOTE_OFF + 60)
-    tokens = (*before, SUFFIX, *BEHIND, MIDDLE, *length_ids(NUM_STEPS).tolist())
+def opening(
+    after: tuple[int, ...] = BEHIND, *, num_before: int = 12, behind: tuple[int, ...] = BEHIND
+) -> Opening:
+    note = (v.NOTE_ON + 60, v.TIME_SHIFT + 19, v.NOTE_OFF + 60)
+    before = (v.BOS, v.VELOCITY + 15, *note * num_before)
+    tokens = (*before, SUFFIX, *behind, MIDDLE, *length_ids(NUM_STEPS).tolist())
     return Opening(tokens=tokens, sounding={}, velocity_bin=15, after=after)
 
 
@@ -280,3 +283,25 @@ def test_silence_that_is_over_late_counts_only_from_the_end_of_the_gap() -> None
     note = log_probabilities(model.begin((v.NOTE_ON + 71, v.TIME_SHIFT)).logits)
     expected = whole + note[v.VELOCITY + 15] + note[v.NOTE_ON + 72]
     assert search._leads_on(silent) == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+def test_where_hardly_anything_is_before_the_gap_it_counts_how_like_what_follows_it_is() -> None:
+    low = (v.VELOCITY + 15, *(v.NOTE_ON + 57, v.TIME_SHIFT + 19, v.NOTE_OFF + 57) * 30)
+    model = Wanderer()
+    bare = opening(num_before=1, behind=low)
+    growth = Growth(
+        bare,
+        limits=Limits(end_step=NUM_STEPS),
+        sampling=SamplingOptions(),
+        rng=variation_rng(1, 1),
+    )
+    search = JoiningSearch(model, growth, model.begin(bare.tokens))  # type: ignore[arg-type]
+    players = [player.growth for player in search._players]
+    for _ in search.rounds():
+        pass
+    likeliest = [search._leads_on(player) for player in players]
+    unlike = [player.unlikeness for player in players]
+    assert min(unlike) > 0.0
+    scores = np.array(likeliest) - np.array(unlike)
+    assert search.chosen is players[int(scores.argmax())]
+    assert scores.argmax() != np.argmax(likeliest)

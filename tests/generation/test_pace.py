@@ -48,7 +48,7 @@ def test_music_that_has_thinned_out_is_filled_again() -> None:
     assert (bent[v.VELOCITY :] == 0).all()
 
 
-@pytest.mark.parametrize("primer", [[], playing(2, 3), playing(1, 8)])
+@pytest.mark.parametrize("primer", [[], playing(10, 1), playing(1, 8)])
 def test_a_short_primer_has_no_pace(primer: list[int]) -> None:
     assert after(primer, playing(20, 20)) is FLAT
 
@@ -67,8 +67,17 @@ def test_the_prediction_itself_is_not_changed() -> None:
 
 def test_how_long_a_wait_may_be_is_heard_in_the_primer() -> None:
     assert PaceKeeper([]).longest_wait is None
+    assert PaceKeeper([v.NOTE_ON + 60, v.TIME_SHIFT + 99]).longest_wait == SHORTEST_WAIT_STEPS
     assert PaceKeeper(playing(10, 20)).longest_wait == SHORTEST_WAIT_STEPS
     pause = [v.TIME_SHIFT + 99] * 4
     with_pause = PaceKeeper(playing(10, 20) + pause + playing(10, 20))
     assert with_pause.longest_wait == pytest.approx(LONGER_WAIT * 410, abs=1)
     assert PaceKeeper(pause + playing(10, 60)).longest_wait == SHORTEST_WAIT_STEPS
+
+
+def test_a_burst_beyond_the_busiest_of_the_primer_is_slowed_down_at_once() -> None:
+    primer = playing(4, 10) + playing(12, 3) + playing(4, 10)
+    assert after(primer, playing(4, 10) + playing(10, 3)) is FLAT
+    burst = after(primer, playing(4, 10) + playing(33, 3))
+    calm = after(playing(4, 23), playing(4, 10) + playing(33, 3))
+    assert calm[v.NOTE_ON] < burst[v.NOTE_ON] < 0

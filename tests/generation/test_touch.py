@@ -82,7 +82,7 @@ def test_a_short_primer_has_no_touch(primer: list[int]) -> None:
 
 
 def test_a_few_notes_are_not_far_off_yet() -> None:
-    assert after(playing(98), playing(30)[:40]) is FLAT
+    assert after(playing(98), playing(30)[:12]) is FLAT
 
 
 def test_the_touch_is_that_of_the_end_of_a_long_primer() -> None:

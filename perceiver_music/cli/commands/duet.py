@@ -19,7 +19,7 @@ from perceiver_music.cli.generation_options import (
     TopK,
     TopP,
 )
-from perceiver_music.cli.inputs import STDIN, read_stdin
+from perceiver_music.cli.inputs import STDIN, missing_primer, read_stdin
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.lengths import Length, parse_length_in_seconds
 from perceiver_music.cli.options import (
@@ -164,6 +164,8 @@ def duet(
     from perceiver_music.jobs import duet as job
 
     name = "" if midi_file is None else str(midi_file)
+    if name != STDIN and (missing := missing_primer(name)) is not None:
+        raise missing
     request = job.DuetRequest(
         input_port=in_,
         output_port=out,
