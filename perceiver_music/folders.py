@@ -19,7 +19,9 @@ from perceiver_music.files import (
     PathLike,
     output_exists,
     parents_made,
+    read_bytes,
     reporting_storage_errors,
+    sha256_of_bytes,
     sha256_of_file,
 )
 
@@ -195,14 +197,37 @@ def check_file_table(folder: Path, table: FileTable) -> None:
         StorageError: one cannot be read.
     """
     for name, entry in table.items():
-        file = folder / name
-        if Path(name).name != name or not file.is_file():
-            raise InvalidInputError(f"its file {name!r} is missing", path=folder)
-        with reporting_storage_errors(file):
-            size = file.stat().st_size
-        if size != entry.get("bytes") or sha256_of_file(file) != entry.get("sha256"):
-            raise InvalidInputError(
-                f"its file {name!r} is damaged: size or checksum differ from the ones recorded",
-                path=folder,
-                hint="Fetch or make it again.",
-            )
+        if sha256_of_file(_of_recorded_size(folder, name, entry)) != entry.get("sha256"):
+            raise _damaged(folder, name)
+
+
+def read_recorded(folder: Path, table: FileTable, name: str) -> bytes:
+    """A file of a table, unchanged: the very bytes whose checksum was taken.
+
+    Raises:
+        InvalidInputError: it is missing, of another size or of other content.
+        StorageError: it cannot be read.
+    """
+    data = read_bytes(_of_recorded_size(folder, name, table[name]))
+    if sha256_of_bytes(data) != table[name].get("sha256"):
+        raise _damaged(folder, name)
+    return data
+
+
+def _of_recorded_size(folder: Path, name: str, entry: dict[str, Any]) -> Path:
+    file = folder / name
+    if Path(name).name != name or not file.is_file():
+        raise InvalidInputError(f"its file {name!r} is missing", path=folder)
+    with reporting_storage_errors(file):
+        size = file.stat().st_size
+    if size != entry.get("bytes"):
+        raise _damaged(folder, name)
+    return file
+
+
+def _damaged(folder: Path, name: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"its file {name!r} is damaged: size or checksum differ from the ones recorded",
+        path=folder,
+        hint="Fetch or make it again.",
+    )
