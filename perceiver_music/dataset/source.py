@@ -34,7 +34,8 @@ class Source:
 
     Attributes:
         file: where it is.
-        path: its name in the store, relative to the source the user gave, forward slashes.
+        path: its name in the store, relative to the source the user gave, forward slashes; longer
+            where another file would have the same.
         title: of the piece; the file's name when nobody says.
         composer: empty when nobody says.
         split: the official one, or None to have the piece's content decide.
