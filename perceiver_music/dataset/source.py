@@ -102,12 +102,10 @@ def identity_of(performance: Performance) -> str:
     Velocities, releases, pedal, silence at the start and the file's own name and layout do not
     enter, so a copy saved by another program is still the same piece.
     """
-    starts = performance.notes["start_us"]
-    steps = (starts - starts.min(initial=0 if not len(starts) else starts[0])) + (
-        SAME_PIECE_GRID_US // 2
-    )
-    steps //= SAME_PIECE_GRID_US
-    pitches = performance.notes["pitch"]
+    starts, pitches = performance.notes["start_us"], performance.notes["pitch"]
+    if not len(starts):
+        return hashlib.sha256().hexdigest()
+    steps = (starts - starts.min() + SAME_PIECE_GRID_US // 2) // SAME_PIECE_GRID_US
     order = np.lexsort((pitches, steps))
     data = steps[order].astype("<i8").tobytes() + pitches[order].tobytes()
     return hashlib.sha256(data).hexdigest()
