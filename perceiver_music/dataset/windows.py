@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretched
+from perceiver_music.dataset.augmentation import (
+    AugmentationConfig,
+    stretched,
+    vary_key_and_velocity,
+)
 from perceiver_music.dataset.gaps import gap_window
 from perceiver_music.tokenizer.vocabulary import MAESTRO, Vocabulary
 
@@ -186,7 +190,7 @@ class TrainingWindows:
         else:
             window, may_score = gap
             num_latents = min(len(window) - 1, config.latents)
-        window = shift_ids(window, rng, config.augmentation, self._tokenizer.vocabulary)
+        window = vary_key_and_velocity(window, rng, config.augmentation, self._tokenizer.vocabulary)
         size = len(window) - 1
         tokens[-size:] = window[:-1]
         scored = window[-num_latents:]
