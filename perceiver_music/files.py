@@ -112,10 +112,8 @@ def write_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
             then as it was and no temporary file is left.
     """
     target = Path(path)
-    made: list[Path] = []
-    try:
+    with parents_made(target):
         with reporting_storage_errors(target):
-            made += _make_folder(target.parent)
             _refuse_what_cannot_be_replaced(target, overwrite=overwrite)
             temporary, mode = _create_temporary(target)
         try:
@@ -130,9 +128,24 @@ def write_atomically(path: PathLike, *, overwrite: bool) -> Iterator[Path]:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def parents_made(target: Path) -> Iterator[None]:
+    """Make the folders that a target lies in; if the block fails, the new ones go again.
+
+    Raises:
+        StorageError: they cannot be made.
+    """
+    missing: list[Path] = []
+    try:
+        with reporting_storage_errors(target):
+            missing += _missing_folders(target.parent)
+            _make_folder(target.parent, missing)
+        yield
     except BaseException:
-        with contextlib.suppress(OSError):  # of one that is not empty, others have made use
-            for folder in made:
+        for folder in missing:
+            with contextlib.suppress(OSError):  # one that is not empty others have made use of
                 folder.rmdir()
         raise
 
@@ -194,14 +207,11 @@ def _missing_folders(folder: Path) -> list[Path]:
     return list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
 
 
-def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those that it lies in; gives the new ones, the innermost first."""
-    missing = _missing_folders(folder)
+def _make_folder(folder: Path, missing: list[Path]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:
         raise _unwritable(missing[-1].parent if missing else folder) from error
-    return missing
 
 
 def _unwritable(folder: Path) -> StorageError:

@@ -68,8 +68,65 @@ def test_a_writer_that_fails(tmp_path: Path, failure: type[BaseException]) -> No
     assert names(tmp_path) == ["target"]
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["in one step", "plain rename"])
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_appears_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_known: bool
+) -> None:
+    if not is_known:
+        monkeypatch.setattr(folders, "_RENAMES", ())
+    target = tmp_path / "target"
+    theirs = target if kind == "file" else target / "theirs"
+
+    def write_while_others_do() -> None:
+        with write_folder_atomically(target, overwrite=False) as folder:
+            (folder / "a").write_text("mine")
+            theirs.parent.mkdir(exist_ok=True)
+            theirs.write_text("theirs")
+
+    with pytest.raises(OutputExistsError):
+        write_while_others_do()
+    assert theirs.read_text() == "theirs"
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts on renameat2")
+def test_a_new_name_is_given_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even what comes after the last look is replaced."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    with pytest.raises(OutputExistsError):
+        folders._publish_new(tmp_path / "one", tmp_path / "empty")
+    assert names(tmp_path) == ["empty", "one"]
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling"])
+def test_a_file_is_not_overwritten_by_a_folder(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "target"
+    if kind == "file":
+        target.write_text("mine")
+    else:
+        target.symlink_to("nowhere")
+    with pytest.raises(OutputExistsError, match="not a folder"):
+        write(target, "one", overwrite=True)
+    assert target.is_symlink() if kind == "dangling" else target.read_text() == "mine"
+    assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_folders_made_on_the_way_go_with_a_failure(tmp_path: Path, overwrite: bool) -> None:
+    def fail() -> None:
+        with write_folder_atomically(tmp_path / "a" / "b" / "c", overwrite=overwrite):
+            raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        fail()
+    assert names(tmp_path) == []
+
+
 def test_without_an_exchange_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folders, "_EXCHANGES", ())
+    monkeypatch.setattr(folders, "_RENAMES", ())
     target = tmp_path / "target"
     write(target, "one")
     write(target, "two", overwrite=True)
@@ -95,7 +152,7 @@ def test_an_exchange_leaves_no_moment_without_the_folder(
 def test_an_exchange_that_fails(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     with pytest.raises(FileNotFoundError):
-        folders._exchange(tmp_path / "one", tmp_path / "missing")
+        folders._renamed(tmp_path / "one", tmp_path / "missing", "exchange")
 
 
 def test_leavings_of_a_killed_writer(tmp_path: Path) -> None:
@@ -120,7 +177,7 @@ def test_removing_a_folder(tmp_path: Path) -> None:
 def test_a_rename_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth_rename: int, has_old: bool
 ) -> None:
-    monkeypatch.setattr(folders, "_EXCHANGES", ())
+    monkeypatch.setattr(folders, "_RENAMES", ())
     target = tmp_path / "target"
     if has_old:
         write(target, "one")
@@ -182,7 +239,7 @@ def test_a_close_that_fails_while_overwriting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth_close: int, has_exchange: bool
 ) -> None:
     if not has_exchange:
-        monkeypatch.setattr(folders, "_EXCHANGES", ())
+        monkeypatch.setattr(folders, "_RENAMES", ())
     target = tmp_path / "target"
     write(target, "one")
     fail_close(monkeypatch, nth_close)

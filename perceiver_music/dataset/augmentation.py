@@ -42,13 +42,13 @@ class AugmentationConfig:
             raise ValueError("stretch is a list of factors from 0.25 to 4")
 
 
-def shift_ids(
+def vary_key_and_velocity(
     ids: Ids,
     rng: np.random.Generator,
     config: AugmentationConfig,
     vocabulary: Vocabulary = MAESTRO,
 ) -> Ids:
-    """Transpose and shift velocities of one window by amounts drawn among those that fit.
+    """Transpose one window and play it softer or louder, by amounts drawn among those that fit.
 
     Args:
         ids: a window, specials included.
@@ -60,27 +60,27 @@ def shift_ids(
     is_pitch = ids < TIME_SHIFT
     velocity = ids - vocabulary.first_id["VELOCITY"]
     is_velocity = (velocity >= 0) & (velocity < vocabulary.num_velocities)
-    pitch_shift = _draw_shift(
+    semitones = _draw_change(
         ids[is_pitch] % NOTE_OFF,
         LOWEST_PIANO_PITCH,
         HIGHEST_PIANO_PITCH,
         config.transpose,
         key_draw,
     )
-    velocity_shift = _draw_shift(
+    louder = _draw_change(
         velocity[is_velocity],
         0,
         vocabulary.num_velocities - 1,
         config.velocity_shift,
         velocity_draw,
     )
-    return ids + pitch_shift * is_pitch + velocity_shift * is_velocity
+    return ids + semitones * is_pitch + louder * is_velocity
 
 
-def _draw_shift(values: Ids, lowest: int, highest: int, most: int, draw: float) -> int:
+def _draw_change(values: Ids, lowest: int, highest: int, most: int, draw: float) -> int:
     if most == 0 or len(values) == 0:
         return 0
-    # A value outside the range already (an extended keyboard) still allows no shift at all.
+    # A value outside the range already (an extended keyboard) still allows no change at all.
     down = min(most, max(0, int(values.min()) - lowest))
     up = min(most, max(0, highest - int(values.max())))
     return int(draw * (down + up + 1)) - down

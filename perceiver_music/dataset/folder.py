@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from perceiver_music.dataset.maestro import find_maestro_csv, read_maestro_csv
 from perceiver_music.dataset.note_sequence import is_note_sequence_file
@@ -41,7 +42,7 @@ def list_sources(given: Sequence[str | os.PathLike[str]]) -> SourceListing:
     rejections: list[Rejection] = []
     roots = [root for name in given for root in _expand(os.fspath(name))]
     for root in roots:
-        # With several sources the same relative name may occur twice; the folder's tells them.
+        # With several sources the same relative name may well occur twice.
         prefix = f"{root.resolve().name}/" if len(roots) > 1 and root.is_dir() else ""
         found, refused = _list_root(root, prefix)
         sources += found
@@ -49,13 +50,31 @@ def list_sources(given: Sequence[str | os.PathLike[str]]) -> SourceListing:
     unique = {os.path.realpath(source.file): source for source in sorted(sources, key=_rank)[::-1]}
     if not unique:
         raise _nothing_found(given, rejections)
-    ordered = sorted(unique.values(), key=_rank)
+    ordered = sorted(_told_apart(list(unique.values())), key=_rank)
     return SourceListing(sources=tuple(ordered), rejections=tuple(rejections))
 
 
 def is_music_file(path: Path) -> bool:
     """Whether the name is one of a MIDI or NoteSequence file."""
     return path.name.lower().endswith(MIDI_SUFFIXES) or is_note_sequence_file(path)
+
+
+def _told_apart(sources: list[Source]) -> list[Source]:
+    """Sources of one name take the folders that they lie in into it, as few as tell them apart.
+
+    The others keep theirs, and so their place in the store.
+    """
+    while repeated := {path for path, n in Counter(each.path for each in sources).items() if n > 1}:
+        sources = [
+            replace(each, path=_one_folder_longer(each)) if each.path in repeated else each
+            for each in sources
+        ]
+    return sources
+
+
+def _one_folder_longer(source: Source) -> str:
+    parts = (source.file.parent.resolve() / source.file.name).parts
+    return PurePosixPath(*parts[-len(PurePosixPath(source.path).parts) - 1 :]).as_posix()
 
 
 def _rank(source: Source) -> tuple[bool, str, str]:

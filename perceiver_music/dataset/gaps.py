@@ -38,7 +38,7 @@ def gap_window(
 
     Returns:
         the window, one longer than the inputs, and which of its tokens may be scored; None where
-        the piece has no such gap.
+        the piece has no such gap, or one that the context cannot hold.
     """
     low = max(0, last - 1 - context)
     high = min(len(sequence) - 2, last + context)
@@ -58,6 +58,8 @@ def gap_window(
     if len(middle) > scored:
         middle = middle[: int(rng.integers(scored, min(len(middle), longest_middle) + 1))]
     room = context + 1 - len(middle) - 2 - len(length_ids(gap.num_steps))
+    if room < 0:  # so long a gap that to say its length takes what the middle leaves
+        return None
     after = gap.after if high < len(sequence) - 2 else np.append(gap.after, v.EOS)
     after = after[: min(room // 2, round(32 * 16 ** rng.random()))]
     before = gap.before if low else np.append(v.BOS, gap.before)

@@ -34,7 +34,8 @@ class Source:
 
     Attributes:
         file: where it is.
-        path: its name in the store, relative to the source the user gave, forward slashes.
+        path: its name in the store, relative to the source the user gave, forward slashes; longer
+            where another file would have the same.
         title: of the piece; the file's name when nobody says.
         composer: empty when nobody says.
         split: the official one, or None to have the piece's content decide.
@@ -101,12 +102,10 @@ def identity_of(performance: Performance) -> str:
     Velocities, releases, pedal, silence at the start and the file's own name and layout do not
     enter, so a copy saved by another program is still the same piece.
     """
-    starts = performance.notes["start_us"]
-    steps = (starts - starts.min(initial=0 if not len(starts) else starts[0])) + (
-        SAME_PIECE_GRID_US // 2
-    )
-    steps //= SAME_PIECE_GRID_US
-    pitches = performance.notes["pitch"]
+    starts, pitches = performance.notes["start_us"], performance.notes["pitch"]
+    if not len(starts):
+        return hashlib.sha256().hexdigest()
+    steps = (starts - starts.min() + SAME_PIECE_GRID_US // 2) // SAME_PIECE_GRID_US
     order = np.lexsort((pitches, steps))
     data = steps[order].astype("<i8").tobytes() + pitches[order].tobytes()
     return hashlib.sha256(data).hexdigest()

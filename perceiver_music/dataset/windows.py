@@ -3,8 +3,10 @@
 A piece is BOS, its events, EOS. A window is known by where it ends; its last N positions, the
 latents, predict the N tokens after each. The possible ends of all pieces are laid side by side
 and visited N apart, from an offset that each epoch draws, in an order that each epoch shuffles:
-every token of every piece is a target exactly once an epoch. Near the start of a piece a window
-has less context, as a user's short primer has.
+every token of every piece is a target exactly once an epoch, as long as pieces are played as they
+were. At another tempo a piece has another length, over which its ends are spread, and a window that
+is a gap to be filled has targets of its own: then some come twice, and some not at all. Near the
+start of a piece a window has less context, as a user's short primer has.
 """
 
 from __future__ import annotations
@@ -17,7 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretched
+from perceiver_music.dataset.augmentation import (
+    AugmentationConfig,
+    stretched,
+    vary_key_and_velocity,
+)
 from perceiver_music.dataset.gaps import gap_window
 from perceiver_music.tokenizer.vocabulary import MAESTRO, Vocabulary
 
@@ -184,7 +190,7 @@ class TrainingWindows:
         else:
             window, may_score = gap
             num_latents = min(len(window) - 1, config.latents)
-        window = shift_ids(window, rng, config.augmentation, self._tokenizer.vocabulary)
+        window = vary_key_and_velocity(window, rng, config.augmentation, self._tokenizer.vocabulary)
         size = len(window) - 1
         tokens[-size:] = window[:-1]
         scored = window[-num_latents:]

@@ -132,7 +132,7 @@ def score_piece(
     for batch in _batches(_windows(len(sequence), options), options.context, most):
         if before_pass is not None:
             before_pass()
-        scores = _score_batch(model, tokens, batch).double().cpu().numpy()
+        scores = _score_batch(model, tokens, batch).cpu().numpy()
         for window, row in zip(batch, scores, strict=True):
             nats[window.end - window.num_scored : window.end] = row[-window.num_scored :]
     return nats

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,18 +76,26 @@ def _going_on(request: TrainRequest, run_folder: Path, tokenizer: Tokenizer) -> 
     from perceiver_music.training.recipes import configured
 
     run_file = read_run_file(run_folder)
-    for setting in request.settings:
-        if _key_of(setting).startswith(_FIXED_ON_RESUME):
-            raise UsageError(f"{setting!r} cannot change in a run that goes on")
     where = os.fspath(run_folder / RUN_FILE)
     load = partial(configured, run_file.recipe, where=where)
-    config = load(request.all_settings)
+    begun, config = load(()), load(request.all_settings)
+    _refuse_another_run(begun, config)
     _refuse_idle(config, request.settings)
     # All that could make the model unfit; one that was begun unfit may go on.
-    if config.windows.contexts != load(()).windows.contexts:
+    if config.windows.contexts != begun.windows.contexts:
         _refuse_longer_windows(config, tokenizer, where)
     teachers = teacher_folders(config.distillation.teachers, run_file.teacher_folders)
     return TrainPlan(config=config, started_from=run_file.started_from, teacher_folders=teachers)
+
+
+def _refuse_another_run(begun: TrainingConfig, config: TrainingConfig) -> None:
+    """What decides which run it is cannot change, in whatever words it is set."""
+    for key in _FIXED_ON_RESUME:
+        if attrgetter(key)(config) != attrgetter(key)(begun):
+            raise UsageError(
+                f"{key} cannot change in a run that goes on",
+                hint="Leave it out, or begin another run; --init takes this one's weights.",
+            )
 
 
 def _refuse_longer_windows(config: TrainingConfig, tokenizer: Tokenizer, where: str) -> None:

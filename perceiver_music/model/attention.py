@@ -119,9 +119,8 @@ def window_mask(
 ) -> Bool[Tensor, "batch 1 queries keys"] | None:
     """`attention_mask` of whole windows; None where it would hide nothing but what comes later.
 
-    Without a mask attention is the sooner, by more than it takes to look; of a training's windows
-    few are so short that what is hidden in them lies among the queries. A compiled graph cannot
-    look.
+    Attention without a mask is faster, by more than it takes to look; few of a training's windows
+    are so short that what is hidden in them lies among the queries. A compiled graph cannot look.
     """
     if visible is None or (not torch.compiler.is_compiling() and bool(visible.all())):
         return None

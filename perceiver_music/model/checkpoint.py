@@ -29,10 +29,10 @@ from perceiver_music.model.checkpoint_description import (
     CheckpointDescription,
     identity_of,
     refused,
-    verify_checkpoint,
+    verified_weights,
 )
 from perceiver_music.model.registry import build_from_config, config_as_dict, name_of
-from perceiver_music.model.tensor_file import read_tensors, write_tensors
+from perceiver_music.model.tensor_file import tensors_of, write_tensors
 from perceiver_music.sealed_json import sealed
 from perceiver_music.tokenizer.registry import get_tokenizer
 
@@ -126,11 +126,7 @@ def load_checkpoint(
         InvalidInputError: it is no checkpoint, damaged, or does not fit its own configuration.
         StorageError: it cannot be read.
     """
-    description = verify_checkpoint(path)
-    try:
-        tensors = read_tensors(description.path / WEIGHTS_FILE)
-    except InvalidInputError:
-        raise refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
+    description, tensors = _verified_tensors(path)
     model = _network_for(description, tensors)
     try:
         model.load_state_dict(tensors)
@@ -140,6 +136,15 @@ def load_checkpoint(
         raise refused(description.path, "its weights are not all finite numbers")
     model.to(device=device, dtype=dtype).eval().requires_grad_(False)
     return LoadedCheckpoint(model=model, description=description)
+
+
+def _verified_tensors(path: PathLike) -> tuple[CheckpointDescription, dict[str, Tensor]]:
+    """Apart from `load_checkpoint`, so that the file's bytes are gone when the network comes."""
+    description, data = verified_weights(path)
+    try:
+        return description, tensors_of(data, description.path / WEIGHTS_FILE)
+    except InvalidInputError:
+        raise refused(description.path, f"its {WEIGHTS_FILE} is not one") from None
 
 
 def _network_for(

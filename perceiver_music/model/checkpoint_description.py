@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.files import PathLike, read_bytes, sha256_of_bytes
-from perceiver_music.folders import check_file_table
+from perceiver_music.folders import FileTable, check_file_table, read_recorded
 from perceiver_music.sealed_json import unsealed
 from perceiver_music.tokenizer.registry import tokenizer_of
 
@@ -108,11 +108,29 @@ def verify_checkpoint(path: PathLike) -> CheckpointDescription:
         StorageError: it cannot be read.
     """
     description = read_description(path)
-    table = description.fields["files"]
+    check_file_table(description.path, _files_of(description))
+    return description
+
+
+def verified_weights(path: PathLike) -> tuple[CheckpointDescription, bytes]:
+    """`verify_checkpoint`, and its weights: the very bytes that were verified.
+
+    Raises:
+        InvalidInputError: it is no checkpoint, or a file is missing or damaged.
+        StorageError: it cannot be read.
+    """
+    description = read_description(path)
+    table = _files_of(description)
+    others = {name: entry for name, entry in table.items() if name != WEIGHTS_FILE}
+    check_file_table(description.path, others)
+    return description, read_recorded(description.path, table, WEIGHTS_FILE)
+
+
+def _files_of(description: CheckpointDescription) -> FileTable:
+    table: FileTable = description.fields["files"]
     if not all(isinstance(entry, dict) for entry in table.values()):
         raise refused(description.path, "its table of files is damaged")
-    check_file_table(description.path, table)
-    return description
+    return table
 
 
 def identity_of(fields: Mapping[str, Any]) -> str:

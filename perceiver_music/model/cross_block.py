@@ -103,7 +103,7 @@ class CrossBlock(nn.Module):
         angles: tuple[Tensor, Tensor],
         visible: Bool[Tensor, "batch context"] | None,
     ) -> Float[Tensor, "batch latents width"]:
-        """`forward` of the values of `ids`, for whole windows: the sooner of two ways."""
+        """`forward` of the values of `ids`, for whole windows, by the faster of two ways."""
         query = self._queries(x, angles)
         if self.attention.config.qk_norm and table_attention.is_possible(query, key):
             values = self.attention.split_heads(table.values)

@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
 from perceiver_music.errors import UnavailableError, UsageError
-from perceiver_music.files import PathLike, read_bytes
-from perceiver_music.model.checkpoint_description import (
-    WEIGHTS_FILE,
-    CheckpointDescription,
-    verify_checkpoint,
-)
+from perceiver_music.files import PathLike
+from perceiver_music.model.checkpoint_description import CheckpointDescription, verified_weights
 from perceiver_music.model.native.decoder import NativeDecoder
 from perceiver_music.model.native.library import load_library
 from perceiver_music.model.native.weights import NotNative, read_tensors
@@ -189,14 +185,13 @@ def _exists(path: str) -> bool:
 def _native(path: PathLike, precision: Any, policy: str) -> LoadedDecoder:
     if load_library() is None:
         raise NotNative("the native library is not there")
-    description = verify_checkpoint(path)
+    description, weights = verified_weights(path)
     if description.fields["architecture"] != "perceiver_ar":
         raise NotNative("only a Perceiver AR has a native decoder")
     config = description.fields["config"]
     if config.get("vocabulary_size") != VOCABULARY_SIZE:
         raise NotNative("another vocabulary")
-    tensors = read_tensors(read_bytes(description.path / WEIGHTS_FILE))
-    model = NativeDecoder(config, tensors, precision=precision, policy=policy)
+    model = NativeDecoder(config, read_tensors(weights), precision=precision, policy=policy)
     return LoadedDecoder(
         model=model,
         description=description,

@@ -51,8 +51,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         InvalidInputError: it is no safetensors file.
         StorageError: it cannot be read.
     """
+    return tensors_of(read_bytes(path), path)
+
+
+def tensors_of(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that has been read.
+
+    Raises:
+        InvalidInputError: it is no safetensors file.
+    """
     try:
-        return safetensors.torch.load(read_bytes(path))
+        return safetensors.torch.load(data)
     except safetensors.SafetensorError:
         raise InvalidInputError(
             "is not a whole safetensors file", path=path, hint="Fetch or make it again."

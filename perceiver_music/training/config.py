@@ -7,6 +7,7 @@ ignored is a wrong experiment.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -94,8 +95,6 @@ class ScheduleConfig:
 
     def rate_at(self, step: int) -> float:
         """Factor on every learning rate at a step."""
-        import math
-
         warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay_steps = self.max_steps * self.decay_share
         left = (self.max_steps - step) / decay_steps if decay_steps else 1.0

@@ -73,32 +73,35 @@ class Teachers:
             rng: draws the teacher, and for each window the key.
         """
         model = self.models[rng.integers(len(self.models))]
-        draws = torch.from_numpy(rng.random(len(tokens))).to(tokens.device)
-        shifts = _fitting_shifts(tokens, draws, self.config.transpose)
-        seen = (tokens + shifts[:, None] * (tokens < TIME_SHIFT))[:, -model.context :]
+        semitones = _fitting_semitones(tokens, rng.random(len(tokens)), self.config.transpose)
+        seen = (tokens + semitones[:, None] * (tokens < TIME_SHIFT))[:, -model.context :]
         if visible is not None:
             visible = visible[:, -model.context :]
         probabilities = model(seen, num_latents=num_latents, visible=visible).float().softmax(-1)
-        return _moved_back(probabilities, shifts)
+        return _moved_back(probabilities, semitones)
 
 
-def _fitting_shifts(
-    tokens: Int[Tensor, "windows context"], draws: Float[Tensor, " windows"], most: int
+def _fitting_semitones(
+    tokens: Int[Tensor, "windows context"], draws: Float[np.ndarray, " windows"], most: int
 ) -> Int[Tensor, " windows"]:
-    """Semitones for each window, evenly among those that leave all of it on the piano."""
+    """How far each window moves, evenly among the ways that leave all of it on the piano."""
     is_pitch = tokens < TIME_SHIFT
     pitches = tokens % _NUM_PITCHES
     lowest = torch.where(is_pitch, pitches, HIGHEST_PIANO_PITCH).amin(dim=1)
     highest = torch.where(is_pitch, pitches, LOWEST_PIANO_PITCH).amax(dim=1)
     down = (lowest - LOWEST_PIANO_PITCH).clamp(0, most)
     up = (HIGHEST_PIANO_PITCH - highest).clamp(0, most)
-    return (draws * (down + up + 1)).long() - down
+    # What each draw means among 1, 2, ... ways is told on the CPU: MPS has no float64, and to ask
+    # a GPU how many there are would have it wait.
+    choices = (draws[:, None] * np.arange(1, 2 * most + 2)).astype(np.int64)
+    chosen = torch.from_numpy(choices).to(tokens.device).gather(1, (down + up)[:, None])
+    return chosen[:, 0] - down
 
 
 def _moved_back(
-    probabilities: Float[Tensor, "windows latents vocabulary"], shifts: Int[Tensor, " windows"]
+    probabilities: Float[Tensor, "windows latents vocabulary"], semitones: Int[Tensor, " windows"]
 ) -> Float[Tensor, "windows latents vocabulary"]:
-    """What was said of music `shifts` semitones higher, of the music as it is.
+    """What was said of music `semitones` higher, of the music as it is.
 
     Pitches that the move pushes over an end of MIDI's range come in at the other: so all adds up to
     one, and what no piano can play is as unlikely there as here.
@@ -106,7 +109,7 @@ def _moved_back(
     ids = torch.arange(probabilities.shape[-1], device=probabilities.device)
     is_pitch = ids < TIME_SHIFT
     kind = ids - ids % _NUM_PITCHES
-    moved = kind + (ids + shifts[:, None]) % _NUM_PITCHES
+    moved = kind + (ids + semitones[:, None]) % _NUM_PITCHES
     source = torch.where(is_pitch, moved, ids)
     return probabilities.gather(-1, source[:, None].expand_as(probabilities))
 

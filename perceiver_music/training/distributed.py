@@ -44,11 +44,10 @@ class Ranks:
         return range(self.rank * share, (self.rank + 1) * share)
 
     def sum(self, *numbers: float, device: torch.device) -> list[float]:
-        """Each number summed over all ranks, in float64 (float32 where there is none)."""
+        """Each number summed over all ranks, in float64."""
         if self.world_size == 1:
             return list(numbers)
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        tensor = torch.tensor(numbers, dtype=dtype, device=device)
+        tensor = torch.tensor(numbers, dtype=torch.float64, device=device)
         dist.all_reduce(tensor)
         return tensor.tolist()
 
@@ -62,9 +61,23 @@ class Ranks:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The device of this process: under `torchrun`, the GPU of its local rank."""
-    if device.type != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """The device of this process: under `torchrun`, the GPU of its local rank.
+
+    Raises:
+        UsageError: several processes cannot compute there.
+    """
+    if device.type == "cpu" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
+    if device.type != "cuda":
+        raise UsageError(
+            f"several processes cannot train together on {device.type}",
+            hint="Give --device cpu, or start one process alone, without torchrun.",
+        )
+    if device.index is not None:
+        raise UsageError(
+            f"several processes cannot train together on {device}: each takes a GPU of its own",
+            hint="Give --device cuda; CUDA_VISIBLE_DEVICES says which GPUs there are to take.",
+        )
     own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(own)
     return own

@@ -60,10 +60,9 @@ class MetricsWriter:
         if not self._path.exists():
             return
         with reporting_storage_errors(self._path):
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line) <= step]
-        data = "".join(f"{line}\n" for line in kept).encode()
-        write_bytes_atomically(self._path, data, overwrite=True)
+            lines = self._path.read_bytes().splitlines()
+        kept = b"".join(line + b"\n" for line in lines if _step_of(line) <= step)
+        write_bytes_atomically(self._path, kept, overwrite=True)
 
     def write(self, report: TrainingReport) -> None:
         """Append one report."""
@@ -86,11 +85,11 @@ class MetricsWriter:
             self._board.close()
 
 
-def _step_of(line: str) -> float:
+def _step_of(line: bytes) -> float:
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line cut off by a crash
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return float("inf")  # a line cut off by a crash, or damaged by a disk
 
 
 def _tensorboard(folder: Path, resumed_at: int) -> TensorBoardFile | None:

@@ -90,12 +90,17 @@ def _lay_over(values: dict[str, Any], setting: str) -> None:
     if not equals or not key.strip():
         raise UsageError(f"{setting!r} is not key=value", hint="For example run.seed=2.")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except (tomllib.TOMLDecodeError, RecursionError):
-        parsed = value  # a bare word is a string
+        parsed = {"value": value}  # a bare word is a string
+    if len(parsed) > 1:
+        raise UsageError(
+            f"{setting!r} goes on after its value with another line",
+            hint="Set one key at a time, each with a --set of its own.",
+        )
     *sections, last = key.strip().split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise UsageError(f"{section!r} in {setting!r} is not a section of a recipe")
-    values[last] = parsed
+    values[last] = parsed["value"]

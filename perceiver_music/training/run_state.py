@@ -22,6 +22,7 @@ from torch import Tensor
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError
 from perceiver_music.files import read_bytes
 from perceiver_music.folders import (
+    FileTable,
     check_file_table,
     file_table,
     remove_folder,
@@ -132,24 +133,13 @@ def load_newest(run_folder: Path, warn: Callable[[str], None]) -> SavedState:
 
 
 def _load(folder: Path) -> SavedState:
+    data = read_bytes(folder / _STATE_FILE, limit=_MAX_STATE_BYTES)
     try:
-        document: dict[str, Any] = json.loads(
-            read_bytes(folder / _STATE_FILE, limit=_MAX_STATE_BYTES)
-        )
-        if document.get("format") != _UNSEALED_FORMAT:
-            document = unsealed(document)
-            if document["format"] != _FORMAT:
-                raise ValueError("another format")
-        del document["format"]
-        files = document.pop("files")
-        nats = document.pop("unreported_nats", ())
-        teachers = tuple(document.pop("teachers_sha256", ()))
-        counts = RunCounts(
-            **document, teachers_sha256=teachers, unreported_nats=tuple(map(tuple, nats))
-        )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        counts, files = _parsed(data)
+        name = _folder_name(counts.step)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InvalidInputError("its state.json is damaged", path=folder) from error
-    if folder.name != _folder_name(counts.step):
+    if folder.name != name:
         raise InvalidInputError(f"holds step {counts.step}", path=folder)
     check_file_table(folder, files)
     training = read_tensors(folder / _TRAINING_FILE)
@@ -159,6 +149,25 @@ def _load(folder: Path) -> SavedState:
         optimizer=_under("optimizer/", training),
         averaged=_under("averaged/", training),
     )
+
+
+def _parsed(data: bytes) -> tuple[RunCounts, FileTable]:
+    """What `state.json` says. Fails in one of many ways for what says something else."""
+    document: dict[str, Any] = json.loads(data)
+    if document.get("format") != _UNSEALED_FORMAT:
+        document = unsealed(document)
+        if document["format"] != _FORMAT:
+            raise ValueError("another format")
+    del document["format"]
+    files: FileTable = document.pop("files")
+    if not all(isinstance(entry, dict) for entry in files.values()):
+        raise TypeError("a table of files has a table for each")
+    nats = document.pop("unreported_nats", ())
+    teachers = tuple(document.pop("teachers_sha256", ()))
+    counts = RunCounts(
+        **document, teachers_sha256=teachers, unreported_nats=tuple(map(tuple, nats))
+    )
+    return counts, files
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from perceiver_music.dataset.augmentation import AugmentationConfig, shift_ids, stretched
+from perceiver_music.dataset.augmentation import (
+    AugmentationConfig,
+    stretched,
+    vary_key_and_velocity,
+)
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary
 from perceiver_music.tokenizer import vocabulary as v
@@ -20,7 +24,7 @@ def shifts_of(ids: np.ndarray, config: AugmentationConfig) -> set[tuple[int, int
     """(semitones, velocity bins) over many draws; everything else must have stayed."""
     seen = set()
     for seed in range(200):
-        varied = shift_ids(ids, np.random.default_rng(seed), config)
+        varied = vary_key_and_velocity(ids, np.random.default_rng(seed), config)
         change = varied - ids
         is_pitch = ids < v.TIME_SHIFT
         is_velocity = (ids >= v.VELOCITY) & (ids < v.NUM_EVENT_IDS)
@@ -61,7 +65,8 @@ def test_a_finer_vocabulary_is_shifted_by_its_own_values() -> None:
     ids = np.array([table.token_id("VELOCITY", 127), table.token_id("PEDAL", 5), 60])
     config = AugmentationConfig(velocity_shift=3, transpose=0)
     shifted = {
-        tuple(shift_ids(ids, np.random.default_rng(i), config, table).tolist()) for i in range(50)
+        tuple(vary_key_and_velocity(ids, np.random.default_rng(i), config, table).tolist())
+        for i in range(50)
     }
     top, pedal = table.token_id("VELOCITY", 127), table.token_id("PEDAL", 5)
     assert shifted == {(top - down, pedal, 60) for down in range(4)}

@@ -65,6 +65,55 @@ def test_several_folders_keep_their_files_apart(folder: Path, tmp_path: Path) ->
     assert {"music/a.mid", "other/a.mid"} <= set(paths(folder, other))
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in ("a/midi/x.mid", "b/midi/x.mid", "b/midi/y.mid", "c/x.mid", "z/a/midi/x.mid"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    a, b, c, z = (tmp_path / name for name in ("a/midi", "b/midi", "c", "z/a"))
+    # What nobody else is called stays as it is, and with it the order of the store.
+    assert paths(a, b) == ["a/midi/x.mid", "b/midi/x.mid", "midi/y.mid"]
+    assert paths(a, c) == ["c/x.mid", "midi/x.mid"]
+    assert paths(a / "x.mid", b / "x.mid", c / "x.mid") == [
+        "a/midi/x.mid",
+        "b/midi/x.mid",
+        "c/x.mid",
+    ]
+    # A longer name may be somebody's already.
+    top = tmp_path.name
+    assert paths(a, b, z) == [
+        "b/midi/x.mid",
+        "midi/y.mid",
+        f"{top}/a/midi/x.mid",
+        "z/a/midi/x.mid",
+    ]
+
+
+def test_a_linked_folder_and_another_of_its_name(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "deep").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "d.mid").write_bytes(b"y")
+    assert paths(folder / "deep", tmp_path / "links" / "deep") == [
+        "deep/d.mid",
+        "deep/er/c.kar",
+        "other/d.mid",
+    ]
+    assert paths(folder / "deep" / "d.mid", tmp_path / "links" / "deep" / "d.mid") == [
+        "deep/d.mid",
+        "other/d.mid",
+    ]
+
+
+def test_two_folders_of_maestro(tmp_path: Path) -> None:
+    row = "canonical_composer,canonical_title,split,midi_filename\nX,Y,train,2004/x.midi\n"
+    for name in ("one", "two"):
+        (tmp_path / name / "2004").mkdir(parents=True)
+        (tmp_path / name / "maestro-v3.0.0.csv").write_text(row)
+        (tmp_path / name / "2004" / "x.midi").write_bytes(b"x")
+    assert paths(tmp_path / "one") == ["2004/x.midi"]
+    assert paths(tmp_path / "one", tmp_path / "two") == ["one/2004/x.midi", "two/2004/x.midi"]
+
+
 def test_the_order_is_that_of_the_names_alone(folder: Path, tmp_path: Path) -> None:
     order = [source.path for source in list_sources([folder]).sources]
     moved = tmp_path / "moved"

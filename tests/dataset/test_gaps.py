@@ -38,6 +38,27 @@ def test_a_gap_longer_than_the_context_is_cut_to_fit(context: int, latents: int)
     assert found > 20
 
 
+def sparse_piece(num_notes: int = 60) -> np.ndarray:
+    """A note each ten seconds or so, which takes far more tokens of time than of notes."""
+    longest = v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1
+    note = [v.NOTE_ON + 60, longest, v.NOTE_OFF + 60, *[longest] * 9]
+    return with_bos_eos(np.array(note * num_notes))
+
+
+@pytest.mark.parametrize("context", [64, 128, 256])
+def test_a_gap_whose_length_alone_fills_the_context_is_none(context: int) -> None:
+    sequence = sparse_piece()
+    rng = np.random.default_rng(1)
+    sizes = []
+    for last in range(1, len(sequence)):
+        gap = gap_window(
+            sequence, last, rng, context=context, latents=context // 2, seconds=(30.0, 120.0)
+        )
+        sizes += [] if gap is None else [len(gap[0])]
+    assert 0 < len(sizes) < len(sequence) - 1
+    assert max(sizes) <= context + 1
+
+
 def test_the_past_and_the_middle_are_scored_and_nothing_that_the_gap_decides() -> None:
     sequence = with_bos_eos(made_up_piece("train", 1, 400).ids)
     rng = np.random.default_rng(2)

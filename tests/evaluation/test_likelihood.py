@@ -7,6 +7,7 @@ import torch
 from perceiver_music.evaluation.likelihood import ScoringOptions, _windows, score_piece
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import build_from_preset
+from tests.without_float64 import WithoutFloat64
 
 VOCABULARY = 20
 
@@ -73,3 +74,31 @@ def test_nothing_to_score_is_refused(model: SequenceModel) -> None:
         score_piece(model, [1], ScoringOptions.for_model(model))
     with pytest.raises(ValueError, match="stride"):
         ScoringOptions(context=24, latents=8, stride=9)
+
+
+class Elsewhere(SequenceModel):
+    """A model on another device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(VOCABULARY, VOCABULARY, device="meta")
+
+    def forward(
+        self, tokens: torch.Tensor, *, num_latents: int, visible: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return self.table(tokens[:, -num_latents:])
+
+    def _build(self, state: object) -> None:
+        raise NotImplementedError
+
+    def _append(self, state: object, token: int) -> None:
+        raise NotImplementedError
+
+
+def test_a_device_without_float64_scores_too() -> None:
+    with WithoutFloat64():
+        nats = score_piece(
+            Elsewhere(), list(range(12)), ScoringOptions(context=8, latents=4, stride=4)
+        )
+    assert nats.dtype == np.float64
+    assert nats.tolist() == [0.0] * 11

@@ -179,6 +179,30 @@ def test_a_wrong_setting_of_a_run_that_goes_on_is_a_usage_error(
     assert "model.settings" not in hint
 
 
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("run={seed=5}", "run.seed"),
+        ('optimizer={kind="adamw"}', "optimizer.kind"),
+        ('model={architecture="transformer"}', "model"),
+    ],
+)
+def test_what_makes_another_run_is_refused_in_whatever_words(
+    tiny_store: TokenStore, tmp_path: Path, setting: str, named: str
+) -> None:
+    run = licensed_run(tiny_store, tmp_path / "run")
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(UsageError, match=f"^{named} cannot change in a run that goes on$"):
+        resumed(run, 4, setting)
+    assert (run / "run.json").read_bytes() == before
+
+
+def test_what_is_set_as_it_was_is_no_change(tiny_store: TokenStore, tmp_path: Path) -> None:
+    run = licensed_run(tiny_store, tmp_path / "run")
+    resumed(run, 4, "run={seed=1}", 'optimizer.kind="muon"', "model.settings.width=16")
+    assert read_description(run / "checkpoint").fields["metrics"]["step"] == 4
+
+
 def test_a_recipe_that_is_wrong_itself_is_no_usage_error(
     tiny_store: TokenStore, tmp_path: Path
 ) -> None:

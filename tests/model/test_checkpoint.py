@@ -1,8 +1,11 @@
 """Checkpoints come back as they were saved, and damaged ones are refused by name."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +22,7 @@ from perceiver_music.model.checkpoint import (
     save_checkpoint,
 )
 from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
+from perceiver_music.model.decoding import load_decoder
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.sealed_json import sealed, unsealed
 from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
@@ -112,6 +116,36 @@ def test_a_damaged_file_is_refused_by_name(saved: Path, file: str, damage: str) 
         verify_checkpoint(saved)
     with pytest.raises(InvalidInputError, match=file):
         load_checkpoint(saved)
+
+
+@pytest.mark.parametrize("decoder", ["torch", "fp32"])
+def test_what_is_computed_with_is_what_was_verified(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
+) -> None:
+    """Other weights come under the name of the verified ones as soon as those are opened."""
+
+    def logits() -> np.ndarray:
+        model = load_decoder(saved, device="cpu", decoder=decoder).model
+        return np.asarray(model.begin([392, 40, 41]).logits)
+
+    expected = logits()
+    other, model = saved.parent / "other", small_model()
+    torch.nn.init.normal_(model.get_parameter("output.weight"))
+    save(other, model)
+    real = Path.open
+
+    def open_and_replace(self: Path, *args: Any, **fields: Any) -> Any:
+        stream = real(self, *args, **fields)
+        if self == saved / "model.safetensors":
+            shutil.copyfile(other / self.name, other / "copy")
+            (other / "copy").replace(self)
+        return stream
+
+    monkeypatch.setattr(Path, "open", open_and_replace)
+    np.testing.assert_array_equal(logits(), expected)
+    monkeypatch.undo()
+    with pytest.raises(InvalidInputError, match="damaged"):
+        logits()
 
 
 @pytest.mark.parametrize(

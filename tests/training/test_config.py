@@ -64,6 +64,18 @@ def test_what_is_no_setting_is_a_usage_error(setting: str) -> None:
         load_recipe("smoke", [setting])
 
 
+@pytest.mark.parametrize("more", ["run.keep=5", "[run]\nkeep = 5"])
+def test_what_follows_a_value_is_not_lost(more: str) -> None:
+    with pytest.raises(UsageError, match="goes on after its value") as refused:
+        load_recipe("smoke", [f"run.seed=7\n{more}"])
+    assert "\n" not in str(refused.value)
+
+
+def test_a_value_may_take_several_lines() -> None:
+    config = load_recipe("smoke", ["windows.contexts=[\n  [0, 256],\n  [9, 512],\n]\n"])
+    assert config.windows.contexts == ((0, 256), (9, 512))
+
+
 def test_an_unknown_recipe_names_those_there_are() -> None:
     with pytest.raises(UsageError) as caught:
         load_recipe("lapdog")

@@ -11,9 +11,10 @@ from perceiver_music.dataset.windows import NOT_SCORED
 from perceiver_music.model.base import SequenceModel
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.training.config import DistillationConfig
-from perceiver_music.training.distillation import Teachers, _fitting_shifts, summed_losses
+from perceiver_music.training.distillation import Teachers, _fitting_semitones, summed_losses
 from perceiver_music.training.origins import Origin
 from tests.training.test_loop import loop_for, take_steps
+from tests.without_float64 import WithoutFloat64
 
 VOCABULARY = 400
 
@@ -28,7 +29,7 @@ class AThirdAbove(SequenceModel):
     def forward(self, tokens: Tensor, *, num_latents: int, visible: Tensor | None = None) -> Tensor:
         self.seen.append((tokens, visible))
         struck = tokens[:, -num_latents:] % 128
-        logits = torch.full((*struck.shape, VOCABULARY), -30.0)
+        logits = torch.full((*struck.shape, VOCABULARY), -30.0, device=tokens.device)
         logits.scatter_(-1, (struck + 4)[..., None], 2.0)
         logits.scatter_(-1, (struck + 128)[..., None], 1.0)
         return logits
@@ -49,17 +50,31 @@ def asked(teachers: Teachers, tokens: Tensor, seed: int = 1) -> Tensor:
     return teachers.predictions(tokens, None, num_latents=4, rng=np.random.default_rng(seed))
 
 
-def test_shifts_are_even_and_leave_all_of_a_window_on_the_piano() -> None:
+def test_keys_are_even_and_leave_all_of_a_window_on_the_piano() -> None:
     specials = torch.tensor([397, 300, 360])
     middle, low, wide = [60, 128 + 64], [22, 128 + 50], [21, 128 + 108]
     tokens = torch.stack(
         [torch.cat([specials, torch.tensor(each)]) for each in (middle, low, wide)]
     )
-    found = [_fitting_shifts(tokens, torch.full((3,), draw), 2) for draw in (0.0, 0.3, 0.5, 0.99)]
+    found = [_fitting_semitones(tokens, np.full(3, draw), 2) for draw in (0.0, 0.3, 0.5, 0.99)]
     assert torch.stack(found).T.tolist() == [[-2, -1, 0, 2], [-1, 0, 1, 2], [0, 0, 0, 0]]
-    assert _fitting_shifts(tokens, torch.rand(3), 0).tolist() == [0, 0, 0]
+    assert _fitting_semitones(tokens, np.random.default_rng(1).random(3), 0).tolist() == [0, 0, 0]
     # nothing but specials: any shift fits, and none moves anything
-    assert _fitting_shifts(specials[None], torch.tensor([0.99]), 2).abs().max() <= 2
+    assert _fitting_semitones(specials[None], np.array([0.99]), 2).abs().max() <= 2
+
+
+def test_keys_are_drawn_by_all_of_a_draw() -> None:
+    """In float32 the draw would be 1, and the window leave the limits."""
+    tokens = torch.full((2, 4), 60)
+    draws = np.array([np.nextafter(1.0, 0.0), np.nextafter(0.2, 0.0)])
+    assert _fitting_semitones(tokens, draws, 2).tolist() == [2, -2]
+
+
+def test_a_device_without_float64_is_taught_too() -> None:
+    teachers = Teachers([AThirdAbove()], DistillationConfig(transpose=3))
+    with WithoutFloat64():
+        answer = asked(teachers, windows_of_notes(4, 8, 40, 80).to("meta"))
+    assert (answer.device.type, answer.shape) == ("meta", (4, 4, VOCABULARY))
 
 
 def test_an_answer_in_another_key_is_moved_back() -> None:

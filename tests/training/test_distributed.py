@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from perceiver_music.dataset.token_store import TokenStore
+from perceiver_music.errors import UsageError
+from perceiver_music.training.distributed import own_device
 
 PROGRAM = """
 import json, sys
@@ -62,3 +65,28 @@ def test_two_processes_equal_one(tiny_store: TokenStore, tmp_path: Path) -> None
         values_of_one = [line[key] for line in one if line[key] is not None]
         values_of_two = [line[key] for line in two if line[key] is not None]
         assert values_of_two == pytest.approx(values_of_one, abs=1e-5), key
+
+
+@pytest.mark.parametrize(
+    ("device", "named", "way_out"),
+    [("mps", "on mps", "--device cpu"), ("cuda:1", "on cuda:1", "--device cuda;")],
+)
+def test_where_several_processes_cannot_compute(
+    monkeypatch: pytest.MonkeyPatch, device: str, named: str, way_out: str
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert own_device(torch.device(device)) == torch.device(device)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=named) as refused:
+        own_device(torch.device(device))
+    assert way_out in (refused.value.hint or "")
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    taken: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    assert own_device(torch.device("cuda")) == torch.device("cuda:3")
+    assert taken == [torch.device("cuda:3")]
+    assert own_device(torch.device("cpu")) == torch.device("cpu")

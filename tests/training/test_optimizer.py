@@ -5,7 +5,6 @@ import torch
 
 from perceiver_music.model.registry import build_from_preset
 from perceiver_music.training.config import OptimizerConfig
-from perceiver_music.training.muon import Muon, orthogonalized
 from perceiver_music.training.optimizer import Optimizers
 
 
@@ -64,29 +63,6 @@ def test_a_state_from_a_file_goes_where_the_weights_are(kind: str) -> None:
     state = elsewhere.state_tensors()
     assert any(name.endswith("/step") for name in state)
     assert {tensor.device.type for tensor in state.values()} == {"meta"}
-
-
-@pytest.mark.parametrize("shape", [(24, 24), (40, 16), (16, 40)])
-def test_muon_steps_as_torch_does(shape: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    ours, theirs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
-    settings = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.2}
-    optimizers = Muon([ours], **settings), torch.optim.Muon([theirs], **settings)
-    for _ in range(3):
-        ours.grad = torch.randn(shape)
-        theirs.grad = ours.grad.clone()
-        for each in optimizers:
-            each.step()
-    # theirs iterates in bf16 on every processor
-    torch.testing.assert_close(ours, theirs, atol=3e-3, rtol=0)
-
-
-def test_a_muon_step_is_orthogonal() -> None:
-    torch.manual_seed(0)
-    for shape in ((32, 32), (96, 32)):
-        size = torch.linalg.svdvals(orthogonalized([torch.randn(shape)])[0])
-        assert size.min() > 0.5
-        assert size.max() < 1.3
 
 
 def test_a_rate_of_nought_changes_nothing() -> None:

@@ -1,11 +1,13 @@
 """Saved steps are whole, old ones go last, and a damaged one is passed over."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from perceiver_music.errors import InvalidInputError
+from perceiver_music.sealed_json import unsealed
 from perceiver_music.training.run_state import (
     RunCounts,
     SavedState,
@@ -61,6 +63,34 @@ def test_a_damaged_step_is_passed_over_with_a_warning(tmp_path: Path, file: str)
     warnings: list[str] = []
     assert load_newest(tmp_path, warnings.append).counts.step == 5
     assert "step-00000010" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {"model.safetensors": 3}},
+        {"files": ["model.safetensors"]},
+        {"files": None},
+        {"step": "ten"},
+        {"unreported_nats": 1},
+        None,
+    ],
+    ids=str,
+)
+def test_a_state_that_says_something_else_is_passed_over(
+    tmp_path: Path, change: dict[str, object] | None
+) -> None:
+    """Such as one from before the seals: there nothing else proves what it says."""
+    save_state(tmp_path, state_at(5), keep=2)
+    file = save_state(tmp_path, state_at(10), keep=2) / "state.json"
+    fields = {**unsealed(json.loads(file.read_text())), "format": "perceiver-music-run-state/1"}
+    file.write_text(json.dumps(fields))
+    assert load_newest(tmp_path, pytest.fail).counts.step == 10
+    file.write_text("[" * 200_000 if change is None else json.dumps({**fields, **change}))
+    told: list[str] = []
+    assert load_newest(tmp_path, told.append).counts.step == 5
+    assert len(told) == 1
+    assert "its state.json is damaged" in told[0]
 
 
 def test_a_run_without_a_step_cannot_go_on(tmp_path: Path) -> None:

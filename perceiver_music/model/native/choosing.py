@@ -1,4 +1,4 @@
-"""The draw of an event in the native library: that of `generation.sampling`, sooner."""
+"""The draw of an event in the native library: that of `generation.sampling`, faster."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def load_library() -> ctypes.CDLL | None:
 
 
 def pointer(array: npt.NDArray[Any]) -> Any:
-    """The place of an array in one piece, as an argument; sooner than `array.ctypes.data`."""
+    """The place of an array in one piece, as an argument; faster than `array.ctypes.data`."""
     try:
         return _Place.from_buffer(array)  # type: ignore[arg-type]
     except TypeError:  # not to be written to
