@@ -152,12 +152,12 @@ def load_decoder(
         raise UsageError(f"there is no decoder {decoder!r}", hint=f"Use {', '.join(DECODERS)}.")
     if policy not in POLICIES:
         raise UsageError(f"there is no policy {policy!r}", hint=f"Use {', '.join(POLICIES)}.")
-    if decoder == "int8" and device not in ("auto", "cpu"):
+    if decoder == "int8" and device.partition(":")[0] not in ("auto", "cpu"):
         raise UsageError(
             f"int8 is computed by the processor, not on {device}", hint="Leave out --device."
         )
     reason = "torch was asked for"
-    if decoder != "torch" and (device == "cpu" or decoder == "int8" or _is_without_gpu(device)):
+    if decoder != "torch" and (_is_processor(device) or decoder == "int8"):
         try:
             return _native(path, "fp32" if decoder == "fp32" else "int8", policy)
         except NotNative as error:
@@ -173,13 +173,18 @@ def load_decoder(
     return _torch(path, device, policy)
 
 
-def _is_without_gpu(device: str) -> bool:
-    """Whether `auto` is surely the processor here; asked without torch, which takes seconds."""
-    return device == "auto" and sys.platform == "linux" and not any(map(_exists, _GPU_FILES))
+def _is_processor(device: str) -> bool:
+    """Whether the processor computes there; torch, which takes seconds, is asked only in doubt."""
+    if device == "cpu" or (device == "auto" and _is_without_gpu()):
+        return True
+    from perceiver_music.model.device import choose_device
+
+    return choose_device(device).type == "cpu"
 
 
-def _exists(path: str) -> bool:
-    return Path(path).exists()
+def _is_without_gpu() -> bool:
+    """Whether there is surely none here."""
+    return sys.platform == "linux" and not any(Path(path).exists() for path in _GPU_FILES)
 
 
 def _native(path: PathLike, precision: Any, policy: str) -> LoadedDecoder:
