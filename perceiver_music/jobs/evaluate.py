@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.errors import InvalidInputError, UsageError
-from perceiver_music.files import sha256_of_file
+from perceiver_music.files import sha256_of_bytes, sha256_of_file
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -24,6 +24,9 @@ from perceiver_music.jobs.progress import (
 from perceiver_music.tokenizer.base import Tokenizer
 from perceiver_music.tokenizer.registry import get_tokenizer
 
+if TYPE_CHECKING:
+    from perceiver_music.music.midi_file import MidiFile
+
 Ids = npt.NDArray[np.integer]
 
 
@@ -33,7 +36,7 @@ class EvaluateRequest:
 
     Attributes:
         data: a token store, or None when `files` are given.
-        files: MIDI files.
+        files: MIDI files; bytes are of one that came by standard input, which is called `-`.
         checkpoint: folder or name; None for the bundled one.
         split: of the store.
         context: the most events a prediction sees; None for the checkpoint's own.
@@ -45,7 +48,7 @@ class EvaluateRequest:
     """
 
     data: Path | None = None
-    files: tuple[Path, ...] = ()
+    files: tuple[Path | bytes, ...] = ()
     checkpoint: str | None = None
     split: str = "test"
     context: int | None = None
@@ -244,8 +247,8 @@ def _items(
     else:
         files = request.files[: request.max_pieces]
         items = list(_items_of_files(files, tokenizer, warn))
-        source = ", ".join(os.fspath(path) for path in files)
-        digests = "".join(sha256_of_file(path) for path in files)
+        source = ", ".join(map(_name_of, files))
+        digests = "".join(map(_sha256_of, files))
         source_sha256 = hashlib.sha256(digests.encode()).hexdigest()
     items = items[: request.max_pieces]
     if not items:
@@ -280,20 +283,40 @@ def _items_of_store(path: Path, split: str, tokenizer: Tokenizer) -> tuple[list[
     return items, store.sha256
 
 
-def _items_of_files(
-    files: tuple[Path, ...], tokenizer: Tokenizer, warn: WarningCallback
-) -> Iterator[_Item]:
-    from perceiver_music.music.midi_file import lack_of_notes, read_midi
+def _name_of(file: Path | bytes) -> str:
+    return "-" if isinstance(file, bytes) else os.fspath(file)
 
-    for path in files:
-        midi = read_midi(path)
+
+def _sha256_of(file: Path | bytes) -> str:
+    return sha256_of_bytes(file) if isinstance(file, bytes) else sha256_of_file(file)
+
+
+def readable(file: Path | bytes) -> MidiFile:
+    """A file that has something to score.
+
+    Raises:
+        StorageError: it cannot be read.
+        InvalidInputError: it is no MIDI file, or without notes.
+    """
+    from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
+
+    name = _name_of(file)
+    midi = parse_midi(file, name=name) if isinstance(file, bytes) else read_midi(file)
+    if not midi.performance.num_notes:
+        raise InvalidInputError(lack_of_notes(midi.warnings), path=name)
+    return midi
+
+
+def _items_of_files(
+    files: tuple[Path | bytes, ...], tokenizer: Tokenizer, warn: WarningCallback
+) -> Iterator[_Item]:
+    for file in files:
+        name, midi = _name_of(file), readable(file)
         for warning in midi.warnings:
-            warn(f"{path}: {warning}")
-        if not midi.performance.num_notes:
-            raise InvalidInputError(lack_of_notes(midi.warnings), path=path)
+            warn(f"{name}: {warning}")
         yield _Item(
-            path=os.fspath(path),
-            title=path.stem,
+            path=name,
+            title="stdin" if isinstance(file, bytes) else file.stem,
             notes=midi.performance.num_notes,
             seconds=midi.performance.seconds,
             ids=tokenizer.encode(midi.performance),
