@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.errors import InvalidInputError, UsageError
-from perceiver_music.files import sha256_of_bytes, sha256_of_file
+from perceiver_music.errors import UsageError
+from perceiver_music.jobs.evaluate_pieces import pieces_to_score
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -21,13 +18,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.tokenizer.base import Tokenizer
 from perceiver_music.tokenizer.registry import get_tokenizer
-
-if TYPE_CHECKING:
-    from perceiver_music.music.midi_file import MidiFile
-
-Ids = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,17 +152,6 @@ class EvaluateResult:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Item:
-    """A piece to score."""
-
-    path: str
-    title: str
-    notes: int
-    seconds: float
-    ids: Ids
-
-
 def run(
     request: EvaluateRequest,
     on_progress: ProgressCallback = no_progress,
@@ -196,7 +176,7 @@ def run(
     device = choose_device(request.device)
     checkpoint = resolve_checkpoint(request.checkpoint)
     tokenizer = get_tokenizer(read_description(checkpoint).tokenizer_name)
-    items, source, source_sha256 = _items(request, tokenizer, warn)
+    items, source, source_sha256 = pieces_to_score(request, tokenizer, warn)
     loaded = load_checkpoint(checkpoint, device)
     bos, eos = tokenizer.vocabulary.bos, tokenizer.vocabulary.eos
     try:
@@ -235,89 +215,3 @@ def run(
         pieces=tuple(scores),
         per_event=request.per_event,
     )
-
-
-def _items(
-    request: EvaluateRequest, tokenizer: Tokenizer, warn: WarningCallback
-) -> tuple[list[_Item], str, str | None]:
-    """The pieces, what they are called together, and the source's checksum."""
-    if request.data is not None:
-        items, store_sha256 = _items_of_store(request.data, request.split, tokenizer)
-        source, source_sha256 = f"{os.fspath(request.data)} ({request.split})", store_sha256
-    else:
-        files = request.files[: request.max_pieces]
-        items = list(_items_of_files(files, tokenizer, warn))
-        source = ", ".join(map(_name_of, files))
-        digests = "".join(map(_sha256_of, files))
-        source_sha256 = hashlib.sha256(digests.encode()).hexdigest()
-    items = items[: request.max_pieces]
-    if not items:
-        raise InvalidInputError(
-            f"has no piece to score in the split {request.split!r}",
-            path=request.data,
-            hint="A small folder has none there; name another --split: train, validation, test.",
-        )
-    return items, source, source_sha256
-
-
-def _items_of_store(path: Path, split: str, tokenizer: Tokenizer) -> tuple[list[_Item], str]:
-    from perceiver_music.dataset.token_store import TokenStore
-
-    store = TokenStore.open(path)
-    if store.tokenizer_name != tokenizer.name:
-        raise InvalidInputError(
-            f"holds {store.tokenizer_name}, and the checkpoint speaks {tokenizer.name}",
-            path=path,
-            hint=f"Make a store for it with preprocess --tokenizer {tokenizer.name}.",
-        )
-    items = [
-        _Item(
-            path=piece.path,
-            title=piece.title,
-            notes=piece.num_notes,
-            seconds=piece.seconds,
-            ids=store.ids(piece),
-        )
-        for piece in store.split(split)
-    ]
-    return items, store.sha256
-
-
-def _name_of(file: Path | bytes) -> str:
-    return "-" if isinstance(file, bytes) else os.fspath(file)
-
-
-def _sha256_of(file: Path | bytes) -> str:
-    return sha256_of_bytes(file) if isinstance(file, bytes) else sha256_of_file(file)
-
-
-def readable(file: Path | bytes) -> MidiFile:
-    """A file that has something to score.
-
-    Raises:
-        StorageError: it cannot be read.
-        InvalidInputError: it is no MIDI file, or without notes.
-    """
-    from perceiver_music.music.midi_file import lack_of_notes, parse_midi, read_midi
-
-    name = _name_of(file)
-    midi = parse_midi(file, name=name) if isinstance(file, bytes) else read_midi(file)
-    if not midi.performance.num_notes:
-        raise InvalidInputError(lack_of_notes(midi.warnings), path=name)
-    return midi
-
-
-def _items_of_files(
-    files: tuple[Path | bytes, ...], tokenizer: Tokenizer, warn: WarningCallback
-) -> Iterator[_Item]:
-    for file in files:
-        name, midi = _name_of(file), readable(file)
-        for warning in midi.warnings:
-            warn(f"{name}: {warning}")
-        yield _Item(
-            path=name,
-            title="stdin" if isinstance(file, bytes) else file.stem,
-            notes=midi.performance.num_notes,
-            seconds=midi.performance.seconds,
-            ids=tokenizer.encode(midi.performance),
-        )

@@ -124,7 +124,7 @@ def _readable(invocation: Invocation, inputs: Sequence[InputFile]) -> Sequence[I
     """Those that can be scored; of several, the failure of each other is told."""
     if len(inputs) < 2:
         return inputs
-    from perceiver_music.jobs.evaluate import readable
+    from perceiver_music.jobs.evaluate_pieces import readable
 
     good: list[InputFile] = []
     for item in inputs:
