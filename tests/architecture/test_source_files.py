@@ -36,6 +36,10 @@ def test_a_name_says_something() -> None:
     assert vague == []
 
 
+def _rooms(names: set[str]) -> set[str]:
+    return {f"perceiver_music.{name}" for name in names}
+
+
 def test_the_contracts_know_every_room() -> None:
     """Import-linter refuses a room without a floor; optional floors must not go stale either."""
     settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -56,6 +60,12 @@ def test_the_contracts_know_every_room() -> None:
         room.strip() for floor in floors["layers"] for room in floor.split("|") if "(" not in room
     }
     assert required <= there
+    forbidding = [contract for contract in contracts if contract["type"] == "forbidden"]
+    [without_torch] = [each for each in forbidding if each["forbidden_modules"] == ["torch"]]
+    [without_typer] = [each for each in forbidding if "typer" in each["forbidden_modules"]]
+    modules = {path.stem for path in PACKAGE.glob("[!_]*.py")}
+    assert _rooms(modules) <= set(without_torch["source_modules"])
+    assert set(without_typer["source_modules"]) == _rooms(rooms - {"cli"})
 
 
 def test_the_lower_floors_run_without_torch() -> None:
