@@ -129,7 +129,8 @@ def test_a_wheel_finds_its_files_away_from_the_checkout(built: Path, tmp_path: P
     subprocess.run([sys.executable, *install.split(), target, wheel], check=True)
     script = (
         "import perceiver_music, sys; from perceiver_music.bundled import *; "
-        "print(perceiver_music.__file__); print(bundled_checkpoints()); print(bundled_primers())"
+        "print(perceiver_music.__file__); print(bundled_checkpoints()); print(bundled_primers()); "
+        "from perceiver_music.model.native.library import kernel_names; print(*kernel_names())"
     )
     # Isolated from the checkout: neither the current folder nor its editable install comes first.
     answer = subprocess.run(
@@ -140,7 +141,8 @@ def test_a_wheel_finds_its_files_away_from_the_checkout(built: Path, tmp_path: P
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    assert [Path(line).is_relative_to(target) for line in answer] == [True, True, True]
+    assert [Path(line).is_relative_to(target) for line in answer[:3]] == [True, True, True]
+    assert answer[3].split() == list(kernel_names()), "the library is of the sources beside it"
     assert {path.name for path in Path(answer[2]).iterdir()} == _files_of("data/primers", "*.mid")
     version = subprocess.run(
         [sys.executable, "-P", "-m", "perceiver_music", "--version"],
