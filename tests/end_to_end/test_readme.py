@@ -26,11 +26,13 @@ def commands() -> list[tuple[str, list[str]]]:
     """Each `$ perceiver-music ...` line of the README with the lines that follow it."""
     found: list[tuple[str, list[str]]] = []
     for block in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
+        printed: list[str] = []  # a block without a command of its own prints nothing of another's
         for line in block.splitlines():
             if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            elif found:
-                found[-1][1].append(line)
+                printed = []
+                found.append((line.removeprefix("$ "), printed))
+            else:
+                printed.append(line)
     return [pair for pair in found if pair[0].startswith("perceiver-music")]
 
 
