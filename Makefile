@@ -17,6 +17,9 @@ INSTALL := $(RUN) pip install --quiet --disable-pip-version-check --constraint c
 TEST_THREADS := OMP_NUM_THREADS=1
 TEST_PROCESSES ?= 2
 
+# What the native decoder is compiled from, which installing does.
+NATIVE := $(wildcard perceiver_music/model/native/compile.py perceiver_music/model/native/source/*)
+
 .PHONY: demo test lint types floors pytest faults lock clean
 .DEFAULT_GOAL := demo
 
@@ -57,12 +60,12 @@ clean:
 	rm -rf $(VENV) build dist demo
 
 # A stamp is newer than what it was installed from, or the installation is made again.
-$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/demo.stamp: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
 	$(INSTALL) --editable .
 	@touch $@
 
 # All but torch by its hash, then torch and the program itself.
-$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt requirements.lock
+$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml constraints.txt requirements.lock $(NATIVE)
 	$(INSTALL) --require-hashes --requirement requirements.lock
 	$(INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/demo.stamp

@@ -6,6 +6,8 @@ Without one, the wheel is pure Python and everything works; decoding then takes 
 from __future__ import annotations
 
 import importlib.util
+import platform
+import re
 import sysconfig
 from pathlib import Path
 from types import ModuleType
@@ -32,10 +34,28 @@ class NativeDecoderHook(BuildHookInterface):
         except Exception as error:  # whatever it is: installing must not fail for it
             self.app.display_warning(f"The native decoder is left out: {error!r}")
             return
-        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        system = system_of(compiling.LIBRARY.read_bytes())
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform}"
+        build_data["tag"] = f"py3-none-{system}"
         build_data["artifacts"].append(f"/{NATIVE.as_posix()}/{compiling.LIBRARY.name}")
+
+
+def system_of(library: bytes, *, python: str | None = None, machine: str | None = None) -> str:
+    """The last part of the wheel's name: which systems its library runs on.
+
+    Args:
+        library: the library. It needs nothing beyond C and its mathematics.
+        python: the system that this Python was built for, which may be more than one processor's.
+        machine: the processor that is compiled for.
+    """
+    system = (python or sysconfig.get_platform()).replace("-", "_").replace(".", "_")
+    if system.endswith("_universal2"):
+        return system.removesuffix("universal2") + (machine or platform.machine())
+    # A symbol says since which glibc it is what it is: PEP 600 names wheels by the newest.
+    glibc = [int(minor) for minor in re.findall(rb"GLIBC_2\.(\d+)", library)]
+    if system.startswith("linux_") and glibc:
+        return system.replace("linux", f"manylinux_2_{max(5, *glibc)}", 1)
+    return system
 
 
 def _load_module(path: Path) -> ModuleType:

@@ -117,7 +117,7 @@ class Encoding:
         if is_wav and num_frames * CHANNELS * bytes_per_sample > MAX_WAV_BYTES:
             raise UsageError(
                 "so long a piece does not fit a WAV file, which ends at 4 GiB",
-                hint="Write a .flac file, or use 16 bits.",
+                hint="Write a .flac file" + (", or use 16 bits." if bytes_per_sample > 2 else "."),
             )
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.errors import InvalidInputError
+from perceiver_music.music.moments import MAX_MUSIC_SECONDS
 from perceiver_music.music.performance import MICROSECONDS, NoteArray
-
-MAX_SECONDS = 6 * 3600
-"""Longer music is refused before any memory is taken for its sound."""
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
+from perceiver_music.music.sustain import PEDAL_DOWN_VALUE
+from perceiver_music.music.tempo_map import MAX_MUSIC_US
 
 NOTE_OFF, NOTE_ON, CONTROL_CHANGE = 0x80, 0x90, 0xB0
 """MIDI's status bytes serve as kinds."""
@@ -24,10 +25,8 @@ SOUND_EVENT_DTYPE = np.dtype(
     [("time_us", "<i8"), ("kind", "u1"), ("number", "u1"), ("value", "u1")]
 )
 
-PEDAL_CONTROLS = (64, 66, 67)
+PEDAL_CONTROLS = (SUSTAIN_PEDAL, 66, 67)
 """Sustain, sostenuto, soft. Other controllers belong to instruments that were merged into one."""
-PEDAL_DOWN = 64
-"""From this value on a pedal is down (MIDI 1.0, controllers 64 to 69 are switches)."""
 
 SHORTEST_NOTE_US = 1_000
 """A note of no length still has to be struck before it is let go."""
@@ -66,10 +65,10 @@ def sound_events(notes: NoteArray, controls: npt.NDArray[np.void]) -> SoundEvent
     start = notes["start_us"].astype(np.int64)
     end = np.maximum(notes["end_us"].astype(np.int64), start + SHORTEST_NOTE_US)
     end_us = int(end.max())
-    if end_us > MAX_SECONDS * MICROSECONDS:
+    if end_us > MAX_MUSIC_US:
         raise InvalidInputError(
             f"the music lasts {end_us / MICROSECONDS / 3600:.1f} hours, "
-            f"more than the {MAX_SECONDS // 3600} that are rendered",
+            f"more than the {MAX_MUSIC_SECONDS // 3600} that are rendered",
             hint="Cut the file into shorter ones.",
         )
     pitch = notes["pitch"]
@@ -114,7 +113,7 @@ def _pedal_changes(controls: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     kept = []
     for number in PEDAL_CONTROLS:
         moves = controls[controls["number"] == number]
-        is_down = moves["value"] >= PEDAL_DOWN
+        is_down = moves["value"] >= PEDAL_DOWN_VALUE
         kept.append(moves[np.diff(is_down, prepend=False)])
     return np.concatenate(kept)
 

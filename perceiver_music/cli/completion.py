@@ -31,10 +31,11 @@ def complete_policy(incomplete: str) -> list[str]:
 def complete_checkpoint(incomplete: str) -> list[str]:
     """Names of bundled checkpoints that begin as typed; paths are the shell's own business."""
     from perceiver_music.bundled import bundled_checkpoints
+    from perceiver_music.errors import PerceiverMusicError
 
     try:
         names = sorted(entry.name for entry in bundled_checkpoints().iterdir() if entry.is_dir())
-    except OSError:
+    except (OSError, PerceiverMusicError):
         return []
     return [name for name in names if name.startswith(incomplete)]
 

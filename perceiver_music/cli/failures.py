@@ -61,7 +61,7 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
         return StoppedBySignalError("interrupted", signal_number=signal.SIGINT)
     if isinstance(error, Terminated):
         return StoppedBySignalError("terminated", signal_number=signal.SIGTERM)
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("perceiver_mu"):
+    if isinstance(error, ModuleNotFoundError) and not _is_of_ours(error):
         name = (error.name or "a module").partition(".")[0]
         return UnavailableError(
             f"{name} is not installed", hint=f"Install it with 'python -m pip install {name}'."
@@ -71,7 +71,7 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
             "there is not enough memory",
             hint="Ask for less: a shorter --context, fewer windows at once, a smaller model.",
         )
-    if isinstance(error, ImportError) and not (error.name or "").startswith("perceiver_mu"):
+    if isinstance(error, ImportError) and not _is_of_ours(error):
         return UnavailableError(
             f"a library cannot be loaded: {error}", hint="Look at the memory limit (ulimit -v)."
         )
@@ -79,6 +79,11 @@ def as_failure(error: BaseException) -> PerceiverMusicError:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
         return storage_error(error, name or "standard output")
     return Bug(f"this is a bug of ours: {type(error).__name__}: {error}")
+
+
+def _is_of_ours(error: ImportError) -> bool:
+    """Whether a module of this package is what cannot be imported."""
+    return (error.name or "").partition(".")[0] == __name__.partition(".")[0]
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:

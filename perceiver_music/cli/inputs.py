@@ -23,10 +23,11 @@ from perceiver_music.errors import (
     UnavailableError,
     UsageError,
 )
+from perceiver_music.music.midi_chunks import MIDI_SUFFIXES
 
-MIDI_SUFFIXES = frozenset({".mid", ".midi", ".rmi", ".kar"})
 STDIN = "-"
-LARGEST_STDIN_BYTES = 64 * 1024 * 1024
+LARGEST_STDIN_BYTES = 64 << 20
+"""Of any kind: a list of paths, ids, or a MIDI file, whose reader takes less."""
 _HEADERS = (b"MThd", b"RIFF")
 _HEADER_SEARCH_BYTES = 1024
 _LONGEST_PATH_BYTES = 4096
@@ -95,15 +96,12 @@ class InputFile:
         return self.data
 
 
-def resolve_inputs(
-    words: Sequence[str], *, suffixes: frozenset[str] = MIDI_SUFFIXES
-) -> tuple[InputFile, ...]:
+def resolve_inputs(words: Sequence[str]) -> tuple[InputFile, ...]:
     """All inputs that the words mean, each once.
 
     Args:
         words: paths of files and folders, globs, and `-` for standard input: one file, or a list
             of paths, one a line or separated by NUL.
-        suffixes: which files of a folder are meant, in lower case.
 
     Raises:
         UsageError: standard input is asked for twice, or is a terminal.
@@ -112,7 +110,7 @@ def resolve_inputs(
         raise UsageError("standard input can be read only once", hint="Give '-' once.")
     found: dict[bytes, InputFile] = {}
     for word in words:
-        inputs = _from_stdin(suffixes) if word == STDIN else _from_word(word, suffixes)
+        inputs = _from_stdin() if word == STDIN else _from_word(word)
         for item in inputs:
             found.setdefault(os.fsencode(item.name), item)
     return tuple(found.values())
@@ -134,16 +132,16 @@ def listed_on_stdin(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(result)
 
 
-def _from_word(word: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
+def _from_word(word: str) -> Iterator[InputFile]:
     if os.path.isdir(word):  # noqa: PTH112 (answers False for names that no system can have)
-        yield from _from_folder(word, suffixes)
+        yield from _from_folder(word)
     elif glob.has_magic(word) and not os.path.lexists(word):
         matches = sorted(glob.glob(word, recursive=True), key=os.fsencode)  # noqa: PTH207
         if not matches:
             yield _failed(word, StorageError, "nothing matches it", "Check the pattern.")
         for match in matches:
             if os.path.isdir(match):  # noqa: PTH112
-                yield from _from_folder(match, suffixes)
+                yield from _from_folder(match)
             else:
                 yield InputFile(name=match, path=Path(match), is_found=True)
     elif not word or "\0" in word:
@@ -177,25 +175,25 @@ def _is_no_file(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113
 
 
-def _from_folder(folder: str, suffixes: frozenset[str]) -> Iterator[InputFile]:
+def _from_folder(folder: str) -> Iterator[InputFile]:
     paths: list[str] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [
             os.path.join(parent, name)  # noqa: PTH118 (keeps `./` and undecodable bytes as given)
             for name in names
-            if os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+            if os.path.splitext(name)[1].lower() in MIDI_SUFFIXES  # noqa: PTH122
             and not name.startswith(".")
             and not _is_no_file(os.path.join(parent, name))  # noqa: PTH118
         ]
     if not paths:
-        endings = ", ".join(sorted(suffixes))
+        endings = ", ".join(MIDI_SUFFIXES)
         yield _failed(folder, InvalidInputError, f"no file in it ends in {endings}")
     for path in sorted(paths, key=os.fsencode):
         yield InputFile(name=path, path=Path(path), is_found=True)
 
 
-def _from_stdin(suffixes: frozenset[str]) -> Iterator[InputFile]:
+def _from_stdin() -> Iterator[InputFile]:
     data = read_stdin()
     if any(header in data[:_HEADER_SEARCH_BYTES] for header in _HEADERS):
         yield InputFile(name=STDIN, data=data)
@@ -210,7 +208,7 @@ def _from_stdin(suffixes: frozenset[str]) -> Iterator[InputFile]:
             "Pipe a MIDI file, or paths, one a line.",
         )
     for word in words:
-        yield from _from_word(word, suffixes)
+        yield from _from_word(word)
 
 
 def read_stdin() -> bytes:

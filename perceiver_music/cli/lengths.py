@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from perceiver_music.generation.options import LengthUnit
-from perceiver_music.music.moments import counted
+from perceiver_music.music.moments import MAX_MUSIC_SECONDS, counted
 
 _LENGTH = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)", re.ASCII)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", re.ASCII)
@@ -27,7 +27,7 @@ _SECONDS_FORMS = "20s or 1:30"
 _FEW_EVENTS, _EVENTS_PER_NOTE = 200, 4
 _UNCOUNTABLE_EVENTS = 20
 """Of fewer than that nobody knows how many are notes: of ten, two to five."""
-_MOST = {"events": 2_000_000, "notes": 500_000, "seconds": 6 * 3600, "bars": 20_000}
+_MOST = {"events": 2_000_000, "notes": 500_000, "seconds": MAX_MUSIC_SECONDS, "bars": 20_000}
 _MOMENT_FORMS = "12.5, 12.5s or 1:30"
 
 

@@ -15,8 +15,7 @@ from perceiver_music.dataset.note_sequence import is_note_sequence_file
 from perceiver_music.dataset.source import Rejection, Source
 from perceiver_music.errors import InvalidInputError, StorageError
 from perceiver_music.files import storage_error
-
-MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".kar", ".rmi")
+from perceiver_music.music.midi_chunks import MIDI_SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

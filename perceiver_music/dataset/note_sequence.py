@@ -20,16 +20,16 @@ import numpy as np
 
 from perceiver_music.errors import InvalidInputError, PerceiverMusicError, UnavailableError
 from perceiver_music.files import read_bytes, reporting_storage_errors
+from perceiver_music.music.moments import MAX_MUSIC_SECONDS
 from perceiver_music.music.performance import (
     MICROSECONDS,
     PEDAL_DTYPE,
     Performance,
     note_array,
 )
+from perceiver_music.music.piano_part import SUSTAIN_PEDAL
 
 MAX_MESSAGE_BYTES = 256 << 20
-MAX_SECONDS = 6 * 3600
-SUSTAIN_CONTROL = 64
 
 _MESSAGE_NAME = re.compile(r"\.pb$", re.IGNORECASE)
 _RECORDS_NAME = re.compile(r"\.tfrecord(-\d+-of-\d+)?$", re.IGNORECASE)
@@ -114,7 +114,7 @@ def _performance(message: Any) -> Performance:
     pedal = [
         change
         for change in message.control_changes
-        if change.control_number == SUSTAIN_CONTROL and not change.is_drum
+        if change.control_number == SUSTAIN_PEDAL and not change.is_drum
     ]
     for note in notes:
         if not (0 <= note.pitch <= 127 and 1 <= note.velocity <= 127):
@@ -138,7 +138,7 @@ def _performance(message: Any) -> Performance:
 
 
 def _microseconds(seconds: list[float]) -> list[int]:
-    if not all(math.isfinite(time) and 0 <= time <= MAX_SECONDS for time in seconds):
+    if not all(math.isfinite(time) and 0 <= time <= MAX_MUSIC_SECONDS for time in seconds):
         raise InvalidInputError("has a time before zero or after 6 hours")
     return [round(time * MICROSECONDS) for time in seconds]
 

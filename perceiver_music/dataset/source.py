@@ -16,12 +16,12 @@ from perceiver_music.dataset.note_sequence import is_note_sequence_file, read_no
 from perceiver_music.dataset.token_store import EncodedPiece
 from perceiver_music.errors import PerceiverMusicError, UnavailableError
 from perceiver_music.files import read_bytes, sha256_of_bytes
+from perceiver_music.music.midi_chunks import MAX_FILE_BYTES
 from perceiver_music.music.midi_file import lack_of_notes, parse_midi
 from perceiver_music.music.performance import Performance
 from perceiver_music.tokenizer.base import Tokenizer
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
-MAX_MIDI_BYTES = 64 << 20
 SAME_PIECE_GRID_US = 10_000
 
 TRAIN_SHARE = 0.8
@@ -132,7 +132,7 @@ def _performances(source: Source) -> Iterator[_Item]:
             name = source.path if record.number is None else f"{source.path}#{record.number}"
             yield name, record.title or source.title, record.sha256, record.outcome, ()
     else:
-        data = read_bytes(source.file, limit=MAX_MIDI_BYTES)
+        data = read_bytes(source.file, limit=MAX_FILE_BYTES)
         midi = parse_midi(data, name=source.path)
         yield source.path, source.title, sha256_of_bytes(data), midi.performance, midi.warnings
 

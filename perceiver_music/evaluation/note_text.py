@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.music.performance import NoteArray
-
-STEP_US = 10_000
-STEPS_PER_SECOND = 100
+from perceiver_music.tokenizer.vocabulary import MICROSECONDS_PER_STEP
 
 Pitches = npt.NDArray[np.uint8]
 Steps = npt.NDArray[np.int32]
@@ -42,7 +40,7 @@ class NoteText:
         """The text of some pieces; an empty one keeps its number."""
         pitches, steps, first_note = [np.empty(0, np.uint8)], [np.empty(0, np.int32)], [0]
         for notes in pieces:
-            step = (notes["start_us"] + STEP_US // 2) // STEP_US
+            step = (notes["start_us"] + MICROSECONDS_PER_STEP // 2) // MICROSECONDS_PER_STEP
             order = np.lexsort((notes["pitch"], step))
             pitches.append(notes["pitch"][order])
             steps.append(step[order].astype(np.int32))

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from perceiver_music.evaluation.equal_notes import equal_notes
-from perceiver_music.evaluation.note_text import STEPS_PER_SECOND, NoteText, Steps
+from perceiver_music.evaluation.note_text import NoteText, Steps
 from perceiver_music.evaluation.shared_windows import Meetings, WindowTable
 from perceiver_music.music.performance import NoteArray
+from perceiver_music.tokenizer.vocabulary import STEPS_PER_SECOND
 
 _WIDTHS = (10, 5, 2)
 """Notes in the windows that are looked up; fewer only where nothing longer is shared."""

@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from perceiver_music.generation.options import LARGEST_SEED
+from perceiver_music.tokenizer.vocabulary import STEPS_PER_SECOND
 
 if TYPE_CHECKING:
     from perceiver_music.jobs.duet import DuetRequest
     from perceiver_music.live.duet import Turn
     from perceiver_music.model.decoding import LoadedDecoder
     from perceiver_music.tokenizer.event_reader import Event
-
-_STEPS_PER_SECOND = 100
 
 
 class Machine:
@@ -82,7 +81,7 @@ class Machine:
         return continue_events(
             self.loaded.model,
             opening,
-            limits=Limits(end_step=max(1, round(request.answer_seconds * _STEPS_PER_SECOND))),
+            limits=Limits(end_step=max(1, round(request.answer_seconds * STEPS_PER_SECOND))),
             sampling=request.sampling,
             rng=variation_rng(self.seed, number),
             context=self._context,

@@ -7,23 +7,26 @@ outside, as a shell would see it.
 
 from __future__ import annotations
 
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from perceiver_music.errors import UnavailableError
 from perceiver_music.jobs.hardware import processor_name
+from perceiver_music.jobs.measuring import Figure, Measure, medians, seconds_of
 from perceiver_music.jobs.progress import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from perceiver_music.generation.primer import Opening
+    from perceiver_music.model.checkpoint_description import CheckpointDescription
     from perceiver_music.model.decoding import Decoder
 
 MAESTRO_EVENTS_A_SECOND: Final = 39.8
@@ -33,36 +36,22 @@ TRAINING_CONTEXT: Final = 2048
 STARTUP_EVENTS: Final = 256
 _NOTES: Final = 10_000
 
-Measure = Callable[[], float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One line of the answer.
-
-    Attributes:
-        name: what was measured.
-        value: how much, in `unit`.
-        against: what `ratio` compares it with; None where there is nothing.
-        ratio: how many times better it is.
-    """
-
-    name: str
-    value: float
-    unit: str
-    against: str | None = None
-    ratio: float | None = None
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult:
-    """What was measured, and on what."""
+    """What was measured, and on what.
+
+    Attributes:
+        decoder: the native code that decoded the checkpoint; `torch` where there is none.
+        left_out: why some decoders were not measured; None if all were.
+    """
 
     checkpoint: str
     checkpoint_sha256: str
     hardware: str
     threads: int
     decoder: str
+    left_out: str | None
     results: tuple[Figure, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -96,16 +85,18 @@ def run(
 
     folder = resolve_checkpoint(checkpoint)
     described = read_description(folder)
-    parts: tuple[tuple[str, Callable[[], Iterator[Figure]]], ...] = (
-        ("decoding", lambda: _decoding(folder, rounds)),
-        ("a training step", lambda: _training(folder, rounds)),
-        ("the tokenizer", lambda: _tokenizer(rounds)),
-        ("start-up", lambda: _startup(folder, rounds)),
-    )
     threads = torch.get_num_threads()
     figures: list[Figure] = []
     try:
         torch.set_num_threads(1)
+        decoders, left_out = _decoders(folder)
+        opening = _opening(described)
+        parts: tuple[tuple[str, Callable[[], Iterator[Figure]]], ...] = (
+            ("decoding", lambda: _decoding(decoders, opening, rounds)),
+            ("a training step", lambda: _training(folder, rounds)),
+            ("the tokenizer", lambda: _tokenizer(rounds)),
+            ("start-up", lambda: _startup(folder, rounds)),
+        )
         for done, (message, measure) in enumerate(parts):
             on_progress(Progress(done=done, total=len(parts), unit="parts", message=message))
             figures += measure()
@@ -116,40 +107,34 @@ def run(
         checkpoint_sha256=described.sha256,
         hardware=processor_name(),
         threads=1,
-        decoder=kernel_names()[0] if kernel_names() else "torch",
+        decoder=kernel_names()[0] if len(decoders) > 1 else "torch",
+        left_out=left_out,
         results=tuple(figures),
     )
 
 
-def _medians(measures: dict[str, Measure], rounds: int) -> dict[str, float]:
-    """The median of each; all take turns."""
-    found: dict[str, list[float]] = {name: [] for name in measures}
-    for _ in range(rounds):
-        for name, measure in measures.items():
-            found[name].append(measure())
-    return {name: statistics.median(values) for name, values in found.items()}
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def _decoding(folder: Path, rounds: int) -> Iterator[Figure]:
+def _decoders(folder: Path) -> tuple[dict[str, Decoder], str | None]:
+    """Those that can decode the checkpoint here, the fastest first, and why others cannot."""
     from perceiver_music.model.decoding import load_decoder
-    from perceiver_music.model.native.library import kernel_names
 
-    names = ("int8", "fp32", "torch") if kernel_names() else ("torch",)
-    decoders = {name: load_decoder(folder, device="cpu", decoder=name).model for name in names}
-    opening = _opening()
+    def loaded(name: str) -> Decoder:
+        return load_decoder(folder, device="cpu", decoder=name).model
+
+    try:
+        return {name: loaded(name) for name in ("int8", "fp32", "torch")}, None
+    except UnavailableError as error:
+        return {"torch": loaded("torch")}, f"torch alone is measured: {error.message}"
+
+
+def _decoding(decoders: dict[str, Decoder], opening: Opening, rounds: int) -> Iterator[Figure]:
+    names = tuple(decoders)
     reading: dict[str, Measure] = {}
     making: dict[str, Measure] = {}
     for name, decoder in decoders.items():
         reading[name] = _reading(decoder, opening)
         making[name] = _making(decoder, opening, NEW_EVENTS[name])
-    first = _medians(reading, rounds)
-    speed = {name: 1 / seconds for name, seconds in _medians(making, rounds).items()}
+    first = medians(reading, rounds)
+    speed = {name: 1 / seconds for name, seconds in medians(making, rounds).items()}
     for name in names:
         against = None if name == "torch" else "torch"
         yield Figure(
@@ -176,7 +161,7 @@ def _decoding(folder: Path, rounds: int) -> Iterator[Figure]:
 
 
 def _reading(decoder: Decoder, opening: Opening) -> Measure:
-    return lambda: _seconds(lambda: decoder.begin(opening.tokens))
+    return lambda: seconds_of(lambda: decoder.begin(opening.tokens))
 
 
 def _making(decoder: Decoder, opening: Opening, num_events: int) -> Measure:
@@ -195,24 +180,29 @@ def _making(decoder: Decoder, opening: Opening, num_events: int) -> Measure:
             rng=variation_rng(1, 1),
         )
         next(growing)
-        return _seconds(lambda: list(growing)) / num_events
+        return seconds_of(lambda: list(growing)) / num_events
 
     return measure
 
 
-def _opening() -> Opening:
+def _opening(described: CheckpointDescription) -> Opening:
     """Events that the grammar allows; what they sound like does not change the work."""
     from perceiver_music.generation.grammar import Grammar
-    from perceiver_music.generation.primer import Opening
-    from perceiver_music.tokenizer import vocabulary as v
+    from perceiver_music.generation.pedal_grammar import PedalGrammar
+    from perceiver_music.generation.pedal_opening import opening_for
+    from perceiver_music.generation.primer import Window
+    from perceiver_music.tokenizer.registry import get_tokenizer
 
-    rng, grammar, tokens = np.random.default_rng(0), Grammar(), [v.BOS]
+    tokenizer = get_tokenizer(described.tokenizer_name)
+    empty = opening_for(tokenizer, None, Window(from_us=0, to_us=0))
+    grammar = Grammar() if empty.pedal is None else PedalGrammar(pedal=empty.pedal)
+    rng, tokens = np.random.default_rng(0), list(empty.tokens)
     while len(tokens) < PRIMER_EVENTS:
         token = int(rng.choice(np.flatnonzero(grammar.allowed())))
         grammar.take(token)
         tokens.append(token)
     sounding = dict.fromkeys(grammar.onset_step, 100)
-    return Opening(tokens=tuple(tokens), sounding=sounding, velocity_bin=16)
+    return replace(empty, tokens=tuple(tokens), sounding=sounding, velocity_bin=16)
 
 
 def _training(folder: Path, rounds: int) -> Iterator[Figure]:
@@ -222,14 +212,15 @@ def _training(folder: Path, rounds: int) -> Iterator[Figure]:
     from perceiver_music.model.checkpoint import load_checkpoint
     from perceiver_music.model.registry import build_from_preset
 
-    perceiver = load_checkpoint(folder).model.requires_grad_(True)
-    config: Any = perceiver.config
+    loaded = load_checkpoint(folder)
+    ours = loaded.model.requires_grad_(True)
+    config: Any = ours.config
+    is_perceiver = loaded.description.fields["architecture"] == "perceiver_ar"
     fields = {"width": config.block.width, "num_heads": config.block.num_heads}
-    fields |= {"context": TRAINING_CONTEXT, "vocabulary_size": perceiver.vocabulary_size}
-    transformer = build_from_preset(
-        "transformer", "modern", {**fields, "num_layers": config.num_layers + 1}
-    )
-    tokens = torch.randint(perceiver.vocabulary_size, (1, TRAINING_CONTEXT))
+    fields |= {"context": TRAINING_CONTEXT, "vocabulary_size": ours.vocabulary_size}
+    fields["num_layers"] = config.num_layers + is_perceiver  # whose cross-attend is one more
+    transformer = build_from_preset("transformer", "modern", fields)
+    tokens = torch.randint(ours.vocabulary_size, (1, TRAINING_CONTEXT))
 
     def step(model: torch.nn.Module, num_latents: int) -> None:
         logits = model(tokens, num_latents=num_latents)
@@ -237,12 +228,12 @@ def _training(folder: Path, rounds: int) -> Iterator[Figure]:
         torch.autograd.backward(loss)
         model.zero_grad(set_to_none=True)
 
-    latents = min(perceiver.latents, TRAINING_CONTEXT)
+    latents = min(ours.latents, TRAINING_CONTEXT)
     measures: dict[str, Measure] = {
-        "ours": lambda: _seconds(lambda: step(perceiver, latents)),
-        "transformer": lambda: _seconds(lambda: step(transformer, TRAINING_CONTEXT)),
+        "ours": lambda: seconds_of(lambda: step(ours, latents)),
+        "transformer": lambda: seconds_of(lambda: step(transformer, TRAINING_CONTEXT)),
     }
-    found = _medians(measures, rounds)
+    found = medians(measures, rounds)
     yield Figure(
         name=f"training, context {TRAINING_CONTEXT:,}",
         value=round(1 / found["ours"], 2),
@@ -263,7 +254,7 @@ def _tokenizer(rounds: int) -> Iterator[Figure]:
     notes["pitch"] = 30 + (np.arange(_NOTES) * 7) % 60
     notes["velocity"] = rng.integers(30, 100, _NOTES)
     num_events = len(encode_notes(notes))
-    found = _medians({"encode": lambda: _seconds(lambda: encode_notes(notes))}, rounds)
+    found = medians({"encode": lambda: seconds_of(lambda: encode_notes(notes))}, rounds)
     yield Figure(name="tokenizing", value=round(num_events / found["encode"]), unit="events/s")
 
 
@@ -271,7 +262,7 @@ def _startup(folder: Path, rounds: int) -> Iterator[Figure]:
     from perceiver_music.bundled import bundled_primers
 
     primer = min(bundled_primers().glob("*.mid"))
-    program = [sys.executable, "-m", "perceiver_music"]
+    program = [sys.executable, "-P", "-m", "perceiver_music"]  # whatever lies in this folder
     with tempfile.TemporaryDirectory() as temporary:
         output = Path(temporary, "out.mid")
         words = ["continue", str(primer), "--length", str(STARTUP_EVENTS), "--force", "--quiet"]
@@ -280,7 +271,7 @@ def _startup(folder: Path, rounds: int) -> Iterator[Figure]:
             "help": lambda: _wall([*program, "--help"]),
             "continue": lambda: _wall([*program, *words]),
         }
-        found = _medians(measures, rounds)
+        found = medians(measures, rounds)
     yield Figure(name="--help, from the shell", value=round(found["help"], 2), unit="s")
     yield Figure(
         name=f"{STARTUP_EVENTS} events, from the shell",
@@ -290,6 +281,10 @@ def _startup(folder: Path, rounds: int) -> Iterator[Figure]:
 
 
 def _wall(words: list[str]) -> float:
+    package = Path(__file__).resolve().parents[2]
+    paths = [os.fspath(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    quiet = subprocess.DEVNULL
     started = time.perf_counter()
-    subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(words, env=environment, stdin=quiet, stdout=quiet, check=True)
     return time.perf_counter() - started

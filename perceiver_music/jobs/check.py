@@ -16,6 +16,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.music.performance import MICROSECONDS
 
 if TYPE_CHECKING:
     from perceiver_music.evaluation.novelty import Passage, PassageIndex
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from perceiver_music.model.checkpoint_description import CheckpointDescription
     from perceiver_music.music.midi_file import MidiFile
     from perceiver_music.music.performance import NoteArray, PedalArray
-
-_MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +133,7 @@ class Checker:
         return CheckResult(
             input=request.input_name,
             part=part.name,
-            part_seconds=(part.begin_us / _MICROSECONDS, part.end_us / _MICROSECONDS),
+            part_seconds=(part.begin_us / MICROSECONDS, part.end_us / MICROSECONDS),
             passage=passage,
             shared_with=self._piece(passage),
             expected=passages.expected_shared(self._training.unseen, len(notes)),

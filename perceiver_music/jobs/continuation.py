@@ -44,7 +44,7 @@ class Session:
 
     Attributes:
         context, latents: what each prediction sees.
-        doubt: what the user should know about them; None if nothing.
+        doubt: what the user should know about them or what computes; None if nothing.
     """
 
     def __init__(
@@ -278,7 +278,7 @@ def open_session(
     loaded = load_decoder(
         resolve_checkpoint(checkpoint), device=device, decoder=decoder, policy=policy
     )
-    doubt = doubt_about_context(context, loaded.description)
+    doubt = loaded.doubt or doubt_about_context(context, loaded.description)
     context = loaded.context if context is None else context
     if latents is None:
         latents = gap_latents(loaded.latents) if fills_gaps else loaded.latents

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from perceiver_music.errors import UsageError
 from perceiver_music.generation.options import LARGEST_SEED, LengthOption, SamplingOptions
-
-MAX_SECONDS: Final = 6 * 3600.0
+from perceiver_music.music.moments import MAX_MUSIC_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +57,18 @@ class ContinueRequest:
             raise UsageError(f"--seed {self.seed} is not from 0 to {LARGEST_SEED}")
         for name in ("from_seconds", "to_seconds", "last_seconds"):
             value = getattr(self, name)
-            if value is not None and not 0.0 <= value <= MAX_SECONDS:
+            if value is not None and not 0.0 <= value <= MAX_MUSIC_SECONDS:
                 flag = name.removesuffix("_seconds")
                 raise UsageError(f"--{flag} {value:g} is not within six hours of music")
         self._check_window()
         for value in self.between_seconds or ():
-            if not 0.0 <= value <= MAX_SECONDS:
+            if not 0.0 <= value <= MAX_MUSIC_SECONDS:
                 raise UsageError(f"--between {value:g} is not within six hours of music")
         if self.primer is None and self.length.unit == "bars":
             raise UsageError(
                 "without a primer nobody can say how long a bar is", hint="Use seconds or notes."
             )
-        if self.length.unit == "seconds" and self.length.amount > MAX_SECONDS:
+        if self.length.unit == "seconds" and self.length.amount > MAX_MUSIC_SECONDS:
             raise UsageError("more than six hours of music", hint="Choose a shorter --length.")
 
     def _check_window(self) -> None:

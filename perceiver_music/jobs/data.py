@@ -12,9 +12,8 @@ from perceiver_music.dataset.archive import unpack_zip
 from perceiver_music.dataset.catalog import DATA_SETS, DataSet, get_data_set
 from perceiver_music.dataset.checksums import LIST_NAME, read_checksums, write_checksums
 from perceiver_music.dataset.download import Patience, Remote, download
-from perceiver_music.dataset.folder import MIDI_SUFFIXES
 from perceiver_music.dataset.maestro import find_maestro_csv, read_maestro_csv
-from perceiver_music.dataset.source import MAX_MIDI_BYTES, Rejection
+from perceiver_music.dataset.source import Rejection
 from perceiver_music.errors import (
     InvalidInputError,
     OutputExistsError,
@@ -30,9 +29,12 @@ from perceiver_music.files import (
 from perceiver_music.folders import write_folder_atomically
 from perceiver_music.jobs.progress import Progress, ProgressCallback, no_progress
 from perceiver_music.locks import exclusive_lock
+from perceiver_music.music.midi_chunks import MIDI_SUFFIXES
 from perceiver_music.music.midi_file import parse_midi
 
 DATA_FOLDER = Path("data")
+_MOST_BYTES = 64 << 20
+"""Of a listed file, whatever it is; of MIDI files far less is taken for music."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +281,7 @@ def _folder_to_verify(name_or_folder: str) -> tuple[Path, int | None]:
 def _why_not(file: Path, sha256: str | None, *, name: str) -> str | None:
     """What is wrong with a file, or None."""
     try:
-        data = read_bytes(file, limit=MAX_MIDI_BYTES)
+        data = read_bytes(file, limit=_MOST_BYTES)
         if sha256 is not None and sha256_of_bytes(data) != sha256:
             return f"its checksum is not the one in {LIST_NAME}"
         if name.lower().endswith(MIDI_SUFFIXES):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.errors import InvalidInputError, UsageError
-from perceiver_music.files import sha256_of_file
+from perceiver_music.errors import UsageError
+from perceiver_music.jobs.evaluate_pieces import pieces_to_score
 from perceiver_music.jobs.progress import (
     Progress,
     ProgressCallback,
@@ -21,10 +18,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
-from perceiver_music.tokenizer.base import Tokenizer
 from perceiver_music.tokenizer.registry import get_tokenizer
-
-Ids = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +27,7 @@ class EvaluateRequest:
 
     Attributes:
         data: a token store, or None when `files` are given.
-        files: MIDI files.
+        files: MIDI files; bytes are of one that came by standard input, which is called `-`.
         checkpoint: folder or name; None for the bundled one.
         split: of the store.
         context: the most events a prediction sees; None for the checkpoint's own.
@@ -45,7 +39,7 @@ class EvaluateRequest:
     """
 
     data: Path | None = None
-    files: tuple[Path, ...] = ()
+    files: tuple[Path | bytes, ...] = ()
     checkpoint: str | None = None
     split: str = "test"
     context: int | None = None
@@ -158,17 +152,6 @@ class EvaluateResult:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Item:
-    """A piece to score."""
-
-    path: str
-    title: str
-    notes: int
-    seconds: float
-    ids: Ids
-
-
 def run(
     request: EvaluateRequest,
     on_progress: ProgressCallback = no_progress,
@@ -193,7 +176,7 @@ def run(
     device = choose_device(request.device)
     checkpoint = resolve_checkpoint(request.checkpoint)
     tokenizer = get_tokenizer(read_description(checkpoint).tokenizer_name)
-    items, source, source_sha256 = _items(request, tokenizer, warn)
+    items, source, source_sha256 = pieces_to_score(request, tokenizer, warn)
     loaded = load_checkpoint(checkpoint, device)
     bos, eos = tokenizer.vocabulary.bos, tokenizer.vocabulary.eos
     try:
@@ -232,69 +215,3 @@ def run(
         pieces=tuple(scores),
         per_event=request.per_event,
     )
-
-
-def _items(
-    request: EvaluateRequest, tokenizer: Tokenizer, warn: WarningCallback
-) -> tuple[list[_Item], str, str | None]:
-    """The pieces, what they are called together, and the source's checksum."""
-    if request.data is not None:
-        items, store_sha256 = _items_of_store(request.data, request.split, tokenizer)
-        source, source_sha256 = f"{os.fspath(request.data)} ({request.split})", store_sha256
-    else:
-        files = request.files[: request.max_pieces]
-        items = list(_items_of_files(files, tokenizer, warn))
-        source = ", ".join(os.fspath(path) for path in files)
-        digests = "".join(sha256_of_file(path) for path in files)
-        source_sha256 = hashlib.sha256(digests.encode()).hexdigest()
-    items = items[: request.max_pieces]
-    if not items:
-        raise InvalidInputError(
-            f"has no piece to score in the split {request.split!r}",
-            path=request.data,
-            hint="A small folder has none there; name another --split: train, validation, test.",
-        )
-    return items, source, source_sha256
-
-
-def _items_of_store(path: Path, split: str, tokenizer: Tokenizer) -> tuple[list[_Item], str]:
-    from perceiver_music.dataset.token_store import TokenStore
-
-    store = TokenStore.open(path)
-    if store.tokenizer_name != tokenizer.name:
-        raise InvalidInputError(
-            f"holds {store.tokenizer_name}, and the checkpoint speaks {tokenizer.name}",
-            path=path,
-            hint=f"Make a store for it with preprocess --tokenizer {tokenizer.name}.",
-        )
-    items = [
-        _Item(
-            path=piece.path,
-            title=piece.title,
-            notes=piece.num_notes,
-            seconds=piece.seconds,
-            ids=store.ids(piece),
-        )
-        for piece in store.split(split)
-    ]
-    return items, store.sha256
-
-
-def _items_of_files(
-    files: tuple[Path, ...], tokenizer: Tokenizer, warn: WarningCallback
-) -> Iterator[_Item]:
-    from perceiver_music.music.midi_file import lack_of_notes, read_midi
-
-    for path in files:
-        midi = read_midi(path)
-        for warning in midi.warnings:
-            warn(f"{path}: {warning}")
-        if not midi.performance.num_notes:
-            raise InvalidInputError(lack_of_notes(midi.warnings), path=path)
-        yield _Item(
-            path=os.fspath(path),
-            title=path.stem,
-            notes=midi.performance.num_notes,
-            seconds=midi.performance.seconds,
-            ids=tokenizer.encode(midi.performance),
-        )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from perceiver_music.errors import PerceiverMusicError
 from perceiver_music.jobs.duet_file import DUET
+from perceiver_music.music.performance import MICROSECONDS
 
 if TYPE_CHECKING:
     from perceiver_music.music.embedded import Embedded
 
-_MICROSECONDS = 1_000_000
 _NUM_CHANNELS = 16
 
 
@@ -102,5 +102,5 @@ def _window_us(settings: Mapping[str, Any], embedded: Embedded) -> int | None:
 
 def _us(seconds: object) -> int | None:
     if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0:
-        return round(seconds * _MICROSECONDS)
+        return round(seconds * MICROSECONDS)
     return None

@@ -16,6 +16,7 @@ from perceiver_music.jobs.progress import (
     no_progress,
     no_warning,
 )
+from perceiver_music.music.performance import MICROSECONDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,6 @@ NO_AUDIO: Final = "none"
 _PAGE_FORMAT = "mp3"  # the one that Safari plays too
 _LARGEST_AUDIO_BYTES: Final = 512 << 20
 _LONGEST_TITLE = 120
-_MICROSECONDS = 1_000_000
 _AFTER_A_TITLE: Final = {
     "continue": ", continued",
     "infill": ", with a new middle",
@@ -166,7 +166,7 @@ def _roll_of(data: bytes, request: ViewRequest, warn: WarningCallback) -> Roll:
     if not performance.num_notes:
         raise InvalidInputError(lack_of_notes(midi.warnings), path=request.input_name)
     if request.new_from_seconds is not None:
-        new: NewPart | None = NewPart(from_us=round(request.new_from_seconds * _MICROSECONDS))
+        new: NewPart | None = NewPart(from_us=round(request.new_from_seconds * MICROSECONDS))
         if request.new_from_seconds >= performance.seconds:
             raise UsageError(
                 f"new music at {request.new_from_seconds:g} s, after the last note",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from perceiver_music.live.clock import Clock
 from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 from perceiver_music.music.piano_part import SUSTAIN_PEDAL
+from perceiver_music.music.sustain import PEDAL_DOWN_VALUE
 
 MOST_MESSAGES_AT_ONCE: Final = 1_000
 """Messages taken at one look; a flood waits its turn, and playing goes on meanwhile."""
@@ -40,7 +41,7 @@ class Cue:
         """Whether a message presses it."""
         if self.kind == "key":
             return is_press(message) and message.note == self.number
-        return self.is_about(message) and message.value >= 64
+        return self.is_about(message) and message.value >= PEDAL_DOWN_VALUE
 
     def is_about(self, message: mido.Message) -> bool:
         """Whether a message is one of its own, no music."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -16,12 +16,15 @@ from perceiver_music.errors import UnavailableError, UsageError
 from perceiver_music.files import PathLike
 from perceiver_music.model.checkpoint_description import CheckpointDescription, verified_weights
 from perceiver_music.model.native.decoder import NativeDecoder
-from perceiver_music.model.native.library import load_library
+from perceiver_music.model.native.library import is_stale, load_library
 from perceiver_music.model.native.weights import NotNative, read_tensors
 from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
 
 DECODERS: Final = ("auto", "int8", "fp32", "torch")
 POLICIES: Final = ("exact", "slide")
+_COMPILING: Final = "python -m perceiver_music.model.native.compile"
+_STALE: Final = "the native library was compiled from other sources than are here now"
+_STALE_DOUBT: Final = f"{_STALE}; torch decodes, which takes longer, until `{_COMPILING}` is run"
 _GPU_FILES: Final = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
@@ -79,6 +82,7 @@ class LoadedDecoder:
         engine: what computes: `native int8`, `native fp32` or `torch`.
         kernel: which code for this processor runs; what decides the last digits.
         threads: how many compute one event.
+        doubt: what the user should know of it; None if nothing.
     """
 
     model: Decoder
@@ -87,6 +91,7 @@ class LoadedDecoder:
     engine: str
     kernel: str
     threads: int
+    doubt: str | None = None
 
     @property
     def name(self) -> str:
@@ -152,12 +157,12 @@ def load_decoder(
         raise UsageError(f"there is no decoder {decoder!r}", hint=f"Use {', '.join(DECODERS)}.")
     if policy not in POLICIES:
         raise UsageError(f"there is no policy {policy!r}", hint=f"Use {', '.join(POLICIES)}.")
-    if decoder == "int8" and device not in ("auto", "cpu"):
+    if decoder == "int8" and device.partition(":")[0] not in ("auto", "cpu"):
         raise UsageError(
             f"int8 is computed by the processor, not on {device}", hint="Leave out --device."
         )
     reason = "torch was asked for"
-    if decoder != "torch" and (device == "cpu" or decoder == "int8" or _is_without_gpu(device)):
+    if decoder != "torch" and (_is_processor(device) or decoder == "int8"):
         try:
             return _native(path, "fp32" if decoder == "fp32" else "int8", policy)
         except NotNative as error:
@@ -167,24 +172,30 @@ def load_decoder(
             _torch(path, "cpu", policy)  # what is wrong with the checkpoint itself is told as such
         raise UnavailableError(
             f"int8 is not possible here: {reason}",
-            hint="Use --decoder auto; `python -m perceiver_music.model.native.compile` compiles "
-            "the library where there is a C compiler.",
+            hint=f"Use --decoder auto; `{_COMPILING}` compiles the library where there is a C "
+            "compiler.",
         )
-    return _torch(path, device, policy)
+    loaded = _torch(path, device, policy)
+    return replace(loaded, doubt=_STALE_DOUBT) if reason == _STALE else loaded
 
 
-def _is_without_gpu(device: str) -> bool:
-    """Whether `auto` is surely the processor here; asked without torch, which takes seconds."""
-    return device == "auto" and sys.platform == "linux" and not any(map(_exists, _GPU_FILES))
+def _is_processor(device: str) -> bool:
+    """Whether the processor computes there; torch, which takes seconds, is asked only in doubt."""
+    if device == "cpu" or (device == "auto" and _is_without_gpu()):
+        return True
+    from perceiver_music.model.device import choose_device
+
+    return choose_device(device).type == "cpu"
 
 
-def _exists(path: str) -> bool:
-    return Path(path).exists()
+def _is_without_gpu() -> bool:
+    """Whether there is surely none here."""
+    return sys.platform == "linux" and not any(Path(path).exists() for path in _GPU_FILES)
 
 
 def _native(path: PathLike, precision: Any, policy: str) -> LoadedDecoder:
     if load_library() is None:
-        raise NotNative("the native library is not there")
+        raise NotNative(_STALE if is_stale() else "the native library is not there")
     description, weights = verified_weights(path)
     if description.fields["architecture"] != "perceiver_ar":
         raise NotNative("only a Perceiver AR has a native decoder")

@@ -9,6 +9,9 @@ from perceiver_music.errors import InvalidInputError
 MAX_TRACKS = 10_000
 """Each is copied as a list of its own; real files have a hundred at most."""
 
+MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".kar", ".rmi")
+"""By which the files of a folder are known; one that is named outright may be called anything."""
+
 MAX_FILE_BYTES = 8 << 20
 """Six hours of the densest piano playing take about 3 MB."""
 

@@ -44,7 +44,7 @@ from perceiver_music.music.midi_writer import (
 )
 from perceiver_music.music.performance import MICROSECONDS, Performance
 from perceiver_music.music.piano_part import SUSTAIN_PEDAL
-from perceiver_music.music.sustain import apply_sustain
+from perceiver_music.music.sustain import PEDAL_DOWN_VALUE, apply_sustain
 from perceiver_music.music.tempo_map import TempoMap
 
 _AT_THE_END_US: Final = 20_000
@@ -179,7 +179,7 @@ def _lift_us(file: MidiFile, gap: FilledGap) -> int:
     controls = file.controls
     is_lift = (
         (controls["number"] == SUSTAIN_PEDAL)
-        & (controls["value"] < 64)
+        & (controls["value"] < PEDAL_DOWN_VALUE)
         & (controls["time_us"] >= gap.from_us)
     )
     if is_lift.any():

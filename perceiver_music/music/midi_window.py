@@ -33,6 +33,7 @@ from perceiver_music.music.midi_track import Tracks
 from perceiver_music.music.midi_writer import add_performance, add_tempo, finer_ticks
 from perceiver_music.music.performance import Performance
 from perceiver_music.music.piano_part import CONTROL_CHANGE, SUSTAIN_PEDAL
+from perceiver_music.music.sustain import PEDAL_DOWN_VALUE
 from perceiver_music.music.tempo_map import TempoMap
 
 _OF_A_MOMENT = (0x05, 0x06, 0x07)
@@ -276,7 +277,7 @@ def _lift_us(primer: MidiFile, to_us: int, seam: Seam) -> int:
     controls = primer.controls
     is_lift = (
         (controls["number"] == SUSTAIN_PEDAL)
-        & (controls["value"] < 64)
+        & (controls["value"] < PEDAL_DOWN_VALUE)
         & (controls["time_us"] >= to_us)
     )
     return min(last_us, int(controls["time_us"][is_lift].min(initial=last_us)))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+MAX_MUSIC_SECONDS: Final = 6 * 60 * 60
+"""The longest music that is read, made, written or rendered: six hours."""
+
 
 def clock(seconds: float) -> str:
     """Minutes and seconds, rounded to the nearest: `1:05`."""

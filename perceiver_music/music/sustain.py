@@ -17,7 +17,7 @@ import numpy.typing as npt
 from perceiver_music.music.performance import PedalArray, Performance
 
 PEDAL_DOWN_VALUE: Final = 64
-"""The lowest value of controller 64 that means down."""
+"""The lowest value of a pedal that means down (MIDI 1.0: controllers 64 to 69 are switches)."""
 
 _NEVER: Final = np.iinfo(np.int64).max
 

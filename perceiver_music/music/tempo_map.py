@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.music.moments import MAX_MUSIC_SECONDS
 from perceiver_music.music.performance import MICROSECONDS
 
 DEFAULT_US_PER_QUARTER = 500_000
 """The tempo of a file that names none: 120 quarter notes a minute."""
 
-MAX_MUSIC_US = 6 * 60 * 60 * MICROSECONDS
-"""The longest music that is read or written: six hours."""
+MAX_MUSIC_US = MAX_MUSIC_SECONDS * MICROSECONDS
 
 IntArray = npt.NDArray[np.int64]
 

@@ -76,7 +76,7 @@ class Roll:
         seconds: length.
         new: where each stretch of new music begins and ends, in seconds; empty when nothing is
             known of any.
-        words: what is new and what is not are called.
+        words: the names of the two kinds of music.
     """
 
     title: str

@@ -36,6 +36,10 @@ def test_a_name_says_something() -> None:
     assert vague == []
 
 
+def _rooms(names: set[str]) -> set[str]:
+    return {f"perceiver_music.{name}" for name in names}
+
+
 def test_the_contracts_know_every_room() -> None:
     """Import-linter refuses a room without a floor; optional floors must not go stale either."""
     settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -56,6 +60,12 @@ def test_the_contracts_know_every_room() -> None:
         room.strip() for floor in floors["layers"] for room in floor.split("|") if "(" not in room
     }
     assert required <= there
+    forbidding = [contract for contract in contracts if contract["type"] == "forbidden"]
+    [without_torch] = [each for each in forbidding if each["forbidden_modules"] == ["torch"]]
+    [without_typer] = [each for each in forbidding if "typer" in each["forbidden_modules"]]
+    modules = {path.stem for path in PACKAGE.glob("[!_]*.py")}
+    assert _rooms(modules) <= set(without_torch["source_modules"])
+    assert set(without_typer["source_modules"]) == _rooms(rooms - {"cli"})
 
 
 def test_the_lower_floors_run_without_torch() -> None:
@@ -80,3 +90,25 @@ def test_the_lower_floors_run_without_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def _numbers(path: Path) -> set[tuple[str, float]]:
+    """Numbers that a module writes out, and what it calls them, underscores in front aside."""
+    found: set[tuple[str, float]] = set()
+    for line in ast.parse(path.read_text(encoding="utf-8")).body:
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        value = getattr(line, "value", None)
+        if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+            names = [each.id.lstrip("_") for each in targets if isinstance(each, ast.Name)]
+            found |= {(name, value.value) for name in names}
+    return found
+
+
+def test_a_number_of_music_or_tokens_is_written_in_one_place() -> None:
+    homes = [*sorted((PACKAGE / "music").glob("*.py")), PACKAGE / "tokenizer" / "vocabulary.py"]
+    shared = set().union(*map(_numbers, homes))
+    assert {("MICROSECONDS", 1e6), ("STEPS_PER_SECOND", 100), ("SUSTAIN_PEDAL", 64)} <= shared
+    knows_no_tokenizer = PACKAGE / "model" / "event_state.py"
+    others = [path for path in SOURCES if path not in (*homes, knows_no_tokenizer)]
+    again = {_name(path): sorted(_numbers(path) & shared) for path in others}
+    assert {name: numbers for name, numbers in again.items() if numbers} == {}

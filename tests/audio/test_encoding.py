@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from perceiver_music.audio.encoding import AUDIO_FORMATS, Encoding, write_audio
+from perceiver_music.errors import UsageError
 
 RATE = 32_000
 SECONDS = 2
@@ -99,3 +100,12 @@ def test_what_the_blocks_raise_gets_out(tmp_path: Path, capfd: pytest.CaptureFix
     with pytest.raises(KeyboardInterrupt):
         write_audio(tmp_path / "sound", interrupted(), encoding("flac"))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("bit_depth", "is_way_out"), [("16", False), ("24", True)])
+def test_a_wav_file_that_is_too_long_is_told_what_helps(bit_depth: str, is_way_out: bool) -> None:
+    with pytest.raises(UsageError, match="4 GiB") as caught:
+        encoding("wav", bit_depth).refuse_too_long(1 << 31)
+    assert caught.value.hint is not None
+    assert ".flac" in caught.value.hint
+    assert ("16 bits" in caught.value.hint) == is_way_out

@@ -97,6 +97,13 @@ def test_the_operating_systems_failures_are_storage_errors(raising) -> None:
 def test_a_missing_package_is_named(raising) -> None:
     error = ModuleNotFoundError("No module named 'note_seq'", name="note_seq")
     assert "note_seq" in raising(error).failed(69).stderr
+    stranger = ModuleNotFoundError("No module named 'perceiver_muse'", name="perceiver_muse.x")
+    assert "perceiver_muse" in raising(stranger).failed(69).stderr
+
+
+@pytest.mark.parametrize("kind", [ImportError, ModuleNotFoundError])
+def test_a_module_of_ours_that_is_missing_is_a_bug(raising, kind: type[ImportError]) -> None:
+    raising(kind("no such module", name="perceiver_music.gone")).failed(1)
 
 
 def test_an_interruption(raising) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from perceiver_music.cli.inputs import listed_on_stdin, resolve_inputs
+from perceiver_music.dataset.folder import list_sources
 from perceiver_music.errors import InvalidInputError, StorageError, UsageError
 
 MIDI = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x01\xe0"
@@ -40,6 +41,13 @@ def test_files_keep_their_order_and_come_once() -> None:
 def test_a_folder_is_searched_in_the_order_of_bytes() -> None:
     _touch("f/b.mid", "f/a.MIDI", "f/deep/c.rmi", "f/notes.txt", "f/.hidden.mid", "f/.git/d.mid")
     assert _names("f") == ["f/a.MIDI", "f/b.mid", "f/deep/c.rmi"]
+
+
+def test_commands_and_preprocess_take_the_same_files_of_a_folder() -> None:
+    _touch(*(f"f/x{suffix}" for suffix in (".mid", ".midi", ".smf", ".kar", ".rmi", ".syx")))
+    taken = [source.file.name for source in list_sources(["f"]).sources]
+    assert sorted(taken) == sorted(Path(name).name for name in _names("f"))
+    assert len(taken) == 5
 
 
 def test_a_folder_without_music_fails_alone() -> None:

@@ -97,7 +97,7 @@ def test_nothing_is_raised_for_a_bad_file(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perceiver_music.dataset.source.MAX_MIDI_BYTES", 10)
+    monkeypatch.setattr("perceiver_music.dataset.source.MAX_FILE_BYTES", 10)
     path = tmp_path / "x.mid"
     path.write_bytes(performance_to_midi(chords()))
     [rejection] = read_source(source(path))

@@ -2,13 +2,17 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
+from perceiver_music.cli.app import app
+from perceiver_music.cli.settings import commands_beneath
 from perceiver_music.errors import UnavailableError
 from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
 
@@ -22,13 +26,32 @@ def commands() -> list[tuple[str, list[str]]]:
     """Each `$ perceiver-music ...` line of the README with the lines that follow it."""
     found: list[tuple[str, list[str]]] = []
     for block in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
+        printed: list[str] = []  # a block without a command of its own prints nothing of another's
         for line in block.splitlines():
             if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            elif found:
-                found[-1][1].append(line)
-    ours = [pair for pair in found if pair[0].startswith("perceiver-music")]
-    return [pair for pair in ours if not NEEDS_DATA.search(pair[0].removeprefix("perceiver-music"))]
+                printed = []
+                found.append((line.removeprefix("$ "), printed))
+            else:
+                printed.append(line)
+    return [pair for pair in found if pair[0].startswith("perceiver-music")]
+
+
+def commands_to_run() -> list[tuple[str, list[str]]]:
+    """Those that need no more than what comes with the program."""
+    return [
+        pair
+        for pair in commands()
+        if not NEEDS_DATA.search(pair[0].removeprefix("perceiver-music"))
+    ]
+
+
+@pytest.mark.parametrize("command", [command for command, _ in commands()])
+def test_every_command_is_one_of_ours(command: str) -> None:
+    """Also those that are not run: their words are commands, options and values that we take."""
+    words = shlex.split(command.partition("|")[0])[1:]
+    known = dict(commands_beneath(typer.main.get_command(app)))
+    depth = 2 if tuple(words[:2]) in known else 1
+    assert known[tuple(words[:depth])].make_context(words[0], words[depth:]).params
 
 
 @pytest.mark.slow
@@ -38,14 +61,14 @@ def test_every_command_does_what_it_says(tmp_path: Path) -> None:
     except UnavailableError:
         pytest.skip("no checkpoint is bundled")
     shutil.copytree(ROOT / "data" / "primers", tmp_path / "data" / "primers")
-    assert len(commands()) >= 6
+    assert len(commands_to_run()) >= 6
     program = tmp_path / "bin" / "perceiver-music"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m perceiver_music "$@"\n')
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
-    for command, printed in commands():
+    for command, printed in commands_to_run():
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=tmp_path,

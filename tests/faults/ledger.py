@@ -14,12 +14,14 @@ class Ledger:
         of: trials.
         broken: what happened in the others, the first few.
         notes: figures worth keeping beside the count.
+        left_out: what could not be tried here, and why.
     """
 
     passed: int = 0
     of: int = 0
     broken: list[str] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     MOST_TOLD = 20
 
@@ -31,6 +33,11 @@ class Ledger:
         elif len(self.broken) < self.MOST_TOLD:
             self.broken.append(f"{trial}: {why}" if why != "" else trial)
         return bool(holds)
+
+    def leave_out(self, trial: str, why: str) -> None:
+        """A trial that cannot be made here: neither passed nor broken, and told as such."""
+        self.notes[trial] = why
+        self.left_out.append(f"{trial}: {why}")
 
     def count(self, name: str, number: int = 1) -> None:
         """Add to one of the notes."""

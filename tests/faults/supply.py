@@ -84,7 +84,7 @@ def planted_hash(ledger: Ledger, folder: Path, version: str, hashes: list[str]) 
     """A wrong hash in the lock file, if the package index can be asked."""
     honest = _pip(folder, f"{SMALL}=={version} " + " ".join(f"--hash=sha256:{h}" for h in hashes))
     if honest.returncode:
-        ledger.notes["planted hash"] = "not tried: the package index cannot be reached"
+        ledger.leave_out("planted hash", "not tried: the package index cannot be reached")
         return
     wrong = _pip(folder, f"{SMALL}=={version} --hash=sha256:{'0' * 64}")
     is_caught = wrong.returncode != 0 and "DO NOT MATCH" in wrong.stderr
@@ -103,4 +103,4 @@ def audit(ledger: Ledger) -> None:
         ledger.enter(False, "audit", (done.stdout + done.stderr)[-600:])
     else:
         why = (done.stderr.strip().splitlines() or ["?"])[-1].removeprefix(f"{sys.executable}: ")
-        ledger.notes["audit"] = f"not audited: {why}"
+        ledger.leave_out("audit", f"not audited: {why}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from perceiver_music.bundled import bundled_checkpoints
 from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
@@ -42,6 +43,36 @@ def test_int8_and_fp32_predict_what_torch_predicts(checkpoint: Path) -> None:
             "torch": None,
         }
     assert load_decoder(checkpoint, device="cpu").engine == "native int8"
+
+
+@needs_library
+@pytest.mark.parametrize("device", ["auto", "cpu:0"])
+def test_the_native_decoder_is_tried_wherever_the_device_is_the_processor(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(decoding, "_GPU_FILES", (str(checkpoint),))  # a card that torch cannot use
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    loaded = load_decoder(checkpoint, device=device)
+    assert (loaded.engine, loaded.device) == ("native int8", "cpu")
+    assert load_decoder(checkpoint, device=device, decoder="fp32").engine == "native fp32"
+    assert load_decoder(checkpoint, device=device, decoder="int8").engine == "native int8"
+
+
+def test_a_card_that_torch_can_use_is_taken(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "_GPU_FILES", (str(checkpoint),))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    on_device, asked = decoding._torch, []
+
+    def on_processor(path: Path, device: str, policy: str) -> decoding.LoadedDecoder:
+        asked.append(device)
+        return on_device(path, "cpu", policy)
+
+    monkeypatch.setattr(decoding, "_torch", on_processor)
+    assert load_decoder(checkpoint, device="auto").engine == "torch"
+    assert asked == ["auto"]
 
 
 @needs_library

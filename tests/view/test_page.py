@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from perceiver_music.music.performance import Performance
+from perceiver_music.view import page as page_module
 from perceiver_music.view.page import as_page
 from perceiver_music.view.roll import Roll
 
@@ -351,3 +352,16 @@ def test_without_sound_it_plays_silently(
     browser.press("k")
     browser.wait_for("pianoRoll.player.isPlaying && pianoRoll.player.time < 5")
     browser.press("k")
+
+
+def test_every_class_of_the_page_means_something() -> None:
+    folder = Path(page_module.__file__).parent
+    html = (folder / "page.html").read_text(encoding="utf-8")
+    used = {name for names in re.findall(r'class="([^"{]+)"', html) for name in names.split()}
+    css, *scripts = (
+        (folder / name).read_text(encoding="utf-8")
+        for name in ("page.css", "page_roll.js", "page_player.js")
+    )
+    styled = set(re.findall(r"\.([a-zA-Z][\w-]*)", css))
+    asked_for = {name for name in used if any(f".{name}" in script for script in scripts)}
+    assert used - styled - asked_for == set()

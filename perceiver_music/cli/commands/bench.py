@@ -11,7 +11,7 @@ from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import Checkpoint
 
 if TYPE_CHECKING:
-    from perceiver_music.jobs.bench import Figure
+    from perceiver_music.jobs.measuring import Figure
 
 EXAMPLES = ("perceiver-music bench", "perceiver-music bench --json")
 _LONGEST_BAR = 24
@@ -34,6 +34,8 @@ def bench(
     console = invocation.console
     with console.progress("bench") as on_progress:
         result = job.run(checkpoint, rounds=rounds, on_progress=on_progress)
+    if result.left_out is not None:
+        console.warning(result.left_out)
     if console.as_json:
         invocation.emit(result.as_json())
         return 0

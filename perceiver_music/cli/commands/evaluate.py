@@ -12,12 +12,7 @@ from perceiver_music.cli import failures
 from perceiver_music.cli.inputs import InputFile, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import Checkpoint, Context, Device, Latents, announce_device
-from perceiver_music.errors import (
-    InvalidInputError,
-    PartialFailureError,
-    PerceiverMusicError,
-    UsageError,
-)
+from perceiver_music.errors import PartialFailureError, PerceiverMusicError, UsageError
 
 if TYPE_CHECKING:
     from perceiver_music.cli.console import Console
@@ -36,7 +31,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="MIDI",
-            help="Files, folders, globs, or - for a list on stdin; instead of --data.",
+            help="Files, folders, globs, or - for stdin: a file or list of paths; not with --data.",
             show_default=False,
         ),
     ] = None,
@@ -91,9 +86,11 @@ def evaluate(
     if per_event and not console.as_json:
         raise UsageError("--per-event goes with --json", hint="Add --json.")
     inputs = resolve_inputs(midi or ())
-    files, num_failed = _readable(invocation, inputs)
-    if num_failed and not files:
+    good = _readable(invocation, inputs)
+    num_failed = len(inputs) - len(good)
+    if num_failed and not good:
         return PartialFailureError.exit_code
+    files = tuple(item.source for item in good)
     request = job.EvaluateRequest(
         data=data,
         files=files,
@@ -115,31 +112,29 @@ def evaluate(
             console.warning(doubt)
     with console.progress("evaluate") as on_progress:
         result = job.run(request, on_progress, console.warning)
+    names = [item.name for item in good[:max_pieces]]
     if console.as_json:
-        invocation.emit(result.as_json(), inputs=files[:max_pieces] if data is None else [data])
+        invocation.emit(result.as_json(), inputs=[data] if data is not None else names)
     else:
         _print(console, result)
     return PartialFailureError.exit_code if num_failed else 0
 
 
-def _readable(invocation: Invocation, inputs: Sequence[InputFile]) -> tuple[tuple[Path, ...], int]:
-    """The files that can be scored, and how many cannot; of several, each failure is told."""
+def _readable(invocation: Invocation, inputs: Sequence[InputFile]) -> Sequence[InputFile]:
+    """Those that can be scored; of several, the failure of each other is told."""
     if len(inputs) < 2:
-        return tuple(item.file_path for item in inputs), 0
-    from perceiver_music.music.midi_file import lack_of_notes, read_midi
+        return inputs
+    from perceiver_music.jobs.evaluate_pieces import readable
 
-    files: list[Path] = []
+    good: list[InputFile] = []
     for item in inputs:
         try:
-            path = item.file_path
-            midi = read_midi(path)
-            if not midi.performance.num_notes:
-                raise InvalidInputError(lack_of_notes(midi.warnings), path=path)
-            files.append(path)
+            readable(item.source)
+            good.append(item)
         except PerceiverMusicError as error:
             failures.report(error, invocation.console)
             invocation.emit_failure(error, inputs=[item.name])
-    return tuple(files), len(inputs) - len(files)
+    return good
 
 
 def _print(console: Console, result: EvaluateResult) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from perceiver_music.cli.batch import Item, run_batch
 from perceiver_music.cli.help_text import GroupedCommand
-from perceiver_music.cli.inputs import MIDI_SUFFIXES, InputFile, resolve_inputs
+from perceiver_music.cli.inputs import InputFile, resolve_inputs
 from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.lengths import parse_moment
 from perceiver_music.cli.options import OUTPUT_PANEL, Force, MidiFiles, SkipExisting
@@ -23,6 +23,7 @@ from perceiver_music.cli.outputs import (
     refuse_collisions,
 )
 from perceiver_music.errors import UsageError
+from perceiver_music.music.midi_chunks import MIDI_SUFFIXES
 
 EXAMPLES = (
     "perceiver-music view song.mid",

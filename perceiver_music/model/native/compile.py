@@ -10,8 +10,8 @@ chooses when it is loaded.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import platform
 import shlex
 import shutil
 import subprocess
@@ -31,7 +31,6 @@ _FLAGS = ("-std=gnu11", "-O3", "-falign-loops=64", "-fPIC", "-fvisibility=defaul
 _AVX2 = ("-mavx2", "-mfma")
 _AVX512 = (*_AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl")
 _KINDS = {"avx2": _AVX2, "avx512": _AVX512, "avx512vnni": (*_AVX512, "-mavx512vnni")}
-_X86 = ("x86_64", "amd64", "i386", "i686")
 _MOST_SECONDS = 300
 
 
@@ -39,28 +38,33 @@ class CannotCompile(Exception):
     """There is no compiler, or it does not accept the source."""
 
 
-def compile_library(library: Path = LIBRARY) -> None:
+class _RefusedByCompiler(CannotCompile):
+    """The compiler itself says that it cannot."""
+
+
+def compile_library(library: Path = LIBRARY) -> tuple[str, ...]:
     """Compile the library and put it in its place in one move.
+
+    Returns:
+        The kinds of processor that it has code for. What the compiler does not know, or what is of
+        another family than the machine it compiles for, is left out.
 
     Raises:
         CannotCompile: saying why.
     """
-    compiler = _compiler()
+    compiler = [*_compiler(), *_FLAGS]
     with _temporary_folder(library.parent) as folder:
-        objects = []
-        kinds: dict[str, tuple[str, ...]] = {"generic": ()}
-        defines: tuple[str, ...] = ()
-        if platform.machine().lower() in _X86:
-            kinds |= _KINDS
-            defines = ("-DPM_X86",)
-        for kind, flags in kinds.items():
-            names = (f"-DPM_KERNELS=pm_kernels_{kind}", f'-DPM_NAME="{kind}"')
-            target = folder / f"kernels_{kind}.o"
-            _run(*compiler, *_FLAGS, *defines, *flags, *names, "-c", SOURCE / "kernels.c", target)
-            objects.append(target)
+        objects = [_compile_kernels(compiler, "generic", (), folder)]
+        kinds = ["generic"]
+        for kind, flags in _KINDS.items():
+            with contextlib.suppress(_RefusedByCompiler):
+                objects.append(_compile_kernels(compiler, kind, flags, folder))
+                kinds.append(kind)
+        defines = [f"-DPM_HAS_{kind.upper()}" for kind in kinds]
+        defines.append(f'-DPM_SOURCES="{hash_of_sources()}"')
         for name in ("packing", "model", "tables", "decode", "choose"):
             target = folder / f"{name}.o"
-            _run(*compiler, *_FLAGS, *defines, "-c", SOURCE / f"{name}.c", target)
+            _run(*compiler, *defines, "-c", SOURCE / f"{name}.c", target)
             objects.append(target)
         made = folder / library.name
         _run(*compiler, "-shared", *objects, "-lm", made)
@@ -68,12 +72,32 @@ def compile_library(library: Path = LIBRARY) -> None:
             made.replace(library)
         except OSError as error:
             raise CannotCompile(f"cannot write {library}: {error}") from None
+    return tuple(kinds)
+
+
+def hash_of_sources() -> str | None:
+    """SHA-256 of all that decides what is compiled; None where the sources are not there."""
+    found = hashlib.sha256(repr((_FLAGS, _KINDS)).encode())
+    try:
+        for path in sorted(SOURCE.iterdir()):
+            if path.suffix in (".c", ".h"):
+                found.update(path.name.encode() + b"\0" + path.read_bytes())
+    except OSError:
+        return None
+    return found.hexdigest()
+
+
+def _compile_kernels(compiler: list[str], kind: str, flags: tuple[str, ...], folder: Path) -> Path:
+    names = (f"-DPM_KERNELS=pm_kernels_{kind}", f'-DPM_NAME="{kind}"')
+    target = folder / f"kernels_{kind}.o"
+    _run(*compiler, *flags, *names, "-c", SOURCE / "kernels.c", target)
+    return target
 
 
 def _compiler() -> list[str]:
     """The compiler that the user or Python names, or one of the usual names."""
     named = os.environ.get("CC") or sysconfig.get_config_var("CC") or ""
-    for words in (shlex.split(named)[:1], ["cc"], ["gcc"], ["clang"]):
+    for words in (shlex.split(named), ["cc"], ["gcc"], ["clang"]):
         if words and shutil.which(words[0]):
             return words
     raise CannotCompile("there is no C compiler")
@@ -88,7 +112,7 @@ def _run(*words: object) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CannotCompile(str(error)) from None
     if done.returncode:
-        raise CannotCompile(done.stderr.strip() or f"{inputs[0]} failed")
+        raise _RefusedByCompiler(done.stderr.strip() or f"{inputs[0]} failed")
 
 
 @contextlib.contextmanager
@@ -104,11 +128,11 @@ def _temporary_folder(beside: Path) -> Iterator[Path]:
 def main() -> int:
     """Compile, and say how it went."""
     try:
-        compile_library()
+        kinds = compile_library()
     except CannotCompile as error:
         sys.stderr.write(f"the native decoder was not compiled: {error}\n")
         return 1
-    sys.stderr.write(f"compiled {LIBRARY.name}\n")
+    sys.stderr.write(f"compiled {LIBRARY.name} for {', '.join(kinds)}\n")
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from perceiver_music.model.native.compile import LIBRARY
+from perceiver_music.model.native.compile import LIBRARY, hash_of_sources
 
 _ABI: Final = 5
 FP32, INT8 = 0, 1
@@ -102,19 +102,40 @@ _FUNCTIONS = {
 }
 
 
-@lru_cache(maxsize=1)
 def load_library() -> ctypes.CDLL | None:
-    """The library; None where it was not compiled, or for another system or version than this."""
+    """The library; None where it was not compiled, or for another system, or is stale."""
+    return _found()[0]
+
+
+def is_stale() -> bool:
+    """Whether it is there, but was compiled from other sources than are beside it now."""
+    return _found()[1]
+
+
+@lru_cache(maxsize=1)
+def _found() -> tuple[ctypes.CDLL | None, bool]:
     try:
         library = ctypes.CDLL(str(LIBRARY))
-        if library.pm_abi() != _ABI:
-            return None
+    except OSError:
+        return None, False
+    try:
+        if not _is_of_these_sources(library):
+            return None, True
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError):
-        return None
-    return library
+    except AttributeError:
+        return None, True
+    return library, False
+
+
+def _is_of_these_sources(library: ctypes.CDLL) -> bool:
+    """By their hash, or where they were left out, by the number of what is called here."""
+    expected = hash_of_sources()
+    if library.pm_abi() != _ABI or expected is None:
+        return library.pm_abi() == _ABI
+    library.pm_sources.restype = c_char_p
+    return library.pm_sources() == expected.encode()
 
 
 def pointer(array: npt.NDArray[Any]) -> Any:

@@ -122,6 +122,22 @@ def test_evaluate_files(run: Run, write_midi: Callable[..., Path], checkpoint: P
     assert told.object["nats_per_event"] == fewer.object["nats_per_event"]
 
 
+def test_evaluate_a_file_on_stdin(
+    run: Run, write_midi: Callable[..., Path], checkpoint: Path
+) -> None:
+    path = write_midi("a.mid", seed=1)
+    words = ("--checkpoint", checkpoint, "--json")
+    named = run("evaluate", "a.mid", *words).succeeded().object
+    piped = run("evaluate", "-", *words, stdin=path.read_bytes()).succeeded().object
+    assert piped["inputs"] == ["-"]
+    assert piped["source"] == piped["per_piece"][0]["path"] == "-"
+    assert piped["source_sha256"] == named["source_sha256"]
+    assert piped["nats_per_event"] == named["nats_per_event"]
+    both = run("evaluate", "a.mid", "-", *words, stdin=path.read_bytes()).succeeded().object
+    assert both["inputs"] == ["a.mid", "-"]
+    assert run("evaluate", "-", *words, stdin=b"MThd and no more").failed(65).object["inputs"] == []
+
+
 def test_a_bad_file_is_not_in_the_way(
     run: Run, write_midi: Callable[..., Path], checkpoint: Path
 ) -> None:

@@ -17,6 +17,9 @@ typedef struct pm_decode pm_decode;
 
 int32_t pm_abi(void);
 
+/* What it was compiled from, as compile.hash_of_sources said it. */
+const char *pm_sources(void);
+
 /* Names of the kernels that run on this processor, the best first; NULL beyond the last. */
 const char *pm_kernels_name(int32_t number);
 

@@ -172,10 +172,8 @@ struct pm_kernels {
 size_t pm_scratch_bytes(const pm_model *, int32_t num_rows, int32_t latents);
 
 extern const struct pm_kernels pm_kernels_generic;
-#ifdef PM_X86
 extern const struct pm_kernels pm_kernels_avx2;
 extern const struct pm_kernels pm_kernels_avx512;
 extern const struct pm_kernels pm_kernels_avx512vnni;
-#endif
 
 #endif

@@ -5,8 +5,14 @@
 #include "packing.h"
 
 static const struct pm_kernels *const ALL_KERNELS[] = {
-#ifdef PM_X86
-    &pm_kernels_avx512vnni, &pm_kernels_avx512, &pm_kernels_avx2,
+#ifdef PM_HAS_AVX512VNNI
+    &pm_kernels_avx512vnni,
+#endif
+#ifdef PM_HAS_AVX512
+    &pm_kernels_avx512,
+#endif
+#ifdef PM_HAS_AVX2
+    &pm_kernels_avx2,
 #endif
     &pm_kernels_generic,
 };
@@ -14,18 +20,21 @@ static const struct pm_kernels *const ALL_KERNELS[] = {
 
 /* Whether this processor, and the system on it, can run those. */
 static int is_supported(const struct pm_kernels *kernels) {
-#ifdef PM_X86
+    int has_avx2 = 0, has_avx512 = 0, has_vnni = 0;
+#if defined(__x86_64__) || defined(__i386__)
     __builtin_cpu_init();
-    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
-                           __builtin_cpu_supports("avx512bw") &&
-                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    if (kernels == &pm_kernels_avx2) return has_avx2;
-    if (kernels == &pm_kernels_avx512) return has_avx512;
-    if (kernels == &pm_kernels_avx512vnni)
-        return has_avx512 && __builtin_cpu_supports("avx512vnni");
+    has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl");
+#ifdef PM_HAS_AVX512VNNI /* an older compiler does not know the word */
+    has_vnni = has_avx512 && __builtin_cpu_supports("avx512vnni");
 #endif
-    return kernels == &pm_kernels_generic;
+#endif
+    if (!strcmp(kernels->name, "avx2")) return has_avx2;
+    if (!strcmp(kernels->name, "avx512")) return has_avx512;
+    if (!strcmp(kernels->name, "avx512vnni")) return has_vnni;
+    return 1;
 }
 
 /* The best where no name is given; NULL where there are none of that name. */
@@ -42,6 +51,8 @@ int32_t pm_attend(const pm_attention *a, int32_t from, int32_t to, const char *k
 }
 
 int32_t pm_abi(void) { return PM_ABI; }
+
+const char *pm_sources(void) { return PM_SOURCES; }
 
 const char *pm_kernels_name(int32_t number) {
     for (int32_t i = 0; i < NUM_KERNELS; i++)
