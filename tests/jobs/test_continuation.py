@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -24,6 +25,7 @@ from perceiver_music.jobs.continuation import (
     Session,
     open_session,
 )
+from perceiver_music.jobs.continuation_doubts import warn_of_result
 from perceiver_music.jobs.progress import Progress
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
@@ -351,8 +353,25 @@ def test_a_window_beyond_the_end_is_said(session: Session) -> None:
             primer=primer_midi(),
             primer_name="waltz.mid",
             to_seconds=moment,
-            length=LengthOption(amount=5, unit="events"),
+            length=LengthOption(amount=2, unit="notes"),
         )
         session.run(request, warn=told.append)
     assert len(told) == 1
     assert told[0].startswith("waltz.mid: ends at ")
+
+
+def test_where_new_music_begins_is_said_and_where_there_is_none(session: Session) -> None:
+    request = ContinueRequest(
+        primer=primer_midi(),
+        primer_name="waltz.mid",
+        to_seconds=5.0,
+        length=LengthOption(amount=2, unit="notes"),
+    )
+    result = session.run(request)
+    assert result.as_json()["begins_at"] == 5.0
+    told: list[str] = []
+    warn_of_result(request, result, told.append)
+    assert told == []
+    warn_of_result(request, replace(result, notes=0), told.append)
+    assert len(told) == 1
+    assert told[0].startswith("waltz.mid: no key is struck")
