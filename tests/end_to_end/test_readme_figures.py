@@ -23,12 +23,13 @@ SOURCES = {
     "render": ROOT / "benchmarks" / "render" / "results.json",
     "equal_clock": ROOT / "benchmarks" / "equal_clock" / "results.json",
     "training": ROOT / "benchmarks" / "training" / "results.json",
+    "musicality": ROOT / "benchmarks" / "musicality" / "results.json",
     "checkpoint": ROOT / "checkpoints" / "maestro" / "checkpoint.json",
 }
 SECTIONS_OF_FIGURES = ("The bundled checkpoint", "Beside other models", "Fast")
 NAMES = ("MAESTRO v3", "H100", "int8", "float32", "32,768 events as over 1,024", "8,192 already")
 NAMES += ("window of 1,024", "window of 2,048", "memory of 512", "25 validation", "95 in 100")
-NAMES += ("continuation of 256",)
+NAMES += ("continuation of 256", "of 100 cases")
 NUMBER = r"\d[\d,]*(?:\.\d+)*"
 CLAIM = re.compile(rf"{NUMBER}(?= (?:times|nats|events a second|events/s|steps/s|million param))")
 
@@ -146,6 +147,17 @@ QUOTES = (
     ),
     Quote("for {} minutes on one NVIDIA", "checkpoint", "metrics/train_seconds", unit=60),
     Quote("on {} passes over", "checkpoint", "metrics/loss_tokens", over="data/events/train"),
+    Quote(
+        "the training set has {} notes",
+        "musicality",
+        "test, bundled/longest_shared_with_training/made/most",
+    ),
+    Quote(
+        "({} in the pianists' own)",
+        "musicality",
+        "test, bundled/longest_shared_with_training/real/most",
+    ),
+    Quote("pianist's in {} of 100", "musicality", "test, bundled/two_sample/accuracy", unit=0.01),
     *likelihood("test"),
     *likelihood("validation"),
 )
