@@ -18,6 +18,7 @@ SHORTEST_ENDING: Final = {"steps": 1_000, "events": 400, "notes": 100}
 HARDLY_SECONDS: Final = 0.05
 """A moment that is said to a tenth of a second lies hardly beyond one so near."""
 _LONG_SECONDS = 3_600
+_FEWEST_SECONDS = 5
 _USUAL_EVENTS_PER_SECOND = 40
 """Of recordings, where there is no primer that has a density of its own."""
 
@@ -77,7 +78,7 @@ def warn_of_many_events(
 
 def _events_per_second(opening: Opening) -> float | None:
     """Density of the last minute of an opening; None of one that is too short to have any."""
-    from perceiver_music.generation.pace import FEWEST_SECONDS, PRIMER_SECONDS
+    from perceiver_music.generation.pace import PRIMER_SECONDS
     from perceiver_music.tokenizer import vocabulary as v
 
     num_events = num_steps = 0
@@ -88,7 +89,7 @@ def _events_per_second(opening: Opening) -> float | None:
             break
         num_events += token < opening.vocabulary.num_event_ids
     seconds = num_steps / v.STEPS_PER_SECOND
-    return num_events / seconds if opening.has_notes and seconds >= FEWEST_SECONDS else None
+    return num_events / seconds if opening.has_notes and seconds >= _FEWEST_SECONDS else None
 
 
 def warn_of_result(request: ContinueRequest, result: ContinueResult, warn: WarningCallback) -> None:
