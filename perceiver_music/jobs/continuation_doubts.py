@@ -19,8 +19,9 @@ HARDLY_SECONDS: Final = 0.05
 """A moment that is said to a tenth of a second lies hardly beyond one so near."""
 _LONG_SECONDS = 3_600
 _FEWEST_SECONDS = 5
+"""A shorter primer has no density of its own."""
 _USUAL_EVENTS_PER_SECOND = 40
-"""Of recordings, where there is no primer that has a density of its own."""
+"""Of recordings, where there is no primer that has one."""
 
 
 def warn_of_short_primer(
