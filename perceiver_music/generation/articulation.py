@@ -12,7 +12,6 @@ logarithms. Nothing is forbidden, and nothing is drawn.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import Final
@@ -20,6 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.recent import Recent
 from perceiver_music.tokenizer import vocabulary as v
 
 PRIMER_SECONDS: Final = 60
@@ -44,17 +44,15 @@ class ArticulationKeeper:
     def __init__(self, tokens: Sequence[int]) -> None:
         self._step = 0
         self._struck: dict[int, int] = {}
-        self._ended: deque[tuple[int, float]] = deque()
-        """When each of the last notes ended, and the logarithm of how many steps it was long."""
-        self._sum = 0.0
+        self._ended = Recent()
+        """Of the notes that ended last, the logarithm of how many steps each was long."""
         for token in tokens:
             self._listen(token, seconds=PRIMER_SECONDS)
-        lengths = [length for _, length in self._ended]
+        lengths = self._ended.since(0)
         has_articulation = len(lengths) >= FEWEST_NOTES
         self._mean = fmean(lengths) if has_articulation else None
         self._spread = max(NARROWEST, pstdev(lengths)) if has_articulation else math.inf
-        self._ended.clear()
-        self._sum = 0.0
+        self._ended = Recent()
 
     def take(self, token: int) -> None:
         """Go on by one event."""
@@ -76,19 +74,15 @@ class ArticulationKeeper:
         elif v.NOTE_OFF <= token < v.TIME_SHIFT:
             struck = self._struck.pop(token - v.NOTE_OFF, None)
             if struck is not None:
-                length = math.log(max(1, self._step - struck))
-                self._ended.append((self._step, length))
-                self._sum += length
+                self._ended.add(self._step, math.log(max(1, self._step - struck)))
         elif v.TIME_SHIFT <= token < v.VELOCITY:
             self._step += token - v.TIME_SHIFT + 1
-            first = self._step - seconds * v.STEPS_PER_SECOND
-            while self._ended and self._ended[0][0] < first:
-                self._sum -= self._ended.popleft()[1]
+            self._ended.forget_before(self._step - seconds * v.STEPS_PER_SECOND)
 
     def _bend(self) -> float:
         """Nats; above 0 where notes have become too long."""
         if self._mean is None or len(self._ended) < FEWEST_NOTES:
             return 0.0
-        off = self._sum / len(self._ended) - self._mean
+        off = self._ended.mean - self._mean
         beyond = max(0.0, abs(off) - self._spread)
         return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)

@@ -14,7 +14,6 @@ minute later as its last minute was, as it is with pianists.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.recent import Recent
 from perceiver_music.tokenizer import vocabulary as v
 
 PRIMER_SECONDS: Final = 60
@@ -67,18 +67,16 @@ class TouchKeeper:
         numbers = range(1, vocabulary.num_velocities + 1)
         self._loudness = np.array([vocabulary.midi_velocity(n) for n in numbers], dtype=np.float64)
         self._step, self._velocity = 0, math.nan
-        self._recent: deque[tuple[int, float]] = deque()
-        self._sum = 0.0
+        self._recent = Recent()
         for token in tokens:
             self._listen(token, seconds=PRIMER_SECONDS)
         self._begins = self._step
         self._late = self._touch_since(self._step - HEARD_SECONDS * v.STEPS_PER_SECOND)
         self._whole = self._touch_since(0)
-        self._recent.clear()
-        self._sum = 0.0
+        self._recent = Recent()
 
     def _touch_since(self, step: int) -> _Touch | None:
-        velocities = [velocity for at, velocity in self._recent if at >= step]
+        velocities = self._recent.since(step)
         if len(velocities) < FEWEST_ONSETS:
             return None
         spread = max(NARROWEST, float(np.std(velocities)))
@@ -104,14 +102,11 @@ class TouchKeeper:
     def _listen(self, token: int, *, seconds: int) -> None:
         if v.TIME_SHIFT <= token < v.TIME_SHIFT + v.MAX_SHIFT_STEPS:
             self._step += token - v.TIME_SHIFT + 1
-            first = self._step - seconds * v.STEPS_PER_SECOND
-            while self._recent and self._recent[0][0] < first:
-                self._sum -= self._recent.popleft()[1]
+            self._recent.forget_before(self._step - seconds * v.STEPS_PER_SECOND)
         elif self._first <= token < self._first + len(self._loudness):
             self._velocity = float(self._loudness[token - self._first])
         elif v.NOTE_ON <= token < v.NOTE_OFF and not math.isnan(self._velocity):
-            self._recent.append((self._step, self._velocity))
-            self._sum += self._velocity
+            self._recent.add(self._step, self._velocity)
 
     def _bend(self) -> float:
         """Nats for each step of MIDI velocity; above 0 where the music has become too loud."""
@@ -121,6 +116,6 @@ class TouchKeeper:
         if self._late is not None:
             seconds = (self._step - self._begins) / v.STEPS_PER_SECOND
             wanted = wanted.towards(self._late, math.exp(-seconds / FADING_SECONDS))
-        off = self._sum / len(self._recent) - wanted.mean
+        off = self._recent.mean - wanted.mean
         beyond = max(0.0, abs(off) - wanted.spread)
         return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)

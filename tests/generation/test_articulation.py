@@ -80,7 +80,7 @@ def test_a_key_that_the_primer_holds_is_as_long_as_it_sounds() -> None:
     keeper = ArticulationKeeper([v.BOS, *playing(80), v.NOTE_ON + 20])
     for token in (v.TIME_SHIFT + 99, v.NOTE_OFF + 20, v.NOTE_OFF + 21):
         keeper.take(token)
-    assert [round(np.exp(length)) for _, length in keeper._ended] == [100]
+    assert [round(np.exp(length)) for length in keeper._ended.since(0)] == [100]
 
 
 def mean_length(*, keeps: bool) -> float:
