@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 
-from perceiver_music.dataset.token_store import Piece, TokenStore
+from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.generation.grammar import MAX_HELD_STEPS
 from perceiver_music.generation.primer import EMPTY_OPENING, Opening
 from perceiver_music.tokenizer import vocabulary as v
 
+Piece = TypeVar("Piece")
 
-def spread(pieces: tuple[Piece, ...], number: int) -> list[Piece]:
+
+def spread(pieces: Sequence[Piece], number: int) -> list[Piece]:
     """So many pieces, spread evenly over a split; all of them when there are no more."""
     chosen = np.linspace(0, len(pieces) - 1, min(number, len(pieces))).round().astype(int)
     return [pieces[index] for index in chosen]

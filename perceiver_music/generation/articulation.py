@@ -1,35 +1,33 @@
 """Keeping the primer's articulation: new music far shorter or longer of breath is led back.
 
 How long notes are (where the pedal is no event of its own, with the pedal) is a manner of playing
-that lasts; a model goes on as those
-whom it learned from mostly play, and music that is not like theirs becomes choppy within seconds
-(docs/lab-book.md has counts). While the notes that ended in the last seconds are on average about
-as long as the primer's, give or take the spread of its own lengths, nothing is touched; beyond,
-releases become less likely or likelier, the further it is off. Lengths are compared by their
-logarithms. Nothing is forbidden, and nothing is drawn.
+that lasts; a model goes on as those whom it learned from mostly play, and music that is not like
+theirs becomes choppy within seconds (docs/lab-book.md has counts). How far pianists go from it in
+ten seconds follows from how far their last minute did in five; while new music goes no further,
+nothing is touched. Beyond, releases become less likely or likelier, the further it is off. Lengths
+are compared by their logarithms. Nothing is forbidden, and nothing is drawn.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.generation.recent import Recent
+from perceiver_music.generation.note_lengths import NoteLengths
 from perceiver_music.tokenizer import vocabulary as v
 
-PRIMER_SECONDS: Final = 60
-"""The articulation is that of the primer's end, of so much of it at most."""
 HEARD_SECONDS: Final = 10
-FEWEST_NOTES: Final = 12
-"""Fewer have no articulation, in the primer as in what was heard."""
+STRETCH_STEPS: Final = 5 * v.STEPS_PER_SECOND
 
-NARROWEST: Final = math.log(1.5)
-"""Of a file whose notes are all as long, the least ratio that counts."""
+NARROWEST: Final = 0.3
+"""How far off music goes of a primer that is the same all the time."""
+_SHARE = 1.2
+"""How much further it goes for what each stretch of a primer is off from the whole."""
 _STRENGTH = 2.0
 _LARGEST_BEND = 1.5
 
@@ -42,22 +40,18 @@ class ArticulationKeeper:
     """
 
     def __init__(self, tokens: Sequence[int]) -> None:
-        self._step = 0
-        self._struck: dict[int, int] = {}
-        self._ended = Recent()
-        """Of the notes that ended last, the logarithm of how many steps each was long."""
-        for token in tokens:
-            self._listen(token, seconds=PRIMER_SECONDS)
-        lengths = self._ended.since(0)
-        has_articulation = len(lengths) >= FEWEST_NOTES
-        self._mean = fmean(lengths) if has_articulation else None
-        self._spread = max(NARROWEST, pstdev(lengths)) if has_articulation else math.inf
-        self._ended = Recent()
+        self._lengths = NoteLengths(tokens)
+        self._keeps = self._lengths.is_manner
+        self._long_steps = self._lengths.long_steps
+        if self._keeps:
+            self._mean = self._lengths.ended.mean
+            self._spread = _spread(self._lengths)
+        self._lengths.go_on(seconds=HEARD_SECONDS)
 
     def take(self, token: int) -> None:
         """Go on by one event."""
-        if self._mean is not None:
-            self._listen(token, seconds=HEARD_SECONDS)
+        if self._keeps:
+            self._lengths.take(token)
 
     def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Logits `[vocabulary]` with releases more or less likely, if the articulation is off."""
@@ -66,23 +60,22 @@ class ArticulationKeeper:
             return logits
         changed = logits.copy()
         changed[v.NOTE_OFF : v.TIME_SHIFT] += bend
+        if bend < 0.0:  # a key that is old already is no short note
+            for pitch in self._lengths.struck_before(self._lengths.step - self._long_steps):
+                changed[v.NOTE_OFF + pitch] -= bend
         return changed
-
-    def _listen(self, token: int, *, seconds: int) -> None:
-        if v.NOTE_ON <= token < v.NOTE_OFF:
-            self._struck[token - v.NOTE_ON] = self._step
-        elif v.NOTE_OFF <= token < v.TIME_SHIFT:
-            struck = self._struck.pop(token - v.NOTE_OFF, None)
-            if struck is not None:
-                self._ended.add(self._step, math.log(max(1, self._step - struck)))
-        elif v.TIME_SHIFT <= token < v.VELOCITY:
-            self._step += token - v.TIME_SHIFT + 1
-            self._ended.forget_before(self._step - seconds * v.STEPS_PER_SECOND)
 
     def _bend(self) -> float:
         """Nats; above 0 where notes have become too long."""
-        if self._mean is None or len(self._ended) < FEWEST_NOTES:
+        if not self._keeps or not self._lengths.is_manner:
             return 0.0
-        off = self._ended.mean - self._mean
+        off = self._lengths.ended.mean - self._mean
         beyond = max(0.0, abs(off) - self._spread)
         return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
+
+
+def _spread(lengths: NoteLengths) -> float:
+    """How far off ten seconds of music like this go, in standard deviations of one."""
+    ended, mean = lengths.ended, lengths.ended.mean
+    offs = [fmean(part) - mean for part in ended.stretches(lengths.step, STRETCH_STEPS, fewest=4)]
+    return math.hypot(NARROWEST, _SHARE * math.hypot(*offs) / math.sqrt(max(1, len(offs))))

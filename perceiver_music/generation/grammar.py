@@ -76,7 +76,7 @@ class Grammar:
         self._last_onset = (
             None if end_step is None else end_step - min(last_onset_steps, end_step // 4)
         )
-        self._velocity_bin = velocity_bin
+        self.velocity_bin = velocity_bin
         self._locked = frozenset(locked)
         self._waited = waited
         self._reserved = dict(reserved or {})
@@ -123,13 +123,13 @@ class Grammar:
             for pitch, step in self._reserved.items():
                 is_free[pitch] &= step > self.step
         is_free = is_free[LOWEST_PIANO_PITCH : HIGHEST_PIANO_PITCH + 1]
-        if self._velocity_bin is not None:
+        if self.velocity_bin is not None:
             lowest = v.NOTE_ON + LOWEST_PIANO_PITCH
             mask[lowest : lowest + len(is_free)] = is_free
         if not self._needs_note and 1 in is_free:
             mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = _ONE * v.NUM_VELOCITY_BINS
-            if self._velocity_bin is not None:
-                mask[v.VELOCITY + self._velocity_bin] = 0
+            if self.velocity_bin is not None:
+                mask[v.VELOCITY + self.velocity_bin] = 0
 
     def _allow_releasing(self, mask: bytearray) -> None:
         mask[v.NOTE_OFF : v.NOTE_OFF + _NUM_PITCHES] = self._may_be_released
@@ -146,16 +146,22 @@ class Grammar:
         """Whether the end is so near that no key is struck any more."""
         return self._last_onset is not None and self._last_onset <= self.step
 
+    @property
+    def longest_time(self) -> int:
+        """Steps that may pass before something must happen; not for a deadline or the end."""
+        limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
+        left = limit - self.steps_since_event
+        if self.longest_wait is not None and not self.is_too_late_to_strike:
+            left = min(left, self.longest_wait - (self.step - self.last_onset_step))
+        return left
+
     def _longest_shift(self, *, is_only_way: bool = False) -> int:
         """Steps that may pass; neither a rest's limit nor a shift before ends music in mid-air."""
         most = _LONGEST_SHIFT
         if not is_only_way:
             if self._is_shift_over and not self.is_too_late_to_strike:
                 return 0
-            limit = MAX_REST_STEPS if self.is_silent else MAX_PAUSE_STEPS
-            most = min(most, limit - self.steps_since_event)
-            if self.longest_wait is not None and not self.is_too_late_to_strike:
-                most = min(most, self.longest_wait - (self.step - self.last_onset_step))
+            most = min(most, self.longest_time)
         if self.deadline:
             most = min(most, min(self.deadline.values()) - self.step)
         if self._end_step is not None:
@@ -189,7 +195,7 @@ class Grammar:
             self._is_free[value], self._may_be_released[value] = 1, 0
             self.last_release_step = self.step
         elif kind == "VELOCITY":
-            self._velocity_bin = token - v.VELOCITY
+            self.velocity_bin = token - v.VELOCITY
 
     def _wait(self, steps: int) -> None:
         self.step += steps - self._waited

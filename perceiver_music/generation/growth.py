@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.as_written import AsWritten
 from perceiver_music.generation.ending import closing_ids, last_part_begins
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.joining import joint_begins
 from perceiver_music.generation.keepers import Keepers
-from perceiver_music.generation.letting_go import let_go_sooner
+from perceiver_music.generation.letting_go import LettingGo
 from perceiver_music.generation.likeness import unlikeness
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
@@ -84,9 +85,11 @@ class Growth:
         self._still_held = set(opening.sounding)
         self._waited = opening.waited
         # Where pedal is its own event, keys are not held by it.
-        self._lets_go = sampling.let_go and opening.pedal is None
+        lets_go = sampling.let_go and opening.pedal is None
+        self._letting_go = LettingGo(opening.around) if lets_go else None
         self._guard = LoopGuard()
         self._keepers = Keepers(opening, sampling)
+        self._as_written = AsWritten(opening)
         rules: dict[str, Any] = {}
         if self.after:
             rules["last_onset_steps"] = LAST_ONSET_IN_GAP_STEPS
@@ -174,14 +177,15 @@ class Growth:
     ) -> npt.NDArray[np.floating]:
         """The prediction as the primer and the guard would have it."""
         logits = self._keepers.adjusted(logits, allowed)
-        if self._lets_go:
-            logits = let_go_sooner(logits, self._grammar.onset_step, self._grammar.step)
+        if self._letting_go is not None:
+            grammar = self._grammar
+            logits = self._letting_go.adjusted(logits, grammar.onset_step, grammar.step)
         if self._winding_down is not None:
             logits = self._winding_down.adjusted(logits, self.progress)
         if self._sampling.loop_guard:
             logits = self._guard.adjusted(logits)
             self.music.num_guarded += self._guard.is_acting
-        return logits
+        return self._as_written.adjusted(logits, allowed, self._grammar, self._waited)
 
     @property
     def progress(self) -> float:

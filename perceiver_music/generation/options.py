@@ -30,6 +30,10 @@ class SamplingOptions:
             (`generation.articulation`).
         keep_joint: whether the last part of a filled gap is looked for (`generation.joining`).
         keep_moving: whether waits far longer than the primer's are cut short (`generation.pace`).
+        keep_grid: whether music after a quantized primer stays on its grid
+            (`generation.grid_keeper`).
+        keep_levels: whether it stays with velocities of which the primer has few
+            (`generation.levels`).
         let_go: whether keys held for long are let go sooner (`generation.letting_go`).
     """
 
@@ -44,6 +48,8 @@ class SamplingOptions:
     keep_articulation: bool = True
     keep_joint: bool = True
     keep_moving: bool = True
+    keep_grid: bool = True
+    keep_levels: bool = True
     let_go: bool = True
 
     def __post_init__(self) -> None:

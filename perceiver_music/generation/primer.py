@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from perceiver_music.errors import InvalidInputError, UsageError
+from perceiver_music.generation.grid_keeper import StepGrid
 from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance
 from perceiver_music.music.sustain import apply_sustain
 from perceiver_music.tokenizer import vocabulary as v
@@ -59,6 +60,8 @@ class Opening:
         reserved: pitch -> the step of the new music from which its key is not to be struck.
         pedal: where it stands, for tokens that keep the pedal; None for those that do not.
         after: the first events behind a gap.
+        grid: at whose lines the new music is to begin its notes; None for any moment.
+        levels: value of VELOCITY -> the MIDI velocity; the only ones there are to be, if any.
     """
 
     tokens: tuple[int, ...]
@@ -69,6 +72,8 @@ class Opening:
     pedal: PedalInForce | None = None
     waited: int = 0
     after: tuple[int, ...] = ()
+    grid: StepGrid | None = None
+    levels: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def vocabulary(self) -> v.Vocabulary:

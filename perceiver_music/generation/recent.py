@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 
 class Recent:
@@ -28,6 +29,13 @@ class Recent:
     def since(self, step: int) -> list[float]:
         """Those from a step on."""
         return [value for at, value in self._held if at >= step]
+
+    def stretches(self, end: int, steps: int, *, fewest: int) -> Iterator[list[float]]:
+        """Those of every so many steps, counted back from the end, that have so many at least."""
+        parts: dict[int, list[float]] = {}
+        for at, value in self._held:
+            parts.setdefault((end - at) // steps, []).append(value)
+        return (part for part in parts.values() if len(part) >= fewest)
 
     @property
     def mean(self) -> float:

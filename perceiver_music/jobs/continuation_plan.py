@@ -98,6 +98,7 @@ def plan(
         UnavailableError: the checkpoint has not learned to fill gaps.
         StorageError: reading failed.
     """
+    from perceiver_music.generation.as_written import opening_as_written
     from perceiver_music.generation.pedal_opening import opening_for
     from perceiver_music.generation.primer import Window
     from perceiver_music.music.embedded import without_embedded
@@ -112,14 +113,8 @@ def plan(
         warn_of_short_ending(request, limits, warn)
         opening = opening_for(tokenizer, None, window)
         warn_of_many_events(request, opening, limits, warn)
-        return Plan(
-            request=request,
-            primer=None,
-            midi=None,
-            window=window,
-            opening=opening,
-            limits=limits,
-        )
+        none = {"primer": None, "midi": None}
+        return Plan(request=request, window=window, opening=opening, limits=limits, **none)
     midi = _parse(data, request, warn)
     if request.between_seconds is not None:
         return _plan_of_gap(
@@ -129,6 +124,7 @@ def plan(
     end_seconds = window.to_us / MICROSECONDS
     warn_of_short_primer(request, end_seconds, warn)
     opening = opening_for(tokenizer, midi.performance, window)
+    opening = opening_as_written(opening, midi, window, request.sampling)
     if not opening.has_notes:
         warn_of_silence(request, window, warn)
     limits = _limits(request, midi, window)
@@ -231,7 +227,9 @@ def _plan_of_gap(
     latents: int,
     warn: WarningCallback,
 ) -> Plan:
+    from perceiver_music.generation.as_written import opening_as_written
     from perceiver_music.generation.infill import opening_and_limits
+    from perceiver_music.generation.primer import Window
     from perceiver_music.music.embedded import without_embedded
 
     shortest, longest = check_infill(description)
@@ -253,6 +251,8 @@ def _plan_of_gap(
     opening, limits = opening_and_limits(
         midi.performance, gap, context=context, latents=latents, keeps_joint=joins
     )
+    before = Window(from_us=0, to_us=gap.from_us)
+    opening = opening_as_written(opening, midi, before, request.sampling)
     own = without_embedded(data)
     return Plan(request=request, primer=own, midi=midi, window=gap, opening=opening, limits=limits)
 
@@ -261,6 +261,7 @@ def performance_of(music: Continuation, opening: Opening) -> Performance:
     """The new notes, and the pedal where it is played too, counted from where they begin."""
     import numpy as np
 
+    from perceiver_music.generation.as_written import exactly_as_written
     from perceiver_music.tokenizer import pedal_events, performance_events
     from perceiver_music.tokenizer.vocabulary import VELOCITY
 
@@ -268,9 +269,8 @@ def performance_of(music: Continuation, opening: Opening) -> Performance:
     if opening.pedal is not None and opening.pedal.value:
         in_force.append(pedal_events.PEDAL + opening.pedal.value)
     tokens = np.array(in_force + music.ids + music.closing, dtype=np.uint16)
-    if opening.pedal is None:
-        return performance_events.decode(tokens)
-    return pedal_events.decode(tokens)
+    events = performance_events if opening.pedal is None else pedal_events
+    return exactly_as_written(events.decode(tokens), opening)
 
 
 def _primer_bytes(request: ContinueRequest) -> bytes | None:

@@ -27,7 +27,17 @@ _REQUEST_FIELDS: Final = (
 )
 _LATER_FIELDS: Final = {"policy": "exact", "starts_at_once": False}
 _LATER_SAMPLING: Final = dict.fromkeys(
-    ("keep_key", "keep_touch", "keep_articulation", "keep_joint", "keep_moving", "let_go"), False
+    (
+        "keep_key",
+        "keep_touch",
+        "keep_articulation",
+        "keep_joint",
+        "keep_moving",
+        "keep_grid",
+        "keep_levels",
+        "let_go",
+    ),
+    False,
 )
 """What was added after the first files were made, and how those were made."""
 

@@ -40,24 +40,37 @@ def after(primer: list[int], music: list[int]) -> np.ndarray:
     return keeper.adjusted(FLAT)
 
 
-@pytest.mark.parametrize(
-    ("primer", "music"),
-    [((20,), (20,)), ((20,), (14,)), ((20,), (29,)), ((10, 80), (12,)), ((10, 80), (70,))],
-)
-def test_what_is_within_the_spread_of_the_primer_is_left_alone(
-    primer: tuple[int, ...], music: tuple[int, ...]
-) -> None:
-    assert after(playing(*primer), playing(*music)) is FLAT
+@pytest.mark.parametrize("length", [15, 20, 26])
+def test_what_is_near_a_primer_that_is_always_the_same_is_left_alone(length: int) -> None:
+    assert after(playing(20), playing(length)) is FLAT
+    assert after(playing(10, 40), playing(length)) is FLAT
+
+
+def test_a_primer_that_varies_leaves_more_room_to_music() -> None:
+    varied = [token for length in (10, 40) * 4 for token in playing(length, notes=15)]
+    for length in (13, 32):
+        assert after(varied, playing(length)) is FLAT
+        assert after(playing(20), playing(length)) is not FLAT
+    assert after(varied, playing(5)) is not FLAT
 
 
 def test_the_shorter_notes_have_become_the_less_likely_are_releases() -> None:
-    bends = [after(playing(80), playing(length))[RELEASES][0] for length in (40, 30, 20, 3)]
+    bends = [after(playing(80), playing(length))[RELEASES][0] for length in (50, 40, 30, 3)]
     assert 0 > bends[0] > bends[1] > bends[2] >= bends[3] == -1.5
     longer = after(playing(5), playing(30))
     assert longer[v.NOTE_OFF] == longer[RELEASES].max() > 0
     others = np.ones(v.VOCABULARY_SIZE, dtype=bool)
     others[RELEASES] = False
     assert not longer[others].any()
+
+
+def test_a_key_that_is_old_already_is_not_held_for_short_notes_around_it() -> None:
+    music = [v.NOTE_ON + 20, *playing(5)]
+    bent = after(playing(80), music)
+    assert bent[v.NOTE_OFF + 20] == pytest.approx(0)
+    assert bent[v.NOTE_OFF + 21] < 0
+    too_long = after(playing(5), [v.NOTE_ON + 20, *playing(30)])
+    assert too_long[v.NOTE_OFF + 20] > 0
 
 
 @pytest.mark.parametrize("primer", [[], playing(80, notes=8)])
@@ -80,7 +93,7 @@ def test_a_key_that_the_primer_holds_is_as_long_as_it_sounds() -> None:
     keeper = ArticulationKeeper([v.BOS, *playing(80), v.NOTE_ON + 20])
     for token in (v.TIME_SHIFT + 99, v.NOTE_OFF + 20, v.NOTE_OFF + 21):
         keeper.take(token)
-    assert [round(np.exp(length)) for length in keeper._ended.since(0)] == [100]
+    assert [round(np.exp(length)) for length in keeper._lengths.ended.since(0)] == [100]
 
 
 def mean_length(*, keeps: bool) -> float:

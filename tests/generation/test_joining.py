@@ -293,7 +293,7 @@ def test_where_hardly_anything_is_before_the_gap_it_counts_how_like_what_follows
         bare,
         limits=Limits(end_step=NUM_STEPS),
         sampling=SamplingOptions(),
-        rng=variation_rng(1, 1),
+        rng=variation_rng(1, 3),
     )
     search = JoiningSearch(model, growth, model.begin(bare.tokens))  # type: ignore[arg-type]
     players = [player.growth for player in search._players]

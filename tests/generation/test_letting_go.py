@@ -5,25 +5,38 @@ import pytest
 
 from perceiver_music.generation.grammar import MAX_HELD_STEPS
 from perceiver_music.generation.growth import Growth
-from perceiver_music.generation.letting_go import FROM_STEPS, let_go_sooner
+from perceiver_music.generation.letting_go import LettingGo
 from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.note_lengths import OLDEST, YOUNGEST
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import variation_rng
 from perceiver_music.tokenizer import vocabulary as v
+from perceiver_music.tokenizer.performance_events import shift_ids
 
 FLAT = np.zeros(v.VOCABULARY_SIZE, dtype=np.float32)
 
 
-@pytest.mark.parametrize("onsets", [{}, {60: 950}, {60: 1000 - FROM_STEPS, 64: 1000}])
+def primer(*lengths: int) -> list[int]:
+    """Notes one after the other, each so many steps long."""
+    tokens = [v.BOS]
+    for length in lengths:
+        tokens += [v.NOTE_ON + 60, *shift_ids(length).tolist(), v.NOTE_OFF + 60]
+    return tokens
+
+
+NOTHING = LettingGo([v.BOS])
+
+
+@pytest.mark.parametrize("onsets", [{}, {60: 950}, {60: 1000 - YOUNGEST, 64: 1000}])
 def test_keys_struck_lately_are_left_alone(onsets: dict[int, int]) -> None:
-    assert let_go_sooner(FLAT, onsets, 1000) is FLAT
+    assert NOTHING.adjusted(FLAT, onsets, 1000) is FLAT
 
 
 def test_the_older_a_key_the_likelier_is_its_release() -> None:
-    ages = (FROM_STEPS, 150, 300, MAX_HELD_STEPS)
+    ages = (YOUNGEST, 150, 300, MAX_HELD_STEPS)
     onsets = {60 + i: 1000 - age for i, age in enumerate(ages)}
-    bent = let_go_sooner(FLAT, onsets, 1000)
+    bent = NOTHING.adjusted(FLAT, onsets, 1000)
     of_keys = bent[v.NOTE_OFF + 60 : v.NOTE_OFF + 60 + len(ages)]
     assert of_keys[0] == 0
     assert (np.diff(of_keys) > 0).all()
@@ -32,9 +45,24 @@ def test_the_older_a_key_the_likelier_is_its_release() -> None:
 
 
 def test_keys_of_the_primer_and_keys_past_their_time_are_no_trouble() -> None:
-    assert let_go_sooner(FLAT, {60: -1}, 500) is FLAT
-    bent = let_go_sooner(FLAT, {60: 0}, MAX_HELD_STEPS + 50)
-    assert bent[v.NOTE_OFF + 60] == let_go_sooner(FLAT, {60: 0}, MAX_HELD_STEPS)[v.NOTE_OFF + 60]
+    assert NOTHING.adjusted(FLAT, {60: -1}, 500) is FLAT
+    late = NOTHING.adjusted(FLAT, {60: 0}, MAX_HELD_STEPS + 50)
+    assert (late == NOTHING.adjusted(FLAT, {60: 0}, MAX_HELD_STEPS)).all()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "from_steps"),
+    [
+        ((300,) * 11, YOUNGEST),
+        ((300,) * 12, 300),
+        ((20,) * 90 + (200,) * 10, YOUNGEST),
+        ((20,) * 70 + (200,) * 30, 200),
+        ((20,) * 30 + (600,) * 8, OLDEST),
+        ((300,) * 20 + (20,) * 400, YOUNGEST),
+    ],
+)
+def test_what_a_primer_holds_is_not_forgotten(lengths: tuple[int, ...], from_steps: int) -> None:
+    assert LettingGo(primer(*lengths)).from_steps == from_steps
 
 
 def seconds_held(*, lets_go: bool) -> float:

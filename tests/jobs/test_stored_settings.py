@@ -122,6 +122,8 @@ def test_what_an_older_file_does_not_say_is_as_it_was_then() -> None:
         keep_articulation=False,
         keep_joint=False,
         keep_moving=False,
+        keep_grid=False,
+        keep_levels=False,
         let_go=False,
     )
     assert (request.seed, request.index, request.to_seconds) == (7, 2, 9.5)

@@ -1,0 +1,113 @@
+"""After a quantized file of one velocity, new music lies on its grid and is as loud."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from perceiver_music.generation.options import LengthOption, SamplingOptions
+from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
+from perceiver_music.model.checkpoint import save_checkpoint
+from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.midi_file import MidiFile, parse_midi
+from perceiver_music.music.midi_track import Tracks
+from perceiver_music.tokenizer import vocabulary as v
+
+RECIPE = {"windows": {"infill_share": 0.1, "infill_seconds": [1.0, 30.0]}}
+PER_QUARTER = 220
+FREELY = SamplingOptions(keep_grid=False, keep_levels=False)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """An untrained model: nothing keeps time but what makes it."""
+    torch.manual_seed(0)
+    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 256, "latents": 32}
+    model = build_from_preset(
+        "perceiver_ar", "modern", {**fields, "vocabulary_size": v.VOCABULARY_SIZE}
+    )
+    torch.nn.init.normal_(model.get_parameter("output.weight"), std=0.2)
+    folder = tmp_path_factory.mktemp("models") / "random"
+    save_checkpoint(
+        folder,
+        model,
+        name="random",
+        tokenizer_name="maestro-performance-400",
+        details={"recipe": RECIPE, "data": {}, "metrics": {}, "licence": "none"},
+        card="",
+        overwrite=False,
+    )
+    return open_session(str(folder), device="cpu")
+
+
+def score(*, lines: int = 4, quarter_us: int = 612_245, offset: int = 0) -> bytes:
+    """Forty seconds as a notation program writes them, at 98 quarters a minute."""
+    track = Tracks()
+    track.meta(0, 0x51, quarter_us.to_bytes(3, "big"))
+    track.meta(20 * PER_QUARTER, 0x51, (quarter_us + 31_111).to_bytes(3, "big"))
+    for i in range(64 * lines):
+        if i % 8 == 5:
+            continue
+        tick = offset + round(i * PER_QUARTER / lines)
+        for pitch in (40 + i * 7 % 30, 75 + i * 5 % 20):
+            track.note(tick, tick + PER_QUARTER // lines - 1, channel=0, pitch=pitch, velocity=81)
+    return track.file(PER_QUARTER)
+
+
+def made(session: Session, midi: bytes, **fields: object) -> MidiFile:
+    request = ContinueRequest(primer=midi, primer_name="score.mid", seed=3, **fields)
+    return parse_midi(session.run(request).midi, name="made.mid")
+
+
+def off_lines(file: MidiFile, from_us: int, to_us: int, lines: int = 4) -> np.ndarray:
+    """How many ticks of the score each onset is off its grid."""
+    starts = file.performance.notes["start_us"]
+    ticks = file.note_ticks["start_tick"][(starts >= from_us) & (starts < to_us)]
+    assert len(ticks) > 20
+    places = ticks * (lines / file.tempo_map.ticks_per_quarter)
+    return np.abs(places - np.rint(places)) * PER_QUARTER / lines
+
+
+@pytest.mark.parametrize("lines", [1, 3, 4])
+@pytest.mark.parametrize("to_seconds", [None, 24.0, 30.123])
+def test_music_goes_on_in_the_grid(session: Session, lines: int, to_seconds: float | None) -> None:
+    midi = score(lines=lines)
+    end_us = parse_midi(midi, name="score").performance.end_us
+    begins = end_us if to_seconds is None else round(to_seconds * 1e6)
+    fields = {"to_seconds": to_seconds, "length": LengthOption(amount=40, unit="seconds")}
+    file = made(session, midi, **fields)
+    assert off_lines(file, begins + 1, 10**12, lines).max() <= 0.5
+    assert set(file.performance.notes["velocity"].tolist()) == {81}
+    freely = made(session, midi, **fields, sampling=FREELY)
+    assert off_lines(freely, begins + 1, 10**12, lines).mean() > 5
+    assert len(set(freely.performance.notes["velocity"].tolist())) > 5
+
+
+def test_a_gap_is_filled_in_the_grid_of_its_own_tempi(session: Session) -> None:
+    midi = score()
+    file = made(session, midi, between_seconds=(9.1, 16.3))
+    assert off_lines(file, 9_100_000, 16_300_000).max() <= 0.5
+    assert set(file.performance.notes["velocity"].tolist()) == {81}
+
+
+def test_without_the_primer_its_grid_is_kept_from_the_first_moment(session: Session) -> None:
+    """What is written alone begins at tick 0, wherever the primer ended."""
+    midi = score()
+    alone = made(session, midi, to_seconds=30.123, include_primer=False)
+    whole = made(session, midi, to_seconds=30.123)
+    starts = whole.performance.notes["start_us"]
+    new = whole.performance.notes[starts >= 30_123_000]
+    assert np.abs(alone.performance.notes["start_us"] + 30_123_000 - new["start_us"]).max() < 1500
+
+
+def test_a_score_that_is_off_the_beat_throughout_is_taken_as_played(session: Session) -> None:
+    file = made(session, score(offset=23), to_seconds=24.0)
+    assert off_lines(file, 24_000_001, 10**12).mean() > 5
+
+
+def test_it_is_stored_and_made_again(session: Session, tmp_path: Path) -> None:
+    request = ContinueRequest(primer=score(), primer_name="score.mid", seed=3)
+    first, second = session.run(request), session.run(request)
+    assert first.midi == second.midi
+    assert b'"keep_grid":true' in first.midi.replace(b" ", b"")

@@ -1,0 +1,120 @@
+"""Quantized files have a grid; what was played has none."""
+
+import numpy as np
+import pytest
+
+from perceiver_music.music.grid import FEWEST_MOMENTS, Grid, grid_of
+from perceiver_music.music.midi_file import MidiFile, parse_midi
+from perceiver_music.music.midi_track import Tracks
+
+
+def file_of(
+    ticks: list[int],
+    *,
+    per_quarter: int = 480,
+    quarter_us: int = 500_000,
+    meter: tuple[int, int, int] | None = None,
+    tempi: dict[int, int] | None = None,
+) -> MidiFile:
+    track = Tracks()
+    track.meta(0, 0x51, quarter_us.to_bytes(3, "big"))
+    for tick, tempo in (tempi or {}).items():
+        track.meta(tick, 0x51, tempo.to_bytes(3, "big"))
+    if meter:
+        tick, numerator, power_of_two = meter
+        track.meta(tick, 0x58, bytes((numerator, power_of_two, 24, 8)))
+    for i, tick in enumerate(ticks):
+        track.note(tick, tick + 10, channel=0, pitch=30 + i % 60, velocity=64)
+    return parse_midi(track.file(per_quarter), name="file.mid")
+
+
+def of_all(file: MidiFile) -> Grid | None:
+    return grid_of(file, 0, file.performance.end_us)
+
+
+def found(file: MidiFile) -> Grid:
+    grid = of_all(file)
+    assert grid is not None
+    return grid
+
+
+@pytest.mark.parametrize(
+    ("step", "per_quarter", "lines"),
+    [
+        (480, 480, 1),
+        (240, 480, 2),
+        (160, 480, 3),
+        (120, 480, 4),
+        (60, 480, 8),
+        (40, 480, 12),
+        (24, 96, 4),
+        (6, 24, 4),
+        (1024, 4096, 4),
+    ],
+)
+def test_the_widest_grid_that_all_begins_on(step: int, per_quarter: int, lines: int) -> None:
+    ticks = [i * step for i in (0, 1, 2, 3, 5, 6, 8, 9, 12, 13, 14, 15, 17, 18, 19, 21)]
+    assert found(file_of(ticks, per_quarter=per_quarter)).lines_per_quarter == lines
+
+
+def test_triplets_of_a_resolution_that_has_none_are_rounded() -> None:
+    ticks = [round(i * 220 / 3) for i in range(30)]
+    assert found(file_of(ticks, per_quarter=220)).lines_per_quarter == 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_played_is_on_none(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    played = np.arange(1, 60) * 240 + rng.normal(0, 12, 59).round().astype(int)
+    for per_quarter, scale in ((480, 1), (96, 5), (24, 20)):
+        assert of_all(file_of((played // scale).tolist(), per_quarter=per_quarter)) is None
+
+
+def test_a_few_notes_are_on_none_and_a_few_ornaments_change_nothing() -> None:
+    ticks = [i * 120 for i in range(FEWEST_MOMENTS)]
+    assert of_all(file_of(ticks[:-1])) is None
+    assert of_all(file_of([tick for tick in ticks[:6] for _ in (0, 1)])) is None
+    many = [i * 120 for i in range(60)]
+    assert found(file_of(sorted([*many, 1237, 2345]))).lines_per_quarter == 4
+    assert of_all(file_of(sorted([*many, *range(1237, 2237, 97)]))) is None
+
+
+def test_lines_too_near_to_be_told_apart_are_none() -> None:
+    ticks = [i * 60 for i in range(40)]
+    assert of_all(file_of(ticks, quarter_us=300_000)) is None
+    assert found(file_of(ticks, quarter_us=320_000)).lines_per_quarter == 8
+
+
+def test_the_last_minute_before_a_moment_says_it() -> None:
+    # Half a minute of triplets, then two minutes of quavers, then half a minute of no grid at all.
+    ticks = [i * 160 for i in range(180)] + [28_800 + i * 240 for i in range(480)]
+    ticks += [144_000 + i * 97 for i in range(300)]
+    file = file_of(ticks)
+    spans = [(0, 30), (0, 150), (0, 180), (60, 70)]
+    grids = [grid_of(file, begin * 10**6, end * 10**6) for begin, end in spans]
+    assert [grid and grid.lines_per_quarter for grid in grids] == [3, 2, None, 2]
+
+
+def test_moments_go_to_the_nearest_line_of_any_tempo() -> None:
+    file = file_of([i * 120 for i in range(40)], tempi={1920: 1_000_000})
+    grid = found(file)
+    assert grid.nearest_us([0, 61_000, 63_000, 1_999_000]).tolist() == [0, 0, 125_000, 2_000_000]
+    assert grid.nearest_us([2_120_000, 2_130_000, 10**9]).tolist() == [2_000_000, 2_250_000, 10**9]
+
+
+@pytest.mark.parametrize(
+    ("meter", "strong"),
+    [(None, 0), ((0, 4, 2), 0), ((0, 3, 2), 0), ((960, 3, 2), 4), ((0, 6, 3), 0)],
+)
+def test_emphasis_is_where_things_begin(meter: tuple[int, int, int] | None, strong: int) -> None:
+    lines_per_bar = 16 if meter is None or meter[1] == 4 else 12
+    # Three lines of each bar.
+    ticks = [120 * (strong + bar * lines_per_bar + i) for bar in range(20) for i in (0, 6, 7)]
+    grid = found(file_of(ticks, meter=meter))
+    begins = grid.tempo_map.ticks_to_us(np.array(ticks[:3]))
+    others = grid.tempo_map.ticks_to_us(np.array(ticks[0]) + 120 * np.array([1, 2, 5, 9]))
+    (_, high), (_, low) = (grid.nearest_with_emphasis(us) for us in (begins, others))
+    assert len(grid.emphasis) == lines_per_bar
+    assert low.max() < 0 < high.min()
+    assert min(grid.emphasis) >= -3
+    assert max(grid.emphasis) <= 2
