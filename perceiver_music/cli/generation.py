@@ -177,6 +177,8 @@ class _Batch:
         if item.midi is None:
             console.binary(result.midi)
             return True
+        if result.lines_per_quarter is not None:
+            console.info_once(f"{item.source.name}: quantized; new notes begin on its grid")
         console.detail(
             f"{result.events:,} events, {result.notes:,} notes, {result.seconds:.1f} s, ended by "
             f"{result.ended}; {result.events_per_second:,.0f} events/s"

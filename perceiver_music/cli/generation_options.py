@@ -93,6 +93,15 @@ TopK = Annotated[
         rich_help_panel=SAMPLING_PANEL,
     ),
 ]
+OnGrid = Annotated[
+    bool,
+    typer.Option(
+        "--grid/--no-grid",
+        help="After a quantized file, as sequencers and notation programs write them, begin notes "
+        "on its grid, at its velocities; played files have no grid.",
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

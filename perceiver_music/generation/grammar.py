@@ -47,6 +47,7 @@ class Grammar:
         reserved: pitch -> the step from which its key is left to others.
         last_onset_steps: so near the end no key is struck.
         longest_wait: steps after which a key must be struck again; None for no such limit.
+        may_wait_on: whether time may follow any time.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Grammar:
         reserved: Mapping[int, int] | None = None,
         last_onset_steps: int = LAST_ONSET_STEPS,
         longest_wait: int | None = None,
+        may_wait_on: bool = False,
     ) -> None:
         self.step = 0
         self.last_onset_step = 0
@@ -76,11 +78,12 @@ class Grammar:
         self._last_onset = (
             None if end_step is None else end_step - min(last_onset_steps, end_step // 4)
         )
-        self.velocity_bin = velocity_bin
+        self._velocity_bin = velocity_bin
         self._locked = frozenset(locked)
         self._waited = waited
         self._reserved = dict(reserved or {})
         self.longest_wait = longest_wait
+        self._may_wait_on = may_wait_on
         self._needs_note = False
         self.steps_since_event = 0
         self._is_shift_over = False
@@ -123,13 +126,13 @@ class Grammar:
             for pitch, step in self._reserved.items():
                 is_free[pitch] &= step > self.step
         is_free = is_free[LOWEST_PIANO_PITCH : HIGHEST_PIANO_PITCH + 1]
-        if self.velocity_bin is not None:
+        if self._velocity_bin is not None:
             lowest = v.NOTE_ON + LOWEST_PIANO_PITCH
             mask[lowest : lowest + len(is_free)] = is_free
         if not self._needs_note and 1 in is_free:
             mask[v.VELOCITY : v.VELOCITY + v.NUM_VELOCITY_BINS] = _ONE * v.NUM_VELOCITY_BINS
-            if self.velocity_bin is not None:
-                mask[v.VELOCITY + self.velocity_bin] = 0
+            if self._velocity_bin is not None:
+                mask[v.VELOCITY + self._velocity_bin] = 0
 
     def _allow_releasing(self, mask: bytearray) -> None:
         mask[v.NOTE_OFF : v.NOTE_OFF + _NUM_PITCHES] = self._may_be_released
@@ -195,13 +198,13 @@ class Grammar:
             self._is_free[value], self._may_be_released[value] = 1, 0
             self.last_release_step = self.step
         elif kind == "VELOCITY":
-            self.velocity_bin = token - v.VELOCITY
+            self._velocity_bin = token - v.VELOCITY
 
     def _wait(self, steps: int) -> None:
         self.step += steps - self._waited
         self.steps_since_event += steps - self._waited
         self._waited = 0
-        self._is_shift_over = steps < _LONGEST_SHIFT
+        self._is_shift_over = steps < _LONGEST_SHIFT and not self._may_wait_on
         for pitch in self._just_struck:
             self._may_be_released[pitch] = 1 - self._is_free[pitch]
         self._just_struck.clear()

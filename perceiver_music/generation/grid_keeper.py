@@ -2,12 +2,11 @@
 
 What was written by a notation program or a sequencer begins at lines of a grid, and at some lines
 of a bar more often than at others. A model that was taught by pianists leaves the grid with its
-first note, and its music is of no use beside such a file; where all its times are made to end at
-lines, it goes on in them (docs/lab-book.md has counts). What the model gives to a time goes to the
-line that is nearest to where it ends; times that would end nearer to now than to any other line are
-no time at all, as the few steps between the notes of a chord. Then lines at which more begins
-become likelier. How likely it is that time passes stays as it was. Between lines, where a key that
-the primer holds may be let go, none is struck. Nothing is drawn.
+first note, and its music is of no use beside such a file. So a time that ends between lines ends at
+the nearest one, or just after the last; and where seldom anything begins, most keys that the model
+would strike wait for a later line. Then it goes on in the rhythm that it hears (docs/lab-book.md
+has counts). What is about a line, as the notes of a chord and the keys let go before them, stays
+as it is; in what is written it is at the line. Nothing is drawn.
 """
 
 from __future__ import annotations
@@ -22,11 +21,17 @@ from perceiver_music.music.grid import Grid
 from perceiver_music.tokenizer import vocabulary as v
 
 Steps = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
 Nats = npt.NDArray[np.float64]
 
+ABOUT_STEPS: Final = 2
+"""So near to a line is about it."""
+_STRENGTH = 0.7
+"""Of how seldom something begins at a line of the primer, what counts; all would be too strict."""
 UNLIKELY: Final = -1e4
 """Nats; a prediction must be finite."""
 _LONGEST = v.MAX_SHIFT_STEPS
+_NEVER: Final = 1_000_000
 _STEPS_AT_ONCE: Final = 2048
 _TIMES = slice(v.TIME_SHIFT, v.TIME_SHIFT + _LONGEST)
 
@@ -43,24 +48,24 @@ class StepGrid:
     grid: Grid
     from_us: int
 
-    def nearest(self, steps: Steps) -> tuple[Steps, Nats]:
-        """The step of the line nearest to each step, and that line's emphasis.
+    def nearest(self, steps: Steps) -> tuple[Steps, Shares]:
+        """The step of the line nearest to each step, and how often something begins there.
 
-        A line in the primer is at a step below 0.
+        A line in the primer is at a step below 0. See `Grid.share`.
         """
         per_step = v.MICROSECONDS_PER_STEP
-        lines, emphasis = self.grid.nearest_with_emphasis(self.from_us + steps * per_step)
-        return (lines - self.from_us + per_step // 2) // per_step, emphasis
+        lines, share = self.grid.nearest_and_share(self.from_us + steps * per_step)
+        return (lines - self.from_us + per_step // 2) // per_step, share
 
     def nearest_us(self, us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Moments of the new music; those no more than a step from a line are moved there."""
+        """Moments of the new music; those about a line are moved there."""
         lines = self.grid.nearest_us(self.from_us + us) - self.from_us
-        is_near = (np.abs(lines - us) <= v.MICROSECONDS_PER_STEP) & (lines >= 0)
-        return np.where(is_near, lines, us)
+        is_about = np.abs(lines - us) <= (ABOUT_STEPS + 0.5) * v.MICROSECONDS_PER_STEP
+        return np.where(is_about & (lines >= 0), lines, us)
 
 
 class GridKeeper:
-    """Makes every time end at a line.
+    """Makes keys be struck about lines.
 
     Args:
         grid: None leaves everything as it is.
@@ -70,80 +75,120 @@ class GridKeeper:
     def __init__(self, grid: StepGrid | None, vocabulary: v.Vocabulary = v.MAESTRO) -> None:
         self._grid = grid
         first = vocabulary.first_id["VELOCITY"]
-        self._velocities = slice(first, first + vocabulary.num_velocities)
+        self._is_strike = np.zeros(vocabulary.size, dtype=np.bool_)
+        self._is_strike[v.NOTE_ON : v.NOTE_OFF] = True
+        self._is_strike[first : first + vocabulary.num_velocities] = True
         self._first = 0
         self._nearest: Steps = np.empty(0, dtype=np.int64)
-        self._emphasis: Nats = np.empty(0)
+        self._stays: Shares = np.empty(0)
 
     def adjusted(
         self,
         logits: npt.NDArray[np.floating],
+        allowed: npt.NDArray[np.bool_],
         step: int,
-        waited: int,
-        longest: int = _LONGEST + 1,
+        waited: int = 0,
+        longest: int = _NEVER,
     ) -> npt.NDArray[np.floating]:
-        """Logits `[vocabulary]` with those of times moved to times that end at a line.
+        """Logits `[vocabulary]` with keys struck about lines.
 
         Args:
             logits: of what comes next.
+            allowed: which ids may come next.
             step: now.
             waited: steps of the next time that lie before now.
             longest: steps after which a key must be struck, which is not to be between lines.
         """
         if self._grid is None:
             return logits
-        lines, emphasis = self._ahead(self._grid, step)
+        lines, stays = self._ahead(self._grid, step)
         ends = np.maximum(np.arange(1, _LONGEST + 1) - waited, 0)
+        times = _moved(logits[_TIMES], _aims(lines)[ends] + waited)
         changed = logits.copy()
-        changed[_TIMES] = _emphasized(
-            _at_lines(logits[_TIMES], _aims(lines, ends), waited), emphasis[ends]
-        )
-        within = lines[(lines >= 0) & (lines <= max(0, longest))]
-        if longest <= _LONGEST and len(within):
-            changed[v.TIME_SHIFT + int(within.max()) + waited : _TIMES.stop] = UNLIKELY
-        if lines[0] != 0:
-            changed[v.NOTE_ON : v.NOTE_OFF] += UNLIKELY
-            changed[self._velocities] += UNLIKELY
+        strikes = np.flatnonzero(allowed & self._is_strike[: len(allowed)])
+        if stays[0] < 1.0 and len(strikes):
+            struck = np.logaddexp.reduce(logits[strikes].astype(np.float64))
+            waiting = struck + _log(1.0 - stays[0]) + _log(_struck_later(lines, stays))
+            times = np.logaddexp(times, waiting[ends])
+            changed[strikes] += max(UNLIKELY, float(_log(stays[0])))
+        changed[_TIMES] = np.maximum(times, UNLIKELY)
+        last = _last_before(longest, lines)
+        if last is not None:
+            changed[v.TIME_SHIFT + last + waited : _TIMES.stop] = UNLIKELY
         return changed
 
-    def _ahead(self, grid: StepGrid, step: int) -> tuple[Steps, Nats]:
-        """How far ahead the line nearest to each step is, from now on, and its emphasis."""
+    def _ahead(self, grid: StepGrid, step: int) -> tuple[Steps, Shares]:
+        """For each step from now on: how far ahead its line is, and which share of keys stays.
+
+        That is, of those that might be struck there; of others none.
+        """
         if not self._first <= step <= self._first + len(self._nearest) - _LONGEST - 1:
             self._first = step
-            self._nearest, self._emphasis = grid.nearest(step + np.arange(_STEPS_AT_ONCE))
+            steps = step + np.arange(_STEPS_AT_ONCE)
+            self._nearest, share = grid.nearest(steps)
+            is_about = np.abs(self._nearest - steps) <= ABOUT_STEPS
+            self._stays = np.where(is_about, np.minimum(share, 1.0) ** _STRENGTH, 0.0)
         begin = step - self._first
         ahead = slice(begin, begin + _LONGEST + 1)
-        return self._nearest[ahead] - step, self._emphasis[ahead]
+        return self._nearest[ahead] - step, self._stays[ahead]
 
 
-def _aims(lines: Steps, ends: Steps) -> Steps:
-    """For each end of a time, the step of its line; no line that lies behind now is any.
+def _aims(lines: Steps) -> Steps:
+    """For each step from now on, where a time that would end there ends.
 
     Args:
-        lines: `[1 + longest]`: the line nearest to now and to each later step, from now.
-        ends: `[longest]`, from now.
+        lines: the line nearest to each step, from now.
     """
-    aims = lines[ends]
-    is_behind = (aims < 0) | ((aims == 0) & (lines[0] != 0))
-    ahead = lines[lines > 0]
-    aims[is_behind] = ahead[0] if len(ahead) else _LONGEST
-    return aims
+    steps = np.arange(len(lines))
+    just_after = lines + ABOUT_STEPS
+    is_about = (np.abs(lines - steps) <= ABOUT_STEPS) | ((lines <= 0) & (just_after <= 0))
+    return np.where(is_about, steps, np.where(lines > 0, lines, just_after))
 
 
-def _at_lines(scores: npt.NDArray[np.floating], aims: Steps, waited: int) -> Nats:
-    """Scores of times of 1 step and more, of which none but the longest ends between lines."""
-    times = np.minimum(aims + waited, _LONGEST)
-    times[-1] = _LONGEST  # another time follows it, and ends at a line
+def _last_before(longest: int, lines: Steps) -> int | None:
+    """How far ahead the last line is before a key must be struck, if that is soon.
+
+    Args:
+        longest: steps after which it must be.
+        lines: the line nearest to each step, from now.
+    """
+    all_lines = np.unique(lines)
+    apart = int(np.diff(all_lines).min(initial=_LONGEST))
+    ahead = all_lines[(all_lines > 0) & (all_lines <= longest)]
+    if longest <= _LONGEST + apart and len(ahead):
+        return int(ahead[-1])
+    is_about_line = abs(int(lines[0])) <= ABOUT_STEPS
+    return 0 if longest <= _LONGEST and is_about_line else None
+
+
+def _struck_later(lines: Steps, stays: Shares) -> Shares:
+    """For each step from now on, the share of keys not struck now that is struck there.
+
+    Args:
+        lines: the line nearest to each step, from now.
+        stays: which share of keys that might be struck there is.
+    """
+    shares = np.zeros(len(lines))
+    left = 1.0
+    for line in np.unique(lines[(lines > 0) & (lines < _LONGEST)]):
+        shares[line] = left * stays[line]
+        left -= shares[line]
+    shares[_LONGEST] = left
+    return shares
+
+
+def _moved(scores: npt.NDArray[np.floating], times: Steps) -> Nats:
+    """Scores `[longest]` of times, each moved to another. The longest stays.
+
+    After the longest comes another time, which ends about a line.
+    """
+    times = np.minimum(times, _LONGEST)
+    times[-1] = _LONGEST
     highest = float(scores.max())
     weights = np.bincount(times, np.exp(scores - highest, dtype=np.float64), _LONGEST + 1)[1:]
-    found = np.full(_LONGEST, UNLIKELY)
-    is_there = weights > 0.0
-    found[is_there] = np.log(weights[is_there]) + highest
-    return found
+    return np.asarray(np.maximum(_log(weights) + highest, UNLIKELY))
 
 
-def _emphasized(scores: Nats, emphasis: Nats) -> Nats:
-    """Scores of times that end at lines; the longest one's end is none."""
-    before = np.logaddexp.reduce(scores)
-    scores[:-1] += emphasis[:-1]
-    return scores + (before - np.logaddexp.reduce(scores))
+def _log(share: npt.ArrayLike) -> Nats:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(share))

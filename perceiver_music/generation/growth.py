@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.generation.as_written import AsWritten
 from perceiver_music.generation.ending import closing_ids, last_part_begins
 from perceiver_music.generation.grammar import Grammar
+from perceiver_music.generation.grid_keeper import GridKeeper
 from perceiver_music.generation.joining import joint_begins
 from perceiver_music.generation.keepers import Keepers
 from perceiver_music.generation.letting_go import LettingGo
@@ -89,8 +89,8 @@ class Growth:
         self._letting_go = LettingGo(opening.around) if lets_go else None
         self._guard = LoopGuard()
         self._keepers = Keepers(opening, sampling)
-        self._as_written = AsWritten(opening)
-        rules: dict[str, Any] = {}
+        self._grid = GridKeeper(opening.grid, opening.vocabulary)
+        rules: dict[str, Any] = {"may_wait_on": opening.grid is not None}
         if self.after:
             rules["last_onset_steps"] = LAST_ONSET_IN_GAP_STEPS
         if sampling.keep_moving and not opening.is_of_gap:
@@ -176,16 +176,18 @@ class Growth:
         self, logits: npt.NDArray[np.floating], allowed: npt.NDArray[np.bool_]
     ) -> npt.NDArray[np.floating]:
         """The prediction as the primer and the guard would have it."""
+        grammar = self._grammar
         logits = self._keepers.adjusted(logits, allowed)
         if self._letting_go is not None:
-            grammar = self._grammar
             logits = self._letting_go.adjusted(logits, grammar.onset_step, grammar.step)
         if self._winding_down is not None:
             logits = self._winding_down.adjusted(logits, self.progress)
         if self._sampling.loop_guard:
             logits = self._guard.adjusted(logits)
             self.music.num_guarded += self._guard.is_acting
-        return self._as_written.adjusted(logits, allowed, self._grammar, self._waited)
+        return self._grid.adjusted(
+            logits, allowed, grammar.step, self._waited, grammar.longest_time
+        )
 
     @property
     def progress(self) -> float:

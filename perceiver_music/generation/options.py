@@ -33,7 +33,7 @@ class SamplingOptions:
         keep_grid: whether music after a quantized primer stays on its grid
             (`generation.grid_keeper`).
         keep_levels: whether it stays with velocities of which the primer has few
-            (`generation.levels`).
+            (`generation.as_written`).
         let_go: whether keys held for long are let go sooner (`generation.letting_go`).
     """
 

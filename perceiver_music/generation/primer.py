@@ -61,7 +61,7 @@ class Opening:
         pedal: where it stands, for tokens that keep the pedal; None for those that do not.
         after: the first events behind a gap.
         grid: at whose lines the new music is to begin its notes; None for any moment.
-        levels: value of VELOCITY -> the MIDI velocity; the only ones there are to be, if any.
+        levels: the only MIDI velocities that there are to be; none for all.
     """
 
     tokens: tuple[int, ...]
@@ -73,7 +73,7 @@ class Opening:
     waited: int = 0
     after: tuple[int, ...] = ()
     grid: StepGrid | None = None
-    levels: Mapping[int, int] = field(default_factory=dict)
+    levels: tuple[int, ...] = ()
 
     @property
     def vocabulary(self) -> v.Vocabulary:
@@ -109,6 +109,11 @@ class Opening:
             return False
         num_notes = sum(v.NOTE_ON <= token < v.NOTE_OFF for token in self.before)
         return num_notes < _FEWEST_NOTES
+
+    @property
+    def lines_per_quarter(self) -> int | None:
+        """Of the grid, if there is one."""
+        return None if self.grid is None else self.grid.grid.lines_per_quarter
 
     @property
     def has_notes(self) -> bool:

@@ -175,6 +175,7 @@ class Session:
             begins_at_seconds=begins_at_seconds(planned),
             circles_from_seconds=circles_from_seconds(planned, performance),
             seconds_for_others=made.seconds_for_others,
+            lines_per_quarter=planned.opening.lines_per_quarter,
         )
 
     def _decode(
@@ -275,9 +276,8 @@ def open_session(
     from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
     from perceiver_music.model.decoding import load_decoder
 
-    loaded = load_decoder(
-        resolve_checkpoint(checkpoint), device=device, decoder=decoder, policy=policy
-    )
+    path = resolve_checkpoint(checkpoint)
+    loaded = load_decoder(path, device=device, decoder=decoder, policy=policy)
     doubt = loaded.doubt or doubt_about_context(context, loaded.description)
     context = loaded.context if context is None else context
     if latents is None:

@@ -112,6 +112,7 @@ class ContinueResult:
         begins_at_seconds: when in the file the new music begins.
         circles_from_seconds: when in the file the new music begins to repeat itself to its end;
             None if it does not.
+        lines_per_quarter: of the grid that it was kept to; None without one.
     """
 
     primer: str | None
@@ -134,6 +135,7 @@ class ContinueResult:
     begins_at_seconds: float = 0.0
     circles_from_seconds: float | None = None
     seconds_for_others: float = 0.0
+    lines_per_quarter: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `continue --json`, `compose --json` and `infill --json`."""
@@ -151,6 +153,7 @@ class ContinueResult:
             "begins_at": self.begins_at_seconds,
             "ended": self.ended,
             "circles_from": self.circles_from_seconds,
+            "grid_lines_per_quarter": self.lines_per_quarter,
             "checkpoint": self.checkpoint,
             "checkpoint_sha256": self.checkpoint_sha256,
             "sampling": self.sampling.as_json(),

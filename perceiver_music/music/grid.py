@@ -33,8 +33,6 @@ _FEWEST_TICKS: Final = 3
 _QUARTERS_OF_NO_METER: Final = 4
 _COUNTS_OF_A_QUARTER: Final = 16.0
 """What all quarters together say of a bar counts as much as so many moments in it."""
-_RARELY: Final = -3.0
-_OFTEN: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,25 +42,24 @@ class Grid:
     Attributes:
         tempo_map: when each tick sounds.
         lines_per_quarter: how many of them there are.
-        emphasis: nats, for each line of a bar: how much more often something begins there than at
-            the average one, from -3 to 2.
+        share: for each line of a bar, how often something begins there, beside the average one.
         first_line: one at which a bar begins.
     """
 
     tempo_map: TempoMap
     lines_per_quarter: int
-    emphasis: tuple[float, ...]
+    share: tuple[float, ...]
     first_line: int
 
     def nearest_us(self, us: npt.ArrayLike) -> IntArray:
         """The line nearest to each moment from 0 to `MAX_MUSIC_US`."""
         return self._moments(self._lines(us))
 
-    def nearest_with_emphasis(self, us: npt.ArrayLike) -> tuple[IntArray, npt.NDArray[np.float64]]:
-        """The same, and the emphasis of each of those lines."""
+    def nearest_and_share(self, us: npt.ArrayLike) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """The same, and the share of each of those lines."""
         lines = self._lines(us)
-        places = (lines - self.first_line) % len(self.emphasis)
-        return self._moments(lines), np.array(self.emphasis)[places]
+        places = (lines - self.first_line) % len(self.share)
+        return self._moments(lines), np.array(self.share)[places]
 
     def _lines(self, us: npt.ArrayLike) -> IntArray:
         tempo_map = self.tempo_map
@@ -113,7 +110,7 @@ def grid_of(file: MidiFile, from_us: int, to_us: int) -> Grid | None:
             return Grid(
                 tempo_map=file.tempo_map,
                 lines_per_quarter=count,
-                emphasis=_emphasis(lines - first_line, count, lines_per_bar),
+                share=_share(lines - first_line, count, lines_per_bar),
                 first_line=first_line,
             )
     return None
@@ -132,7 +129,7 @@ def _bar(file: MidiFile, at_us: int, lines_per_quarter: int) -> tuple[int, int]:
     return 0, _QUARTERS_OF_NO_METER * lines_per_quarter
 
 
-def _emphasis(lines: IntArray, lines_per_quarter: int, lines_per_bar: int) -> tuple[float, ...]:
+def _share(lines: IntArray, lines_per_quarter: int, lines_per_bar: int) -> tuple[float, ...]:
     """From a few bars, whose counts are filled up with those of any of their quarters."""
     in_quarter = np.bincount(lines % lines_per_quarter, minlength=lines_per_quarter)
     of_quarter = (in_quarter + 1.0 / lines_per_quarter) / (len(lines) + 1.0)
@@ -140,4 +137,4 @@ def _emphasis(lines: IntArray, lines_per_quarter: int, lines_per_bar: int) -> tu
     expected = of_quarter[np.arange(lines_per_bar) % lines_per_quarter]
     expected *= _COUNTS_OF_A_QUARTER / expected.sum()
     shares = (in_bar + expected) / (len(lines) + _COUNTS_OF_A_QUARTER)
-    return tuple(np.log(shares * lines_per_bar).clip(_RARELY, _OFTEN).tolist())
+    return tuple((shares * lines_per_bar).tolist())

@@ -103,18 +103,25 @@ def test_moments_go_to_the_nearest_line_of_any_tempo() -> None:
 
 
 @pytest.mark.parametrize(
-    ("meter", "strong"),
+    ("meter", "first"),
     [(None, 0), ((0, 4, 2), 0), ((0, 3, 2), 0), ((960, 3, 2), 4), ((0, 6, 3), 0)],
 )
-def test_emphasis_is_where_things_begin(meter: tuple[int, int, int] | None, strong: int) -> None:
+def test_each_line_of_a_bar_has_its_share(meter: tuple[int, int, int] | None, first: int) -> None:
     lines_per_bar = 16 if meter is None or meter[1] == 4 else 12
     # Three lines of each bar.
-    ticks = [120 * (strong + bar * lines_per_bar + i) for bar in range(20) for i in (0, 6, 7)]
+    ticks = [120 * (first + bar * lines_per_bar + i) for bar in range(20) for i in (0, 6, 7)]
     grid = found(file_of(ticks, meter=meter))
     begins = grid.tempo_map.ticks_to_us(np.array(ticks[:3]))
     others = grid.tempo_map.ticks_to_us(np.array(ticks[0]) + 120 * np.array([1, 2, 5, 9]))
-    (_, high), (_, low) = (grid.nearest_with_emphasis(us) for us in (begins, others))
-    assert len(grid.emphasis) == lines_per_bar
-    assert low.max() < 0 < high.min()
-    assert min(grid.emphasis) >= -3
-    assert max(grid.emphasis) <= 2
+    (_, high), (_, low) = (grid.nearest_and_share(us) for us in (begins, others))
+    assert len(grid.share) == lines_per_bar
+    assert np.mean(grid.share) == pytest.approx(1.0)
+    assert 0 < low.max() < 1 < high.min()
+
+
+def test_of_a_few_bars_any_quarter_says_something() -> None:
+    ticks = [480 * quarter + 120 * i for quarter in range(6) for i in (0, 2)]
+    grid = found(file_of(ticks))
+    shares = np.array(grid.share).reshape(4, 2)
+    assert grid.lines_per_quarter == 2
+    assert shares.min() > 0.5

@@ -65,6 +65,28 @@ def test_its_object(run: Run, write_midi: WriteMidi) -> None:
         assert name in fields
 
 
+def test_a_quantized_file_is_gone_on_from_on_its_grid(run: Run) -> None:
+    track = mido.MidiTrack()
+    for i in range(32):
+        track.append(mido.Message("note_on", note=50 + i % 12, velocity=80))
+        track.append(mido.Message("note_off", note=50 + i % 12, time=240))
+    mido.MidiFile(ticks_per_beat=480, tracks=[track]).save("score.mid")
+    words = ("continue", "score.mid", *SHORT, "--seed", "7")
+    outcome = run(*words, "-o", "a.mid", "--json").succeeded()
+    assert outcome.object["grid_lines_per_quarter"] == 2
+    assert "score.mid: quantized; new notes begin on its grid" in outcome.error_lines
+    freely = run(*words, "-o", "b.mid", "--no-grid", "--json").succeeded()
+    assert freely.object["grid_lines_per_quarter"] is None
+    assert not freely.object["sampling"]["keep_grid"]
+    assert "quantized" not in freely.stderr
+    made = {}
+    for name in ("a.mid", "b.mid"):
+        made[name] = {m.velocity for m in mido.MidiFile(name) if m.type == "note_on"} - {0}
+    assert made["a.mid"] == {80}
+    assert len(made["b.mid"]) > 1
+    assert run("replay", "a.mid", "--check").code == 0
+
+
 def test_compose_has_its_own_schema(run: Run) -> None:
     fields = run("compose", *SHORT, "-o", "o.mid", "--json").object
     assert (fields["schema"], fields["primer"], fields["inputs"]) == ("compose/1", None, [])

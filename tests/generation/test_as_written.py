@@ -1,0 +1,65 @@
+"""Few velocities, and moments and velocities exactly as the primer has them."""
+
+import numpy as np
+import pytest
+
+from perceiver_music.generation.as_written import exactly_as_written, few_levels
+from perceiver_music.generation.grid_keeper import StepGrid
+from perceiver_music.generation.primer import EMPTY_OPENING, Opening
+from perceiver_music.music.grid import Grid
+from perceiver_music.music.performance import Performance, note_array
+from perceiver_music.music.tempo_map import TempoMap
+
+
+@pytest.mark.parametrize(
+    ("velocities", "levels"),
+    [
+        ([], ()),
+        ([80] * 11, ()),
+        ([80] * 12, (80,)),
+        ([80] * 20 + [50], ()),
+        ([80] * 20 + [50] * 4, (50, 80)),
+        ([10 * i for i in range(1, 9)] * 12, tuple(range(10, 81, 10))),
+        ([10 * i for i in range(1, 10)] * 40, ()),
+        (list(range(40, 100)) * 40, ()),
+    ],
+)
+def test_a_file_has_few_velocities_or_none(velocities: list[int], levels: tuple[int, ...]) -> None:
+    assert few_levels(velocities) == levels
+
+
+def opening(*, has_grid: bool = False, levels: tuple[int, ...] = ()) -> Opening:
+    tempo_map = TempoMap.from_changes(480, [(0, 500_000)])
+    grid = Grid(tempo_map=tempo_map, lines_per_quarter=4, share=(1.0,), first_line=0)
+    return Opening(
+        tokens=EMPTY_OPENING.tokens,
+        sounding={},
+        velocity_bin=None,
+        grid=StepGrid(grid=grid, from_us=1_000_000) if has_grid else None,
+        levels=levels,
+    )
+
+
+def played(*notes: tuple[int, int]) -> Performance:
+    starts, ends = zip(*notes, strict=True)
+    return Performance(note_array(starts, ends, np.arange(60, 60 + len(notes)), [50] * len(notes)))
+
+
+def test_music_without_a_grid_and_levels_is_as_it_was() -> None:
+    notes = played((10_000, 130_000), (260_000, 300_000))
+    assert (exactly_as_written(notes, opening()).notes == notes.notes).all()
+
+
+def test_notes_are_at_the_lines_that_they_are_about() -> None:
+    notes = played((10_000, 130_000), (110_000, 120_000), (260_000, 310_000), (375_000, 380_000))
+    found = exactly_as_written(notes, opening(has_grid=True)).notes
+    assert found["start_us"].tolist() == [0, 125_000, 250_000, 375_000]
+    # A note that would have no length is as short as a note can be.
+    assert found["end_us"].tolist() == [125_000, 135_000, 310_000, 385_000]
+
+
+def test_velocities_are_the_nearest_of_the_levels() -> None:
+    notes = played(*[(i, i + 9) for i in range(4)]).notes.copy()
+    notes["velocity"] = [2, 59, 61, 126]
+    found = exactly_as_written(Performance(notes), opening(levels=(40, 80)))
+    assert found.notes["velocity"].tolist() == [40, 40, 80, 80]
