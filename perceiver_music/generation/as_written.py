@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -16,13 +17,21 @@ from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.performance import NoteArray, Performance
 
 NOTES_FOR_EACH: Final = 12
-"""So many notes there must be for each velocity; pianists have another for every third."""
+"""So many notes there are for each velocity on average; pianists have another for every third."""
+FEWEST_OF_EACH: Final = 6
+"""A velocity of fewer is an exception."""
 MOST_LEVELS: Final = 8
+_ABOUT_US: Final = 30_000
 _SHORTEST_US: Final = 10_000
 
 
 def opening_as_written(
-    opening: Opening, file: MidiFile, window: Window, sampling: SamplingOptions
+    opening: Opening,
+    file: MidiFile,
+    window: Window,
+    sampling: SamplingOptions,
+    *,
+    after_us: int | None = None,
 ) -> Opening:
     """The opening with the grid and the velocities that new music keeps to, if there are such.
 
@@ -31,25 +40,37 @@ def opening_as_written(
         file: the primer.
         window: the part of it that says how it was written; new music begins where it ends.
         sampling: whether they are kept.
+        after_us: where the music goes on behind a gap, which says it, too; and there, the tempi
+            are the file's.
     """
-    grid = grid_of(file, window.from_us, window.to_us) if sampling.keep_grid else None
-    levels = levels_of(file, window) if sampling.keep_levels else ()
-    steps = None if grid is None else StepGrid(grid=grid, from_us=window.to_us)
-    return replace(opening, grid=steps, levels=levels)
+    grid = None
+    if sampling.keep_grid:
+        grid = grid_of(file, window.from_us, window.to_us, after_us)
+    if grid is not None and after_us is None:
+        grid = grid.keeping_tempo(window.to_us)
+    return replace(
+        opening,
+        grid=None if grid is None else StepGrid(grid=grid, from_us=window.to_us),
+        levels=_levels_of(file, window, after_us) if sampling.keep_levels else (),
+    )
 
 
-def levels_of(file: MidiFile, window: Window) -> tuple[int, ...]:
-    """The velocities of a file that has few in the last minute of a window; else none."""
+def _levels_of(file: MidiFile, window: Window, after_us: int | None) -> tuple[int, ...]:
+    """The velocities of the last minute of a window and the first behind a gap, if few."""
     notes = file.performance.notes
-    begin = max(window.from_us, window.to_us - HEARD_US)
-    is_heard = (notes["start_us"] >= begin) & (notes["start_us"] < window.to_us)
+    starts = notes["start_us"]
+    is_heard = (starts >= max(window.from_us, window.to_us - HEARD_US)) & (starts < window.to_us)
+    if after_us is not None:
+        is_heard |= (starts >= after_us) & (starts < after_us + HEARD_US)
     return few_levels(notes["velocity"][is_heard].tolist())
 
 
 def few_levels(velocities: Sequence[int]) -> tuple[int, ...]:
     """The different velocities, rising, if they are few for so many notes; else none."""
-    levels = tuple(sorted(set(velocities)))
-    return levels if len(levels) <= min(MOST_LEVELS, len(velocities) // NOTES_FOR_EACH) else ()
+    counts = Counter(velocities)
+    if len(counts) > min(MOST_LEVELS, len(velocities) // NOTES_FOR_EACH):
+        return ()
+    return tuple(sorted(level for level in counts if counts[level] >= FEWEST_OF_EACH))
 
 
 def exactly_as_written(performance: Performance, opening: Opening) -> Performance:
@@ -59,7 +80,7 @@ def exactly_as_written(performance: Performance, opening: Opening) -> Performanc
     """
     notes = performance.notes.copy()
     if opening.grid is not None:
-        _move_to_lines(notes, opening.grid)
+        notes = _move_to_lines(notes, opening.grid)
     if opening.levels:
         levels = np.array(opening.levels)
         off = np.abs(np.arange(128)[:, None] - levels)
@@ -67,8 +88,16 @@ def exactly_as_written(performance: Performance, opening: Opening) -> Performanc
     return replace(performance, notes=notes)
 
 
-def _move_to_lines(notes: NoteArray, grid: StepGrid) -> None:
+def _move_to_lines(notes: NoteArray, grid: StepGrid) -> NoteArray:
+    """Notes that begin at lines, and end there where they end about one; no key struck twice."""
     notes["start_us"] = grid.nearest_us(notes["start_us"])
-    ends = grid.nearest_us(notes["end_us"])
-    ends = np.where(ends > notes["start_us"], ends, notes["end_us"])
+    lines = grid.nearest_us(notes["end_us"])
+    is_about = np.abs(lines - notes["end_us"]) <= _ABOUT_US
+    ends = np.where(is_about & (lines > notes["start_us"]), lines, notes["end_us"])
     notes["end_us"] = np.maximum(ends, notes["start_us"] + _SHORTEST_US)
+    # Of keys struck just before a line and again just after it, the second sounds on.
+    order = np.lexsort((-notes["end_us"], notes["pitch"], notes["start_us"]))
+    notes = notes[order]
+    again = np.diff(notes["start_us"], prepend=-1) == 0
+    again &= np.diff(notes["pitch"].astype(np.int64), prepend=-1) == 0
+    return np.asarray(notes[~again])

@@ -2,11 +2,11 @@
 
 What was written by a notation program or a sequencer begins at lines of a grid, and at some lines
 of a bar more often than at others. A model that was taught by pianists leaves the grid with its
-first note, and its music is of no use beside such a file. So a time that ends between lines ends at
-the nearest one, or just after the last; and where seldom anything begins, most keys that the model
-would strike wait for a later line. Then it goes on in the rhythm that it hears (docs/lab-book.md
-has counts). What is about a line, as the notes of a chord and the keys let go before them, stays
-as it is; in what is written it is at the line. Nothing is drawn.
+first note, and its music is of no use beside such a file. So a time that ends near a line ends at
+it, or just after the last; a key that the model would strike elsewhere waits for the next line; and
+where seldom anything begins, most keys wait for a later one. Then it goes on in the rhythm that it
+hears (docs/lab-book.md has counts). What is about a line, as the notes of a chord and the keys let
+go before them, stays as it is; in what is written it is at the line. Nothing is drawn.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Nats = npt.NDArray[np.float64]
 
 ABOUT_STEPS: Final = 2
 """So near to a line is about it."""
+NEAR_STEPS: Final = 12
+"""So near to a line a time ends at it; where lines are further apart, between them at any time."""
 _STRENGTH = 0.7
 """Of how seldom something begins at a line of the primer, what counts; all would be too strict."""
 UNLIKELY: Final = -1e4
@@ -58,10 +60,9 @@ class StepGrid:
         return (lines - self.from_us + per_step // 2) // per_step, share
 
     def nearest_us(self, us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Moments of the new music; those about a line are moved there."""
+        """The line nearest to each moment of the new music, none of which lies before it."""
         lines = self.grid.nearest_us(self.from_us + us) - self.from_us
-        is_about = np.abs(lines - us) <= (ABOUT_STEPS + 0.5) * v.MICROSECONDS_PER_STEP
-        return np.where(is_about & (lines >= 0), lines, us)
+        return np.where(lines >= 0, lines, us)
 
 
 class GridKeeper:
@@ -140,9 +141,10 @@ def _aims(lines: Steps) -> Steps:
         lines: the line nearest to each step, from now.
     """
     steps = np.arange(len(lines))
+    off = np.abs(lines - steps)
     just_after = lines + ABOUT_STEPS
-    is_about = (np.abs(lines - steps) <= ABOUT_STEPS) | ((lines <= 0) & (just_after <= 0))
-    return np.where(is_about, steps, np.where(lines > 0, lines, just_after))
+    is_moved = (off > ABOUT_STEPS) & (off <= NEAR_STEPS) & ((lines > 0) | (just_after > 0))
+    return np.where(is_moved, np.where(lines > 0, lines, just_after), steps)
 
 
 def _last_before(longest: int, lines: Steps) -> int | None:

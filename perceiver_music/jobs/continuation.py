@@ -161,7 +161,7 @@ class Session:
             seed=request.seed,
             primer_events=planned.opening.num_events,
             events=len(music.ids),
-            notes=music.num_notes,
+            notes=performance.num_notes,
             seconds=performance.seconds,
             ended=music.ended,
             checkpoint=self._loaded.name,

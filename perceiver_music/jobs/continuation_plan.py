@@ -252,7 +252,7 @@ def _plan_of_gap(
         midi.performance, gap, context=context, latents=latents, keeps_joint=joins
     )
     before = Window(from_us=0, to_us=gap.from_us)
-    opening = opening_as_written(opening, midi, before, request.sampling)
+    opening = opening_as_written(opening, midi, before, request.sampling, after_us=gap.to_us)
     own = without_embedded(data)
     return Plan(request=request, primer=own, midi=midi, window=gap, opening=opening, limits=limits)
 

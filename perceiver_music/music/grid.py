@@ -7,7 +7,7 @@ was recorded does not, whatever its tempo says.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,16 +18,17 @@ from perceiver_music.music.performance import MICROSECONDS
 from perceiver_music.music.tempo_map import IntArray, TempoMap
 
 HEARD_US: Final = 60 * MICROSECONDS
-"""A file's grid is that of its last minute; later it may be played freely, or in triplets."""
-FEWEST_MOMENTS: Final = 12
+"""A file's grid is that of its last minute; before, it may be played freely, or in triplets."""
+FEWEST_MOMENTS: Final = 8
 LINES_PER_QUARTER: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-NARROWEST_US: Final = 40_000
+NARROWEST_US: Final = 25_000
 """Lines nearer to each other are near to any moment."""
 SHARE_ON_LINES: Final = 0.95
 """The rest are ornaments, which a grid has no room for."""
-_TICKS_FOR_SLACK: Final = 12
-"""With fewer between lines, a tick more or less would be chance."""
 _UNHEARD_US: Final = 3_000
+"""So far off is a matter of a file's resolution."""
+_SMALLEST_SLACK: Final = 12
+"""Of the distance between lines that is off by chance; more would be too many."""
 _FEWEST_TICKS: Final = 3
 
 _QUARTERS_OF_NO_METER: Final = 4
@@ -37,22 +38,29 @@ _COUNTS_OF_A_QUARTER: Final = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Moments at equal distances in quarter notes, the first at 0.
+    """Moments at equal distances in quarter notes.
 
     Attributes:
         tempo_map: when each tick sounds.
         lines_per_quarter: how many of them there are.
+        offset: the tick of line 0.
         share: for each line of a bar, how often something begins there, beside the average one.
         first_line: one at which a bar begins.
     """
 
     tempo_map: TempoMap
     lines_per_quarter: int
+    offset: int
     share: tuple[float, ...]
     first_line: int
 
+    def keeping_tempo(self, us: int) -> Grid:
+        """The same up to a moment, and in the tempo of that moment from there on."""
+        tick = int(self.tempo_map.us_to_ticks(us))
+        return replace(self, tempo_map=self.tempo_map.until(tick))
+
     def nearest_us(self, us: npt.ArrayLike) -> IntArray:
-        """The line nearest to each moment from 0 to `MAX_MUSIC_US`."""
+        """The line nearest to each moment from 0 to `MAX_MUSIC_US`; halfway the later one."""
         return self._moments(self._lines(us))
 
     def nearest_and_share(self, us: npt.ArrayLike) -> tuple[IntArray, npt.NDArray[np.float64]]:
@@ -61,37 +69,30 @@ class Grid:
         places = (lines - self.first_line) % len(self.share)
         return self._moments(lines), np.array(self.share)[places]
 
+    @property
+    def _ticks(self) -> float:
+        return self.tempo_map.ticks_per_quarter / self.lines_per_quarter
+
     def _lines(self, us: npt.ArrayLike) -> IntArray:
-        tempo_map = self.tempo_map
-        ticks = tempo_map.us_to_ticks(us)
-        return lines_at(ticks, tempo_map.ticks_per_quarter, self.lines_per_quarter)
+        return _lines_at(self.tempo_map.us_to_ticks(us) - self.offset, self._ticks)
 
     def _moments(self, lines: IntArray) -> IntArray:
-        tempo_map = self.tempo_map
-        ticks = ticks_of(lines, tempo_map.ticks_per_quarter, self.lines_per_quarter)
-        return tempo_map.ticks_to_us(np.minimum(ticks, tempo_map.last_tick))
+        ticks = np.rint(lines * self._ticks).astype(np.int64) + self.offset
+        return self.tempo_map.ticks_to_us(ticks.clip(0, self.tempo_map.last_tick))
 
 
-def lines_at(ticks: npt.ArrayLike, ticks_per_quarter: int, lines_per_quarter: int) -> IntArray:
-    """The number of the line nearest to each tick; halfway the later one."""
-    lines = np.floor(np.asarray(ticks) * (lines_per_quarter / ticks_per_quarter) + 0.5)
-    return np.asarray(lines, dtype=np.int64)
-
-
-def ticks_of(lines: IntArray, ticks_per_quarter: int, lines_per_quarter: int) -> IntArray:
-    """The tick nearest to each line."""
-    ticks = np.rint(lines * (ticks_per_quarter / lines_per_quarter))
-    return np.asarray(ticks, dtype=np.int64)
-
-
-def grid_of(file: MidiFile, from_us: int, to_us: int) -> Grid | None:
+def grid_of(file: MidiFile, from_us: int, to_us: int, after_us: int | None = None) -> Grid | None:
     """The widest grid of what begins in a part of a file; None if that is on none.
 
     Its tempi after that part are those of the file.
+
+    Args:
+        file: the file.
+        from_us: where the part begins.
+        to_us: where it ends; its last minute counts.
+        after_us: where another part begins, whose first minute counts, too.
     """
-    starts = file.performance.notes["start_us"]
-    is_heard = (starts >= max(from_us, to_us - HEARD_US)) & (starts < to_us)
-    moments = np.unique(file.note_ticks["start_tick"][is_heard])
+    moments = _moments_heard(file, from_us, to_us, after_us)
     if len(moments) < FEWEST_MOMENTS:
         return None
     per_quarter = file.tempo_map.ticks_per_quarter
@@ -100,20 +101,54 @@ def grid_of(file: MidiFile, from_us: int, to_us: int) -> Grid | None:
         ticks = per_quarter / count
         if ticks < _FEWEST_TICKS or quarter_us / count < NARROWEST_US:
             return None
-        lines = lines_at(moments, per_quarter, count)
-        off = np.abs(moments - ticks_of(lines, per_quarter, count))
-        # A tick more or less is rounding, where lines lie between ticks or ticks are short.
-        is_rounded = per_quarter % count or quarter_us / per_quarter <= _UNHEARD_US
-        slack = 1 if is_rounded and ticks >= _TICKS_FOR_SLACK else 0
-        if float(np.mean(off <= slack)) >= SHARE_ON_LINES:
+        offset = _offset(moments, ticks)
+        lines = _lines_at(moments - offset, ticks)
+        slack = _slack(per_quarter, count, quarter_us)
+        is_on = np.abs(moments - offset - lines * ticks) <= slack
+        if float(np.mean(is_on)) >= SHARE_ON_LINES:
+            offset = 0 if abs(offset) <= slack else round(offset)
+            lines = _lines_at(moments - offset, ticks)
             first_line, lines_per_bar = _bar(file, to_us, count)
             return Grid(
                 tempo_map=file.tempo_map,
                 lines_per_quarter=count,
+                offset=offset,
                 share=_share(lines - first_line, count, lines_per_bar),
                 first_line=first_line,
             )
     return None
+
+
+def _moments_heard(file: MidiFile, from_us: int, to_us: int, after_us: int | None) -> IntArray:
+    """Ticks at which notes begin; where little is played, of the last moments."""
+    starts, ticks = file.performance.notes["start_us"], file.note_ticks["start_tick"]
+    is_before = (starts >= from_us) & (starts < to_us)
+    lately = np.unique(ticks[is_before & (starts >= to_us - HEARD_US)])
+    if len(lately) < FEWEST_MOMENTS:
+        lately = np.unique(ticks[is_before])[-FEWEST_MOMENTS:]
+    if after_us is None:
+        return lately
+    is_after = (starts >= after_us) & (starts < after_us + HEARD_US)
+    return np.union1d(lately, ticks[is_after])
+
+
+def _lines_at(ticks: npt.ArrayLike, ticks_per_line: float) -> IntArray:
+    """The number of the line nearest to each tick; halfway the later one."""
+    return np.asarray(np.floor(np.asarray(ticks) / ticks_per_line + 0.5), dtype=np.int64)
+
+
+def _offset(moments: IntArray, ticks_per_line: float) -> float:
+    """How far behind the lines that begin with tick 0 all begins, by the mean on a circle."""
+    angles = moments * (2.0 * np.pi / ticks_per_line)
+    mean = np.arctan2(np.sin(angles).mean(), np.cos(angles).mean())
+    return float(mean * ticks_per_line / (2.0 * np.pi))
+
+
+def _slack(per_quarter: int, lines_per_quarter: int, quarter_us: int) -> float:
+    """Ticks that a moment may be off its line, for lack of resolution."""
+    is_between_ticks = bool(per_quarter % lines_per_quarter)
+    slack = max(float(is_between_ticks), _UNHEARD_US * per_quarter / quarter_us)
+    return min(slack, per_quarter / lines_per_quarter / _SMALLEST_SLACK)
 
 
 def _bar(file: MidiFile, at_us: int, lines_per_quarter: int) -> tuple[int, int]:
@@ -124,8 +159,8 @@ def _bar(file: MidiFile, at_us: int, lines_per_quarter: int) -> tuple[int, int]:
         numerator, power_of_two = meters[-1].data[0], meters[-1].data[1]
         lines = math.ldexp(numerator * 4 * lines_per_quarter, -power_of_two)
         if lines >= 1 and lines == int(lines):
-            first = lines_at(meters[-1].tick, file.tempo_map.ticks_per_quarter, lines_per_quarter)
-            return int(first), int(lines)
+            ticks_per_line = file.tempo_map.ticks_per_quarter / lines_per_quarter
+            return int(_lines_at(meters[-1].tick, ticks_per_line)), int(lines)
     return 0, _QUARTERS_OF_NO_METER * lines_per_quarter
 
 

@@ -18,7 +18,8 @@ from perceiver_music.music.tempo_map import TempoMap
         ([80] * 11, ()),
         ([80] * 12, (80,)),
         ([80] * 20 + [50], ()),
-        ([80] * 20 + [50] * 4, (50, 80)),
+        ([80] * 20 + [50] * 4, (80,)),
+        ([80] * 20 + [50] * 6, (50, 80)),
         ([10 * i for i in range(1, 9)] * 12, tuple(range(10, 81, 10))),
         ([10 * i for i in range(1, 10)] * 40, ()),
         (list(range(40, 100)) * 40, ()),
@@ -30,7 +31,7 @@ def test_a_file_has_few_velocities_or_none(velocities: list[int], levels: tuple[
 
 def opening(*, has_grid: bool = False, levels: tuple[int, ...] = ()) -> Opening:
     tempo_map = TempoMap.from_changes(480, [(0, 500_000)])
-    grid = Grid(tempo_map=tempo_map, lines_per_quarter=4, share=(1.0,), first_line=0)
+    grid = Grid(tempo_map=tempo_map, lines_per_quarter=4, offset=0, share=(1.0,), first_line=0)
     return Opening(
         tokens=EMPTY_OPENING.tokens,
         sounding={},
@@ -51,11 +52,20 @@ def test_music_without_a_grid_and_levels_is_as_it_was() -> None:
 
 
 def test_notes_are_at_the_lines_that_they_are_about() -> None:
-    notes = played((10_000, 130_000), (110_000, 120_000), (260_000, 310_000), (375_000, 380_000))
+    notes = played((10_000, 130_000), (110_000, 120_000), (260_000, 330_000), (375_000, 380_000))
     found = exactly_as_written(notes, opening(has_grid=True)).notes
     assert found["start_us"].tolist() == [0, 125_000, 250_000, 375_000]
-    # A note that would have no length is as short as a note can be.
-    assert found["end_us"].tolist() == [125_000, 135_000, 310_000, 385_000]
+    # A note that would have no length is as short as a note can be; any end between lines stays.
+    assert found["end_us"].tolist() == [125_000, 135_000, 330_000, 385_000]
+
+
+def test_a_key_struck_on_both_sides_of_a_line_is_struck_once() -> None:
+    twice = note_array([105_000, 135_000, 135_000], [115_000, 410_000, 140_000], [60, 60, 61], 50)
+    found = exactly_as_written(Performance(twice), opening(has_grid=True)).notes
+    assert found[["start_us", "end_us", "pitch"]].tolist() == [
+        (125_000, 410_000, 60),
+        (125_000, 140_000, 61),
+    ]
 
 
 def test_velocities_are_the_nearest_of_the_levels() -> None:

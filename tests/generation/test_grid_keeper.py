@@ -24,7 +24,9 @@ def grid(
 ) -> StepGrid:
     tempo_map = TempoMap.from_changes(480, [(0, quarter_us)])
     return StepGrid(
-        grid=Grid(tempo_map=tempo_map, lines_per_quarter=lines, share=share, first_line=0),
+        grid=Grid(
+            tempo_map=tempo_map, lines_per_quarter=lines, offset=0, share=share, first_line=0
+        ),
         from_us=from_us,
     )
 
@@ -127,10 +129,13 @@ def test_the_first_time_may_end_where_the_primer_does() -> None:
     assert np.isfinite(bent(grid(from_us=540_000), waited=40)).all()
 
 
-def test_lines_further_apart_than_any_time_are_reached_by_several() -> None:
+def test_between_lines_far_apart_times_end_anywhere_but_near_them() -> None:
     slow = grid(lines=1, quarter_us=1_500_000)
-    assert sorted(ends(bent(slow))) == [1, 2, 100]
-    assert sorted(ends(bent(slow, step=100), step=100)) == [148, 149, 150, 151, 152, 200]
+    assert sorted(ends(bent(slow))) == [1, 2, *range(13, 101)]
+    around = [*range(101, 138), *range(148, 153), *range(163, 201)]
+    assert sorted(ends(bent(slow, step=100), step=100)) == around
+    # What would be struck there waits.
+    assert (bent(slow, step=120)[STRIKES] < UNLIKELY / 2).all()
 
 
 @pytest.mark.parametrize(
@@ -148,6 +153,7 @@ def test_it_goes_on_and_back() -> None:
         assert (keeper.adjusted(ANY, ALL, step) == fresh).all()
 
 
-def test_moments_about_a_line_are_moved_there() -> None:
-    moved = grid(from_us=500_000).nearest_us(np.array([0, 140_000, 100_000, 151_000, 62_000]))
-    assert moved.tolist() == [0, 125_000, 125_000, 151_000, 62_000]
+def test_moments_of_the_new_music_move_to_lines() -> None:
+    moved = grid(from_us=500_000).nearest_us(np.array([0, 140_000, 100_000, 151_000, 60_000]))
+    assert moved.tolist() == [0, 125_000, 125_000, 125_000, 0]
+    assert grid(from_us=540_000).nearest_us(np.array([10_000])).tolist() == [10_000]

@@ -79,10 +79,45 @@ def test_a_few_notes_are_on_none_and_a_few_ornaments_change_nothing() -> None:
     assert of_all(file_of(sorted([*many, *range(1237, 2237, 97)]))) is None
 
 
+def test_a_grid_may_begin_anywhere() -> None:
+    ticks = [i * 120 + 37 for i in range(40)]
+    grid = found(file_of(ticks))
+    assert (grid.lines_per_quarter, grid.offset) == (4, 37)
+    us = grid.tempo_map.ticks_to_us(np.array([157, 160, 200]))
+    begins = grid.tempo_map.ticks_to_us(np.array([157, 157, 157]))
+    assert grid.nearest_us(us).tolist() == begins.tolist()
+    assert grid.nearest_us(0) == grid.tempo_map.ticks_to_us(37)
+    late = found(file_of([i * 120 + 119 for i in range(40)]))
+    assert late.offset == 0
+
+
+def test_a_finer_resolution_of_the_same_is_on_the_same_grid() -> None:
+    coarse = [round(i * 220 / 3) for i in range(30)]
+    assert found(file_of([30 * tick for tick in coarse], per_quarter=6600)).lines_per_quarter == 3
+
+
+def test_where_little_is_played_the_last_moments_say_it() -> None:
+    ticks = [i * 3840 for i in range(30)]
+    assert found(file_of(ticks, quarter_us=1_000_000)).lines_per_quarter == 1
+    assert of_all(file_of(ticks[:7])) is None
+
+
+def test_of_a_gap_both_sides_say_it() -> None:
+    quavers, anything = [i * 240 for i in range(60)], [14_400 + i * 97 for i in range(60)]
+    file = file_of(quavers + anything)
+    gap = [(0, 5 * 10**6), (14 * 10**6, 20 * 10**6)]
+    (begin, end), (late, _) = gap
+    whole = file_of(quavers)
+    only_after = grid_of(whole, begin, 0, end)
+    assert only_after is not None
+    assert only_after.lines_per_quarter == 2
+    assert grid_of(file, begin, end, late) is None
+
+
 def test_lines_too_near_to_be_told_apart_are_none() -> None:
     ticks = [i * 60 for i in range(40)]
-    assert of_all(file_of(ticks, quarter_us=300_000)) is None
-    assert found(file_of(ticks, quarter_us=320_000)).lines_per_quarter == 8
+    assert of_all(file_of(ticks, quarter_us=180_000)) is None
+    assert found(file_of(ticks, quarter_us=210_000)).lines_per_quarter == 8
 
 
 def test_the_last_minute_before_a_moment_says_it() -> None:
@@ -100,6 +135,9 @@ def test_moments_go_to_the_nearest_line_of_any_tempo() -> None:
     grid = found(file)
     assert grid.nearest_us([0, 61_000, 63_000, 1_999_000]).tolist() == [0, 0, 125_000, 2_000_000]
     assert grid.nearest_us([2_120_000, 2_130_000, 10**9]).tolist() == [2_000_000, 2_250_000, 10**9]
+    steady = grid.keeping_tempo(1_900_000)
+    assert steady.nearest_us([2_120_000, 2_130_000]).tolist() == [2_125_000, 2_125_000]
+    assert grid.keeping_tempo(2_000_000).nearest_us(2_120_000) == 2_000_000
 
 
 @pytest.mark.parametrize(
