@@ -65,6 +65,27 @@ class StepGrid:
         return np.where(lines >= 0, lines, us)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Now:
+    """What is to be known at one step, for all events that come there.
+
+    Attributes:
+        step: now.
+        waited: steps of the next time that lie before now.
+        lines: how far ahead the line nearest to each step is, from now on.
+        times: for each time, the one that it becomes.
+        stays: nats: of keys that might be struck now, the share that is.
+        waiting: nats: for each time, the share that is struck after it; empty if all is now.
+    """
+
+    step: int
+    waited: int
+    lines: Steps
+    times: Steps
+    stays: float
+    waiting: Nats
+
+
 class GridKeeper:
     """Makes keys be struck about lines.
 
@@ -82,6 +103,7 @@ class GridKeeper:
         self._first = 0
         self._nearest: Steps = np.empty(0, dtype=np.int64)
         self._stays: Shares = np.empty(0)
+        self._now: _Now | None = None
 
     def adjusted(
         self,
@@ -102,21 +124,39 @@ class GridKeeper:
         """
         if self._grid is None:
             return logits
-        lines, stays = self._ahead(self._grid, step)
-        ends = np.maximum(np.arange(1, _LONGEST + 1) - waited, 0)
-        times = _moved(logits[_TIMES], _aims(lines)[ends] + waited)
+        now = self._now
+        if now is None or (now.step, now.waited) != (step, waited):
+            now = self._now = self._at(self._grid, step, waited)
+        times = _moved(logits[_TIMES], now.times)
         changed = logits.copy()
-        strikes = np.flatnonzero(allowed & self._is_strike[: len(allowed)])
-        if stays[0] < 1.0 and len(strikes):
-            struck = np.logaddexp.reduce(logits[strikes].astype(np.float64))
-            waiting = struck + _log(1.0 - stays[0]) + _log(_struck_later(lines, stays))
-            times = np.logaddexp(times, waiting[ends])
-            changed[strikes] += max(UNLIKELY, float(_log(stays[0])))
+        if len(now.waiting):
+            strikes = np.flatnonzero(allowed & self._is_strike[: len(allowed)])
+            if len(strikes):
+                struck = np.logaddexp.reduce(logits[strikes].astype(np.float64))
+                times = np.logaddexp(times, struck + now.waiting)
+                changed[strikes] += max(UNLIKELY, now.stays)
         changed[_TIMES] = np.maximum(times, UNLIKELY)
-        last = _last_before(longest, lines)
+        last = _last_before(longest, now.lines)
         if last is not None:
             changed[v.TIME_SHIFT + last + waited : _TIMES.stop] = UNLIKELY
         return changed
+
+    def _at(self, grid: StepGrid, step: int, waited: int) -> _Now:
+        lines, stays = self._ahead(grid, step)
+        ends = np.maximum(np.arange(1, _LONGEST + 1) - waited, 0)
+        times = np.minimum(_aims(lines)[ends] + waited, _LONGEST)
+        times[-1] = _LONGEST  # another time follows it, which ends about a line
+        waiting = np.empty(0)
+        if stays[0] < 1.0:
+            waiting = (_log(1.0 - stays[0]) + _log(_struck_later(lines, stays)))[ends]
+        return _Now(
+            step=step,
+            waited=waited,
+            lines=lines,
+            times=times,
+            stays=float(_log(stays[0])),
+            waiting=waiting,
+        )
 
     def _ahead(self, grid: StepGrid, step: int) -> tuple[Steps, Shares]:
         """For each step from now on: how far ahead its line is, and which share of keys stays.
@@ -154,6 +194,8 @@ def _last_before(longest: int, lines: Steps) -> int | None:
         longest: steps after which it must be.
         lines: the line nearest to each step, from now.
     """
+    if longest > 2 * _LONGEST:
+        return None
     all_lines = np.unique(lines)
     apart = int(np.diff(all_lines).min(initial=_LONGEST))
     ahead = all_lines[(all_lines > 0) & (all_lines <= longest)]
@@ -180,12 +222,7 @@ def _struck_later(lines: Steps, stays: Shares) -> Shares:
 
 
 def _moved(scores: npt.NDArray[np.floating], times: Steps) -> Nats:
-    """Scores `[longest]` of times, each moved to another. The longest stays.
-
-    After the longest comes another time, which ends about a line.
-    """
-    times = np.minimum(times, _LONGEST)
-    times[-1] = _LONGEST
+    """Scores `[longest]` of times, each of which becomes another."""
     highest = float(scores.max())
     weights = np.bincount(times, np.exp(scores - highest, dtype=np.float64), _LONGEST + 1)[1:]
     return np.asarray(np.maximum(_log(weights) + highest, UNLIKELY))
