@@ -10,11 +10,14 @@ from typing import Final
 import numpy as np
 
 from perceiver_music.generation.grid_keeper import StepGrid
+from perceiver_music.generation.growth import Continuation
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import Opening, Window
 from perceiver_music.music.grid import HEARD_US, grid_of
 from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.performance import NoteArray, Performance
+from perceiver_music.tokenizer import pedal_events, performance_events
+from perceiver_music.tokenizer.vocabulary import VELOCITY
 
 NOTES_FOR_EACH: Final = 12
 """So many notes there are for each velocity on average; pianists have another for every third."""
@@ -71,6 +74,16 @@ def few_levels(velocities: Sequence[int]) -> tuple[int, ...]:
     if len(counts) > min(MOST_LEVELS, len(velocities) // NOTES_FOR_EACH):
         return ()
     return tuple(sorted(level for level in counts if counts[level] >= FEWEST_OF_EACH))
+
+
+def performance_of(music: Continuation, opening: Opening) -> Performance:
+    """The new notes, and the pedal where it is played too, counted from where they begin."""
+    in_force = [] if opening.velocity_bin is None else [VELOCITY + opening.velocity_bin]
+    if opening.pedal is not None and opening.pedal.value:
+        in_force.append(pedal_events.PEDAL + opening.pedal.value)
+    tokens = np.array(in_force + music.ids + music.closing, dtype=np.uint16)
+    events = performance_events if opening.pedal is None else pedal_events
+    return exactly_as_written(events.decode(tokens), opening)
 
 
 def exactly_as_written(performance: Performance, opening: Opening) -> Performance:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from perceiver_music import __version__
 from perceiver_music.errors import UsageError
 from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
+from perceiver_music.generation.as_written import performance_of
 from perceiver_music.jobs.company import Company, Made, Planned
 from perceiver_music.jobs.context_choice import doubt_about_context
 from perceiver_music.jobs.continuation_doubts import warn_of_result
-from perceiver_music.jobs.continuation_plan import Plan, performance_of, plan
+from perceiver_music.jobs.continuation_plan import Plan, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
     Progress,

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from perceiver_music.generation.primer import Opening, Window
     from perceiver_music.model.checkpoint_description import CheckpointDescription
     from perceiver_music.music.midi_file import MidiFile
-    from perceiver_music.music.performance import Performance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +52,17 @@ class Plan:
         """Whether silence before the first note is left out: there is nothing that it follows."""
         return self.request.starts_at_once and self.midi is None
 
+    @property
+    def lead_us(self) -> int:
+        """Silence before new music that is alone: what of a quantized primer's bar has passed."""
+        grid = self.opening.grid
+        if grid is None or self.request.include_primer:
+            return 0
+        return self.window.to_us - grid.grid.bar_before(self.window.to_us)
+
     def as_midi(self, music: Continuation) -> bytes:
         """The file with the new music in it."""
+        from perceiver_music.generation.as_written import performance_of
         from perceiver_music.music.midi_gap import FilledGap, filled_midi
         from perceiver_music.music.midi_window import Seam, continued_midi
         from perceiver_music.music.midi_writer import performance_to_midi
@@ -79,6 +87,7 @@ class Plan:
             continuation=performance,
             seam=Seam(released_us=released, plays_pedal=self.opening.pedal is not None),
             include_primer=self.request.include_primer,
+            lead_us=self.lead_us,
         )
 
 
@@ -255,22 +264,6 @@ def _plan_of_gap(
     opening = opening_as_written(opening, midi, before, request.sampling, after_us=gap.to_us)
     own = without_embedded(data)
     return Plan(request=request, primer=own, midi=midi, window=gap, opening=opening, limits=limits)
-
-
-def performance_of(music: Continuation, opening: Opening) -> Performance:
-    """The new notes, and the pedal where it is played too, counted from where they begin."""
-    import numpy as np
-
-    from perceiver_music.generation.as_written import exactly_as_written
-    from perceiver_music.tokenizer import pedal_events, performance_events
-    from perceiver_music.tokenizer.vocabulary import VELOCITY
-
-    in_force = [] if opening.velocity_bin is None else [VELOCITY + opening.velocity_bin]
-    if opening.pedal is not None and opening.pedal.value:
-        in_force.append(pedal_events.PEDAL + opening.pedal.value)
-    tokens = np.array(in_force + music.ids + music.closing, dtype=np.uint16)
-    events = performance_events if opening.pedal is None else pedal_events
-    return exactly_as_written(events.decode(tokens), opening)
 
 
 def _primer_bytes(request: ContinueRequest) -> bytes | None:

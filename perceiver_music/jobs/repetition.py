@@ -33,8 +33,9 @@ def begins_at_seconds(plan: Plan) -> float:
         return 0.0
     if plan.request.between_seconds is not None:
         return plan.window.from_us / MICROSECONDS
-    seam_us = plan.window.to_us - plan.window.from_us if plan.request.include_primer else 0
-    return seam_us / MICROSECONDS
+    if not plan.request.include_primer:
+        return plan.lead_us / MICROSECONDS
+    return (plan.window.to_us - plan.window.from_us) / MICROSECONDS
 
 
 def warn_of_circles(result: ContinueResult, warn: WarningCallback) -> None:

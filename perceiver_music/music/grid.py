@@ -69,6 +69,12 @@ class Grid:
         places = (lines - self.first_line) % len(self.share)
         return self._moments(lines), np.array(self.share)[places]
 
+    def bar_before(self, us: int) -> int:
+        """The last moment up to another at which a bar begins; 0 before the first."""
+        line = int(np.floor((self.tempo_map.us_to_ticks(us) - self.offset) / self._ticks))
+        line -= (line - self.first_line) % len(self.share)
+        return int(self._moments(np.array(line)))
+
     @property
     def _ticks(self) -> float:
         return self.tempo_map.ticks_per_quarter / self.lines_per_quarter

@@ -80,6 +80,7 @@ def continued_midi(
     continuation: Performance,
     seam: Seam,
     include_primer: bool,
+    lead_us: int = 0,
 ) -> bytes:
     """A window of a file, moved to time 0, and new music from the window's end on.
 
@@ -90,9 +91,10 @@ def continued_midi(
             in the file if that is sooner; the same for a pedal that is down.
         continuation: new music, counted from the window's end.
         seam: releases of what sounds at the window's end.
-        include_primer: False leaves the window out; the new music then begins at 0.
+        include_primer: False leaves the window out.
+        lead_us: silence before new music that is alone.
     """
-    begins_us = from_us if include_primer else to_us
+    begins_us = from_us if include_primer else to_us - lead_us
     span = begins_us, to_us, continuation.end_us
     primer = on_coarser_ticks(primer, _ticks_of_copy(primer.tempo_map, *span))
     last_tick = _ticks_of_copy(primer.tempo_map, *span)

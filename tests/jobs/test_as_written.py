@@ -91,14 +91,22 @@ def test_a_gap_is_filled_in_the_grid_of_its_own_tempi(session: Session) -> None:
     assert set(file.performance.notes["velocity"].tolist()) == {81}
 
 
-def test_without_the_primer_its_grid_is_kept_from_the_first_moment(session: Session) -> None:
-    """What is written alone begins at tick 0, wherever the primer ended."""
+def test_without_the_primer_bars_are_where_they_were(session: Session) -> None:
     midi = score()
-    alone = made(session, midi, to_seconds=30.123, include_primer=False)
+    request = ContinueRequest(
+        primer=midi, primer_name="score.mid", seed=3, to_seconds=30.123, include_primer=False
+    )
+    result = session.run(request)
+    alone = parse_midi(result.midi, name="alone.mid")
+    assert off_lines(alone, 0, 10**12).max() <= 0.5
     whole = made(session, midi, to_seconds=30.123)
     starts = whole.performance.notes["start_us"]
-    new = whole.performance.notes[starts >= 30_123_000]
-    assert np.abs(alone.performance.notes["start_us"] + 30_123_000 - new["start_us"]).max() < 1500
+    new = starts[starts >= 30_123_000]
+    # A bar is 4 quarters of 643,356 microseconds from the 20th quarter on.
+    bar_us = 4 * 643_356
+    bars_us = (30_123_000 - 20 * 612_245) // bar_us * bar_us + 20 * 612_245
+    assert np.abs(alone.performance.notes["start_us"] + bars_us - new).max() < 1500
+    assert result.begins_at_seconds == pytest.approx(30.123 - bars_us / 1e6, abs=0.001)
 
 
 def test_a_score_that_is_off_the_beat_throughout_has_a_grid_there(session: Session) -> None:

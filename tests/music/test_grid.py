@@ -163,3 +163,14 @@ def test_of_a_few_bars_any_quarter_says_something() -> None:
     shares = np.array(grid.share).reshape(4, 2)
     assert grid.lines_per_quarter == 2
     assert shares.min() > 0.5
+
+
+def test_the_bar_that_has_begun() -> None:
+    grid = found(file_of([i * 240 for i in range(60)], meter=(960, 3, 2)))
+    assert [grid.bar_before(us) for us in (0, 990_000, 1_000_000, 2_499_000, 2_500_000)] == [
+        0,
+        0,
+        1_000_000,
+        1_000_000,
+        2_500_000,
+    ]
