@@ -20,11 +20,11 @@ from perceiver_music.jobs.continuation_doubts import warn_of_result
 from perceiver_music.jobs.continuation_plan import Plan, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.progress import (
-    Progress,
     ProgressCallback,
     WarningCallback,
     no_progress,
     no_warning,
+    progress_of,
 )
 from perceiver_music.jobs.repetition import begins_at_seconds, circles_from_seconds
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
@@ -34,7 +34,6 @@ __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Continuation
-    from perceiver_music.generation.limits import Limits
     from perceiver_music.model.decoding import LoadedDecoder
 
 _EVENTS_BETWEEN_REPORTS: Final = 8
@@ -188,7 +187,7 @@ class Session:
         def report(music: Continuation) -> None:
             shown = music.tried or music
             if len(shown.ids) % _EVENTS_BETWEEN_REPORTS == 0 or music.ended:
-                on_progress(_progress(shown, planned.plan.limits))
+                on_progress(progress_of(shown, planned.plan.limits))
 
         if stream is None:
             others = self._company.after(planned.plan.request, self._plan)
@@ -290,12 +289,3 @@ def open_session(
             hint="The context is 2 or more; latents go from 2 to the context.",
         )
     return Session(loaded, context=context, latents=latents, doubt=doubt)
-
-
-def _progress(music: Continuation, limits: Limits) -> Progress:
-    if limits.num_events is not None:
-        return Progress(done=len(music.ids), total=limits.num_events, unit="events")
-    if limits.num_notes is not None:
-        return Progress(done=music.num_notes, total=limits.num_notes, unit="notes")
-    total = None if limits.end_step is None else limits.end_step / 100
-    return Progress(done=music.step / 100, total=total, unit="seconds")

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from perceiver_music.generation.growth import Continuation
+    from perceiver_music.generation.limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +41,13 @@ def no_progress(progress: Progress) -> None:
 
 def no_warning(message: str) -> None:
     """The default `warn`: nobody is listening."""
+
+
+def progress_of(music: Continuation, limits: Limits) -> Progress:
+    """How much new music there is, as its length is counted."""
+    if limits.num_events is not None:
+        return Progress(done=len(music.ids), total=limits.num_events, unit="events")
+    if limits.num_notes is not None:
+        return Progress(done=music.num_notes, total=limits.num_notes, unit="notes")
+    total = None if limits.end_step is None else limits.end_step / 100
+    return Progress(done=music.step / 100, total=total, unit="seconds")
