@@ -103,10 +103,13 @@ def exactly_as_written(performance: Performance, opening: Opening) -> Performanc
 
 def _move_to_lines(notes: NoteArray, grid: StepGrid) -> NoteArray:
     """Notes that begin at lines, and end there where they end about one; no key struck twice."""
+    last_us = notes["end_us"].max(initial=0)
+    after = np.minimum(grid.after_nearest_us(notes["start_us"]), last_us)
     notes["start_us"] = grid.nearest_us(notes["start_us"])
     lines = grid.nearest_us(notes["end_us"])
     is_about = np.abs(lines - notes["end_us"]) <= _ABOUT_US
-    ends = np.where(is_about & (lines > notes["start_us"]), lines, notes["end_us"])
+    # What ends at its own line would be a blip: it ends at the next one.
+    ends = np.where(is_about, np.where(lines > notes["start_us"], lines, after), notes["end_us"])
     notes["end_us"] = np.maximum(ends, notes["start_us"] + _SHORTEST_US)
     # Of keys struck just before a line and again just after it, the second sounds on.
     order = np.lexsort((-notes["end_us"], notes["pitch"], notes["start_us"]))

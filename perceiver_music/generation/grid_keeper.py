@@ -64,6 +64,10 @@ class StepGrid:
         lines = self.grid.nearest_us(self.from_us + us) - self.from_us
         return np.where(lines >= 0, lines, us)
 
+    def after_nearest_us(self, us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The line after the nearest one."""
+        return self.grid.after_nearest_us(self.from_us + us) - self.from_us
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Now:

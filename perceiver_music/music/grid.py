@@ -63,6 +63,10 @@ class Grid:
         """The line nearest to each moment from 0 to `MAX_MUSIC_US`; halfway the later one."""
         return self._moments(self._lines(us))
 
+    def after_nearest_us(self, us: npt.ArrayLike) -> IntArray:
+        """The line after the nearest one."""
+        return self._moments(self._lines(us) + 1)
+
     def nearest_and_share(self, us: npt.ArrayLike) -> tuple[IntArray, npt.NDArray[np.float64]]:
         """The same, and the share of each of those lines."""
         lines = self._lines(us)

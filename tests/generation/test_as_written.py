@@ -55,8 +55,9 @@ def test_notes_are_at_the_lines_that_they_are_about() -> None:
     notes = played((10_000, 130_000), (110_000, 120_000), (260_000, 330_000), (375_000, 380_000))
     found = exactly_as_written(notes, opening(has_grid=True)).notes
     assert found["start_us"].tolist() == [0, 125_000, 250_000, 375_000]
-    # A note that would have no length is as short as a note can be; any end between lines stays.
-    assert found["end_us"].tolist() == [125_000, 135_000, 330_000, 385_000]
+    # A note that would have no length ends at the next line, and at latest when all music does;
+    # what ends between lines stays.
+    assert found["end_us"].tolist() == [125_000, 250_000, 330_000, 385_000]
 
 
 def test_a_key_struck_on_both_sides_of_a_line_is_struck_once() -> None:
@@ -64,7 +65,7 @@ def test_a_key_struck_on_both_sides_of_a_line_is_struck_once() -> None:
     found = exactly_as_written(Performance(twice), opening(has_grid=True)).notes
     assert found[["start_us", "end_us", "pitch"]].tolist() == [
         (125_000, 410_000, 60),
-        (125_000, 140_000, 61),
+        (125_000, 250_000, 61),
     ]
 
 
