@@ -62,7 +62,10 @@ def _levels_of(file: MidiFile, window: Window, after_us: int | None) -> tuple[in
     """The velocities of the last minute of a window and the first behind a gap, if few."""
     notes = file.performance.notes
     starts = notes["start_us"]
-    is_heard = (starts >= max(window.from_us, window.to_us - HEARD_US)) & (starts < window.to_us)
+    is_inside = (starts >= window.from_us) & (starts < window.to_us)
+    is_heard = is_inside & (starts >= window.to_us - HEARD_US)
+    if np.count_nonzero(is_heard) < NOTES_FOR_EACH:
+        is_heard = is_inside
     if after_us is not None:
         is_heard |= (starts >= after_us) & (starts < after_us + HEARD_US)
     return few_levels(notes["velocity"][is_heard].tolist())
@@ -106,7 +109,7 @@ def _move_to_lines(notes: NoteArray, grid: StepGrid) -> NoteArray:
     last_us = notes["end_us"].max(initial=0)
     after = np.minimum(grid.after_nearest_us(notes["start_us"]), last_us)
     notes["start_us"] = grid.nearest_us(notes["start_us"])
-    lines = grid.nearest_us(notes["end_us"])
+    lines = np.minimum(grid.nearest_us(notes["end_us"]), last_us)
     is_about = np.abs(lines - notes["end_us"]) <= _ABOUT_US
     # What ends at its own line would be a blip: it ends at the next one.
     ends = np.where(is_about, np.where(lines > notes["start_us"], lines, after), notes["end_us"])

@@ -3,9 +3,9 @@
 The rules are those of our own encoder's output: a key is struck only when it is silent and
 released only when it sounds, at least one step later; a VELOCITY comes before the first NOTE_ON,
 changes something, and a NOTE_ON follows it; after a TIME_SHIFT of less than the longest comes no
-other. Four rules are our own: only a piano's keys are struck, a key is released by its deadline,
-time does not run on for long without an event, and just before the end nothing is struck, for it
-could not be heard.
+other, unless keys wait for the lines of a grid. Four rules are our own: only a piano's keys are
+struck, a key is released by its deadline, time does not run on for long without an event, and just
+before the end nothing is struck, for it could not be heard.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.grammar import Grammar
 from perceiver_music.music.grid import Grid
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -33,7 +34,6 @@ _STRENGTH = 0.7
 UNLIKELY: Final = -1e4
 """Nats; a prediction must be finite."""
 _LONGEST = v.MAX_SHIFT_STEPS
-_NEVER: Final = 1_000_000
 _STEPS_AT_ONCE: Final = 2048
 _TIMES = slice(v.TIME_SHIFT, v.TIME_SHIFT + _LONGEST)
 
@@ -89,6 +89,12 @@ class _Now:
     stays: float
     waiting: Nats
 
+    def is_here(self, onset: int) -> bool:
+        """Whether a key that was struck then was struck about the line that now is about."""
+        line = int(self.lines[0])
+        is_about = abs(line) <= ABOUT_STEPS
+        return is_about and onset >= 0 and abs(self.step + line - onset) <= ABOUT_STEPS
+
 
 class GridKeeper:
     """Makes keys be struck about lines.
@@ -113,36 +119,36 @@ class GridKeeper:
         self,
         logits: npt.NDArray[np.floating],
         allowed: npt.NDArray[np.bool_],
-        step: int,
+        grammar: Grammar,
         waited: int = 0,
-        longest: int = _NEVER,
     ) -> npt.NDArray[np.floating]:
         """Logits `[vocabulary]` with keys struck about lines.
 
         Args:
             logits: of what comes next.
             allowed: which ids may come next.
-            step: now.
+            grammar: where the music stands, and which keys sound.
             waited: steps of the next time that lie before now.
-            longest: steps after which a key must be struck, which is not to be between lines.
         """
         if self._grid is None:
             return logits
         now = self._now
-        if now is None or (now.step, now.waited) != (step, waited):
-            now = self._now = self._at(self._grid, step, waited)
+        if now is None or (now.step, now.waited) != (grammar.step, waited):
+            now = self._now = self._at(self._grid, grammar.step, waited)
+        here = [pitch for pitch, onset in grammar.onset_step.items() if now.is_here(onset)]
         times = _moved(logits[_TIMES], now.times)
         changed = logits.copy()
-        if len(now.waiting):
+        # Where one key of a chord is struck, all may be.
+        if len(now.waiting) and not here:
             strikes = np.flatnonzero(allowed & self._is_strike[: len(allowed)])
             if len(strikes):
                 struck = np.logaddexp.reduce(logits[strikes].astype(np.float64))
                 times = np.logaddexp(times, struck + now.waiting)
                 changed[strikes] += max(UNLIKELY, now.stays)
-        changed[_TIMES] = np.maximum(times, UNLIKELY)
-        last = _last_before(longest, now.lines)
-        if last is not None:
-            changed[v.TIME_SHIFT + last + waited : _TIMES.stop] = UNLIKELY
+        last = _last_before(grammar.longest_time, now.lines)
+        changed[_TIMES] = np.maximum(_cut(times, last, waited), UNLIKELY)
+        # A key is not let go about the line at which it is struck, to be struck there again.
+        changed[[v.NOTE_OFF + pitch for pitch in here]] = UNLIKELY
         return changed
 
     def _at(self, grid: StepGrid, step: int, waited: int) -> _Now:
@@ -171,7 +177,7 @@ class GridKeeper:
             self._first = step
             steps = step + np.arange(_STEPS_AT_ONCE)
             self._nearest, share = grid.nearest(steps)
-            is_about = np.abs(self._nearest - steps) <= ABOUT_STEPS
+            is_about = (np.abs(self._nearest - steps) <= ABOUT_STEPS) & (self._nearest >= 0)
             self._stays = np.where(is_about, np.minimum(share, 1.0) ** _STRENGTH, 0.0)
         begin = step - self._first
         ahead = slice(begin, begin + _LONGEST + 1)
@@ -192,10 +198,10 @@ def _aims(lines: Steps) -> Steps:
 
 
 def _last_before(longest: int, lines: Steps) -> int | None:
-    """How far ahead the last line is before a key must be struck, if that is soon.
+    """How far ahead the last line is before something must happen, if that is soon.
 
     Args:
-        longest: steps after which it must be.
+        longest: steps after which it must.
         lines: the line nearest to each step, from now.
     """
     if longest > 2 * _LONGEST:
@@ -218,11 +224,23 @@ def _struck_later(lines: Steps, stays: Shares) -> Shares:
     """
     shares = np.zeros(len(lines))
     left = 1.0
-    for line in np.unique(lines[(lines > 0) & (lines < _LONGEST)]):
+    here = lines[0] if abs(int(lines[0])) <= ABOUT_STEPS else 0
+    for line in np.unique(lines[(lines > max(0, here)) & (lines < _LONGEST)]):
         shares[line] = left * stays[line]
         left -= shares[line]
     shares[_LONGEST] = left
     return shares
+
+
+def _cut(scores: Nats, last: int | None, waited: int) -> Nats:
+    """Scores of times of which none ends after a line; what those had goes to that line."""
+    if last is None or last + waited >= _LONGEST:
+        return scores
+    scores = scores.copy()
+    if last + waited > 0:
+        scores[last + waited - 1] = np.logaddexp.reduce(scores[last + waited - 1 :])
+    scores[last + waited :] = UNLIKELY
+    return scores
 
 
 def _moved(scores: npt.NDArray[np.floating], times: Steps) -> Nats:

@@ -185,9 +185,7 @@ class Growth:
         if self._sampling.loop_guard:
             logits = self._guard.adjusted(logits)
             self.music.num_guarded += self._guard.is_acting
-        return self._grid.adjusted(
-            logits, allowed, grammar.step, self._waited, grammar.longest_time
-        )
+        return self._grid.adjusted(logits, allowed, grammar, self._waited)
 
     @property
     def progress(self) -> float:

@@ -45,7 +45,9 @@ class Grid:
         lines_per_quarter: how many of them there are.
         offset: the tick of line 0.
         share: for each line of a bar, how often something begins there, beside the average one.
-        first_line: one at which a bar begins.
+        first_line: one that the first of these stands for.
+        bar_tick: at which a bar begins.
+        ticks_per_bar: how long one is, by the meter.
     """
 
     tempo_map: TempoMap
@@ -53,11 +55,12 @@ class Grid:
     offset: int
     share: tuple[float, ...]
     first_line: int
+    bar_tick: int
+    ticks_per_bar: float
 
     def keeping_tempo(self, us: int) -> Grid:
         """The same up to a moment, and in the tempo of that moment from there on."""
-        tick = int(self.tempo_map.us_to_ticks(us))
-        return replace(self, tempo_map=self.tempo_map.until(tick))
+        return replace(self, tempo_map=self.tempo_map.until_us(us))
 
     def nearest_us(self, us: npt.ArrayLike) -> IntArray:
         """The line nearest to each moment from 0 to `MAX_MUSIC_US`; halfway the later one."""
@@ -75,9 +78,10 @@ class Grid:
 
     def bar_before(self, us: int) -> int:
         """The last moment up to another at which a bar begins; 0 before the first."""
-        line = int(np.floor((self.tempo_map.us_to_ticks(us) - self.offset) / self._ticks))
-        line -= (line - self.first_line) % len(self.share)
-        return int(self._moments(np.array(line)))
+        tick = int(self.tempo_map.us_to_ticks(us + _UNHEARD_US))
+        bars = math.floor((tick - self.bar_tick) / self.ticks_per_bar)
+        begins = round(self.bar_tick + bars * self.ticks_per_bar)
+        return min(us, int(self.tempo_map.ticks_to_us(max(0, begins))))
 
     @property
     def _ticks(self) -> float:
@@ -87,8 +91,12 @@ class Grid:
         return _lines_at(self.tempo_map.us_to_ticks(us) - self.offset, self._ticks)
 
     def _moments(self, lines: IntArray) -> IntArray:
+        tempo_map = self.tempo_map
         ticks = np.rint(lines * self._ticks).astype(np.int64) + self.offset
-        return self.tempo_map.ticks_to_us(ticks.clip(0, self.tempo_map.last_tick))
+        us = tempo_map.ticks_to_us(ticks.clip(0, tempo_map.last_tick))
+        # Before the beginning, where no line is to be at 0 for want of another place.
+        early = np.minimum(ticks, 0) * int(tempo_map.us_per_quarter[0])
+        return np.asarray(us + early // tempo_map.ticks_per_quarter)
 
 
 def grid_of(file: MidiFile, from_us: int, to_us: int, after_us: int | None = None) -> Grid | None:
@@ -118,13 +126,16 @@ def grid_of(file: MidiFile, from_us: int, to_us: int, after_us: int | None = Non
         if float(np.mean(is_on)) >= SHARE_ON_LINES:
             offset = 0 if abs(offset) <= slack else round(offset)
             lines = _lines_at(moments - offset, ticks)
-            first_line, lines_per_bar = _bar(file, to_us, count)
+            bar_tick, ticks_per_bar = _bar(file, to_us)
+            first_line = int(_lines_at(bar_tick - offset, ticks))
             return Grid(
                 tempo_map=file.tempo_map,
                 lines_per_quarter=count,
                 offset=offset,
-                share=_share(lines - first_line, count, lines_per_bar),
+                share=_share(lines - first_line, count, ticks_per_bar / ticks),
                 first_line=first_line,
+                bar_tick=bar_tick,
+                ticks_per_bar=ticks_per_bar,
             )
     return None
 
@@ -161,25 +172,30 @@ def _slack(per_quarter: int, lines_per_quarter: int, quarter_us: int) -> float:
     return min(slack, per_quarter / lines_per_quarter / _SMALLEST_SLACK)
 
 
-def _bar(file: MidiFile, at_us: int, lines_per_quarter: int) -> tuple[int, int]:
-    """A line at which a bar begins, and how many lines there are in one."""
+def _bar(file: MidiFile, at_us: int) -> tuple[int, float]:
+    """A tick at which a bar begins, and how many ticks there are in one, by the meter there."""
     tick = int(file.tempo_map.us_to_ticks(at_us))
-    meters = [meta for meta in file.time_signatures if meta.tick <= tick]
-    if meters:
-        numerator, power_of_two = meters[-1].data[0], meters[-1].data[1]
-        lines = math.ldexp(numerator * 4 * lines_per_quarter, -power_of_two)
-        if lines >= 1 and lines == int(lines):
-            ticks_per_line = file.tempo_map.ticks_per_quarter / lines_per_quarter
-            return int(_lines_at(meters[-1].tick, ticks_per_line)), int(lines)
-    return 0, _QUARTERS_OF_NO_METER * lines_per_quarter
+    per_quarter = file.tempo_map.ticks_per_quarter
+    meters = [meta for meta in file.time_signatures if meta.tick <= tick and meta.data[0]]
+    if not meters:
+        return 0, float(_QUARTERS_OF_NO_METER * per_quarter)
+    numerator, power_of_two = meters[-1].data[0], meters[-1].data[1]
+    return meters[-1].tick, math.ldexp(numerator * 4 * per_quarter, -power_of_two)
 
 
-def _share(lines: IntArray, lines_per_quarter: int, lines_per_bar: int) -> tuple[float, ...]:
-    """From a few bars, whose counts are filled up with those of any of their quarters."""
-    in_quarter = np.bincount(lines % lines_per_quarter, minlength=lines_per_quarter)
+def _share(lines: IntArray, lines_per_quarter: int, lines_per_bar: float) -> tuple[float, ...]:
+    """From a few bars, whose counts are filled up with those of any of their quarters.
+
+    Bars that are no whole number of lines are counted as if they had four quarters.
+    """
+    num_lines = round(lines_per_bar)
+    if num_lines < 1 or abs(num_lines - lines_per_bar) > 1e-6:
+        num_lines = _QUARTERS_OF_NO_METER * lines_per_quarter
+    places = lines % num_lines
+    in_bar = np.bincount(places, minlength=num_lines)
+    in_quarter = np.bincount(places % lines_per_quarter, minlength=lines_per_quarter)
     of_quarter = (in_quarter + 1.0 / lines_per_quarter) / (len(lines) + 1.0)
-    in_bar = np.bincount(lines % lines_per_bar, minlength=lines_per_bar)
-    expected = of_quarter[np.arange(lines_per_bar) % lines_per_quarter]
+    expected = of_quarter[np.arange(num_lines) % lines_per_quarter]
     expected *= _COUNTS_OF_A_QUARTER / expected.sum()
     shares = (in_bar + expected) / (len(lines) + _COUNTS_OF_A_QUARTER)
-    return tuple((shares * lines_per_bar).tolist())
+    return tuple((shares * num_lines).tolist())

@@ -84,6 +84,11 @@ class TempoMap:
             ],
         )
 
+    def until_us(self, us: int) -> TempoMap:
+        """The same up to a moment, itself included; its last tempo then holds."""
+        row = int(np.searchsorted(self._start, us * self.ticks_per_quarter, side="right")) - 1
+        return self.until(int(self.ticks[row]))
+
     @property
     def last_tick(self) -> int:
         """The last tick that sounds within `MAX_MUSIC_US`; later ones must not be converted."""

@@ -31,7 +31,15 @@ def test_a_file_has_few_velocities_or_none(velocities: list[int], levels: tuple[
 
 def opening(*, has_grid: bool = False, levels: tuple[int, ...] = ()) -> Opening:
     tempo_map = TempoMap.from_changes(480, [(0, 500_000)])
-    grid = Grid(tempo_map=tempo_map, lines_per_quarter=4, offset=0, share=(1.0,), first_line=0)
+    grid = Grid(
+        tempo_map=tempo_map,
+        lines_per_quarter=4,
+        offset=0,
+        share=(1.0,),
+        first_line=0,
+        bar_tick=0,
+        ticks_per_bar=1920,
+    )
     return Opening(
         tokens=EMPTY_OPENING.tokens,
         sounding={},

@@ -1,5 +1,8 @@
 """After a quantized primer keys are struck about lines, as often as elsewhere."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,14 +28,27 @@ def grid(
     tempo_map = TempoMap.from_changes(480, [(0, quarter_us)])
     return StepGrid(
         grid=Grid(
-            tempo_map=tempo_map, lines_per_quarter=lines, offset=0, share=share, first_line=0
+            tempo_map=tempo_map,
+            lines_per_quarter=lines,
+            offset=0,
+            share=share,
+            first_line=0,
+            bar_tick=0,
+            ticks_per_bar=1920,
         ),
         from_us=from_us,
     )
 
 
-def bent(found: StepGrid, *, step: int = 0, logits: np.ndarray = ANY, **where: int) -> np.ndarray:
-    return GridKeeper(found).adjusted(logits, ALL, step, **where)
+def at(step: int, *, longest: int = 10**6, onsets: dict[int, int] | None = None) -> Any:
+    """Where the music stands, as a grammar knows it."""
+    return SimpleNamespace(step=step, longest_time=longest, onset_step=onsets or {})
+
+
+def bent(
+    found: StepGrid, *, step: int = 0, logits: np.ndarray = ANY, waited: int = 0, **where: Any
+) -> np.ndarray:
+    return GridKeeper(found).adjusted(logits, ALL, at(step, **where), waited)
 
 
 def ends(logits: np.ndarray, *, step: int = 0, waited: int = 0) -> dict[int, float]:
@@ -49,7 +65,7 @@ def total(scores: np.ndarray) -> float:
 
 
 def test_without_a_grid_nothing_changes() -> None:
-    assert GridKeeper(None).adjusted(ANY, ALL, 10) is ANY
+    assert GridKeeper(None).adjusted(ANY, ALL, at(10)) is ANY
 
 
 @pytest.mark.parametrize("step", [0, 12, 13, 37, 100, 5000])
@@ -118,7 +134,7 @@ def test_where_seldom_something_begins_most_keys_wait() -> None:
 def test_where_no_key_may_be_struck_none_waits() -> None:
     allowed = ALL.copy()
     allowed[STRIKES] = False
-    found = GridKeeper(grid(share=(0.1,))).adjusted(ANY, allowed, 7)
+    found = GridKeeper(grid(share=(0.1,))).adjusted(ANY, allowed, at(7))
     assert (found[STRIKES] == ANY[STRIKES]).all()
     assert total(found[TIMES]) == pytest.approx(total(ANY[TIMES]), abs=1e-5)
 
@@ -146,11 +162,55 @@ def test_a_limit_is_not_waited_for_beyond_its_last_line(longest: int, last: int)
     assert max(np.flatnonzero(times > UNLIKELY / 2) + 1, default=0) <= last
 
 
+def test_what_a_limit_cuts_off_goes_to_its_last_line() -> None:
+    whole, cut = ends(bent(grid(), logits=FLAT)), ends(bent(grid(), logits=FLAT, longest=60))
+    assert cut[50] == pytest.approx(sum(share for end, share in whole.items() if end >= 50))
+    assert cut[38] == pytest.approx(whole[38])
+
+
+def test_where_a_key_of_a_chord_is_struck_all_may_be() -> None:
+    seldom = grid(lines=2, share=(0.1, 1.9))
+    for step, onset in ((100, 98), (101, 100), (102, 100), (100, 102)):
+        found = bent(seldom, step=step, onsets={60: onset, 64: -1, 65: 40})
+        assert (found[STRIKES] == ANY[STRIKES]).all()
+        # Nor is it let go about the line at which it was struck.
+        assert found[v.NOTE_OFF + 60] == UNLIKELY
+        assert found[v.NOTE_OFF + 64] == ANY[v.NOTE_OFF + 64]
+        assert found[v.NOTE_OFF + 65] == ANY[v.NOTE_OFF + 65]
+    assert (bent(seldom, step=100, onsets={60: 75})[STRIKES] < ANY[STRIKES]).all()
+
+
+def test_what_waits_about_a_line_does_not_wait_for_that_line() -> None:
+    only_waiting = FLAT.copy()
+    only_waiting[TIMES] = -50.0
+    seldom = grid(lines=2, share=(0.5, 0.5))
+    for step in (23, 24, 25, 27):
+        found = ends(bent(seldom, step=step, logits=only_waiting), step=step)
+        assert max(found.items(), key=lambda item: item[1])[0] == 50
+        assert found.get(25, 0.0) < 1e-9
+
+
+def test_no_line_before_the_new_music_is_struck_at() -> None:
+    # The seam is 15 ms after a line.
+    found = bent(grid(from_us=515_000), logits=FLAT)
+    assert (found[STRIKES] < UNLIKELY / 2).all()
+
+
+def test_of_another_vocabulary_the_same_keys_wait() -> None:
+    size = v.PEDAL.size
+    keeper = GridKeeper(grid(), v.PEDAL)
+    flat = np.zeros(size, dtype=np.float32)
+    found = keeper.adjusted(flat, np.ones(size, dtype=np.bool_), at(6))
+    first = v.PEDAL.first_id["VELOCITY"]
+    assert (found[first : first + v.PEDAL.num_velocities] < UNLIKELY / 2).all()
+    assert (found[v.PEDAL.first_id["PEDAL"] :] == 0).all()
+
+
 def test_it_goes_on_and_back() -> None:
     keeper = GridKeeper(grid(share=(1.0, 0.2)))
     for step in (0, 1900, 1948, 1949, 5000, 3):
-        fresh = GridKeeper(grid(share=(1.0, 0.2))).adjusted(ANY, ALL, step)
-        assert (keeper.adjusted(ANY, ALL, step) == fresh).all()
+        fresh = GridKeeper(grid(share=(1.0, 0.2))).adjusted(ANY, ALL, at(step))
+        assert (keeper.adjusted(ANY, ALL, at(step)) == fresh).all()
 
 
 def test_moments_of_the_new_music_move_to_lines() -> None:

@@ -165,12 +165,40 @@ def test_of_a_few_bars_any_quarter_says_something() -> None:
     assert shares.min() > 0.5
 
 
-def test_the_bar_that_has_begun() -> None:
-    grid = found(file_of([i * 240 for i in range(60)], meter=(960, 3, 2)))
-    assert [grid.bar_before(us) for us in (0, 990_000, 1_000_000, 2_499_000, 2_500_000)] == [
-        0,
-        0,
-        1_000_000,
-        1_000_000,
-        2_500_000,
-    ]
+@pytest.mark.parametrize(
+    ("meter", "offset", "step", "bars"),
+    [
+        ((960, 3, 2), 0, 240, [0, 0, 1_000_000, 1_000_000, 2_500_000]),
+        ((0, 4, 2), 0, 240, [0, 0, 0, 2_000_000, 2_000_000]),
+        ((0, 4, 2), 240, 480, [0, 0, 0, 2_000_000, 2_000_000]),
+        ((0, 3, 3), 0, 480, [0, 750_000, 750_000, 2_250_000, 2_250_000]),
+    ],
+)
+def test_the_bar_that_has_begun(
+    meter: tuple[int, int, int], offset: int, step: int, bars: list[int]
+) -> None:
+    grid = found(file_of([offset + i * step for i in range(60)], meter=meter))
+    moments = (0, 980_000, 1_000_000, 2_480_000, 2_500_000)
+    assert [grid.bar_before(us) for us in moments] == bars
+
+
+def test_a_moment_just_before_a_bar_is_its_beginning() -> None:
+    grid = found(file_of([i * 240 for i in range(60)]))
+    assert grid.bar_before(1_999_000) == 1_999_000
+    assert grid.bar_before(2_001_000) == 2_000_000
+
+
+def test_a_tempo_that_changes_just_after_a_moment_is_not_its_own() -> None:
+    file = file_of([i * 60 for i in range(80)], per_quarter=120, tempi={1200: 800_000})
+    assert file.tempo_map.quarter_at(4_999_000) == 500_000
+    steady = found(file).keeping_tempo(4_999_000)
+    assert steady.nearest_us(5_740_000) == 5_750_000
+    assert found(file).keeping_tempo(5_000_000).nearest_us(5_740_000) == 5_800_000
+
+
+def test_of_odd_bars_each_begins_anew() -> None:
+    # Bars of seven quavers: crotchets from the first of each, and one quaver.
+    ticks = [1680 * bar + 480 * i for bar in range(5) for i in range(4)]
+    grid = found(file_of(sorted([*ticks, 240]), meter=(0, 7, 3)))
+    assert (grid.lines_per_quarter, len(grid.share)) == (2, 7)
+    assert min(grid.share[::2]) > max(grid.share[1::2])
