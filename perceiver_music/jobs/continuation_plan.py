@@ -54,11 +54,15 @@ class Plan:
 
     @property
     def lead_us(self) -> int:
-        """Silence before new music that is alone: what of a quantized primer's bar has passed."""
+        """Silence before new music that is alone: what of a quantized primer's bar has passed.
+
+        Below 0 where the next bar begins before any new note can.
+        """
         grid = self.opening.grid
         if grid is None or self.request.include_primer:
             return 0
-        return self.window.to_us - grid.grid.bar_before(self.window.to_us)
+        lead_us = self.window.to_us - grid.grid.bar_of(self.window.to_us)
+        return lead_us if self.opening.pedal is None else max(0, lead_us)
 
     def as_midi(self, music: Continuation) -> bytes:
         """The file with the new music in it."""

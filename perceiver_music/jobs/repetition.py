@@ -34,7 +34,7 @@ def begins_at_seconds(plan: Plan) -> float:
     if plan.request.between_seconds is not None:
         return plan.window.from_us / MICROSECONDS
     if not plan.request.include_primer:
-        return plan.lead_us / MICROSECONDS
+        return max(0, plan.lead_us) / MICROSECONDS
     return (plan.window.to_us - plan.window.from_us) / MICROSECONDS
 
 

@@ -30,6 +30,7 @@ _UNHEARD_US: Final = 3_000
 _SMALLEST_SLACK: Final = 12
 """Of the distance between lines that is off by chance; more would be too many."""
 _FEWEST_TICKS: Final = 3
+_ROUNDING: Final = 1e-6
 
 _QUARTERS_OF_NO_METER: Final = 4
 _COUNTS_OF_A_QUARTER: Final = 16.0
@@ -76,12 +77,13 @@ class Grid:
         places = (lines - self.first_line) % len(self.share)
         return self._moments(lines), np.array(self.share)[places]
 
-    def bar_before(self, us: int) -> int:
-        """The last moment up to another at which a bar begins; 0 before the first."""
-        tick = int(self.tempo_map.us_to_ticks(us + _UNHEARD_US))
-        bars = math.floor((tick - self.bar_tick) / self.ticks_per_bar)
+    def bar_of(self, us: int) -> int:
+        """When the bar begins that the first line from a moment on lies in; 0 before the first."""
+        tick = self.tempo_map.us_to_ticks(max(0, us - _UNHEARD_US)) - self.offset
+        first = round(math.ceil(tick / self._ticks) * self._ticks) + self.offset
+        bars = math.floor((first - self.bar_tick) / self.ticks_per_bar + _ROUNDING)
         begins = round(self.bar_tick + bars * self.ticks_per_bar)
-        return min(us, int(self.tempo_map.ticks_to_us(max(0, begins))))
+        return int(self.tempo_map.ticks_to_us(max(0, begins)))
 
     @property
     def _ticks(self) -> float:

@@ -92,7 +92,7 @@ def continued_midi(
         continuation: new music, counted from the window's end.
         seam: releases of what sounds at the window's end.
         include_primer: False leaves the window out.
-        lead_us: silence before new music that is alone.
+        lead_us: silence before new music that is alone; below 0, what of its own is left out.
     """
     begins_us = from_us if include_primer else to_us - lead_us
     span = begins_us, to_us, continuation.end_us

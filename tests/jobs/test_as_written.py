@@ -94,19 +94,35 @@ def test_a_gap_is_filled_in_the_grid_of_its_own_tempi(session: Session) -> None:
 def test_without_the_primer_bars_are_where_they_were(session: Session) -> None:
     midi = score()
     request = ContinueRequest(
-        primer=midi, primer_name="score.mid", seed=3, to_seconds=30.123, include_primer=False
+        primer=midi, primer_name="score.mid", seed=3, to_seconds=29.5, include_primer=False
     )
     result = session.run(request)
     alone = parse_midi(result.midi, name="alone.mid")
     assert off_lines(alone, 0, 10**12).max() <= 0.5
-    whole = made(session, midi, to_seconds=30.123)
+    whole = made(session, midi, to_seconds=29.5)
     starts = whole.performance.notes["start_us"]
-    new = starts[starts >= 30_123_000]
+    new = starts[starts >= 29_500_000]
     # A bar is 4 quarters of 643,356 microseconds from the 20th quarter on.
     bar_us = 4 * 643_356
-    bars_us = (30_123_000 - 20 * 612_245) // bar_us * bar_us + 20 * 612_245
+    bars_us = (29_500_000 - 20 * 612_245) // bar_us * bar_us + 20 * 612_245
     assert np.abs(alone.performance.notes["start_us"] + bars_us - new).max() < 1500
-    assert result.begins_at_seconds == pytest.approx(30.123 - bars_us / 1e6, abs=0.001)
+    assert result.begins_at_seconds == pytest.approx(29.5 - bars_us / 1e6, abs=0.001)
+
+
+def test_without_the_primer_a_bar_that_is_over_is_no_silence(session: Session) -> None:
+    track = Tracks()
+    track.meta(0, 0x51, (500_000).to_bytes(3, "big"))
+    for i in range(64):
+        track.note(i * 240, i * 240 + 220, channel=0, pitch=50 + i % 20, velocity=80)
+    request = ContinueRequest(
+        primer=track.file(480), primer_name="score.mid", seed=3, include_primer=False
+    )
+    result = session.run(request)
+    alone = parse_midi(result.midi, name="alone.mid")
+    ticks = alone.note_ticks["start_tick"] / alone.tempo_map.ticks_per_quarter
+    assert set((ticks % 0.5).tolist()) == {0.0}
+    assert ticks.min() < 8.0
+    assert result.begins_at_seconds == 0.0
 
 
 def test_a_score_that_is_off_the_beat_throughout_has_a_grid_there(session: Session) -> None:

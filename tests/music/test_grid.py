@@ -171,21 +171,26 @@ def test_of_a_few_bars_any_quarter_says_something() -> None:
         ((960, 3, 2), 0, 240, [0, 0, 1_000_000, 1_000_000, 2_500_000]),
         ((0, 4, 2), 0, 240, [0, 0, 0, 2_000_000, 2_000_000]),
         ((0, 4, 2), 240, 480, [0, 0, 0, 2_000_000, 2_000_000]),
-        ((0, 3, 3), 0, 480, [0, 750_000, 750_000, 2_250_000, 2_250_000]),
+        ((0, 3, 3), 0, 480, [0, 750_000, 750_000, 1_500_000, 2_250_000]),
     ],
 )
 def test_the_bar_that_has_begun(
     meter: tuple[int, int, int], offset: int, step: int, bars: list[int]
 ) -> None:
     grid = found(file_of([offset + i * step for i in range(60)], meter=meter))
-    moments = (0, 980_000, 1_000_000, 2_480_000, 2_500_000)
-    assert [grid.bar_before(us) for us in moments] == bars
+    moments = (0, 700_000, 1_000_000, 2_000_000, 2_500_000)
+    assert [grid.bar_of(us) for us in moments] == bars
 
 
-def test_a_moment_just_before_a_bar_is_its_beginning() -> None:
+def test_a_bar_that_begins_before_any_note_can_is_the_one() -> None:
     grid = found(file_of([i * 240 for i in range(60)]))
-    assert grid.bar_before(1_999_000) == 1_999_000
-    assert grid.bar_before(2_001_000) == 2_000_000
+    assert [grid.bar_of(us) for us in (1_740_000, 1_780_000, 1_990_000, 2_002_000, 2_100_000)] == [
+        0,
+        2_000_000,
+        2_000_000,
+        2_000_000,
+        2_000_000,
+    ]
 
 
 def test_a_tempo_that_changes_just_after_a_moment_is_not_its_own() -> None:
