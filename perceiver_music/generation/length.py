@@ -43,17 +43,18 @@ def bar_seconds(primer: MidiFile | None, at_us: int) -> float:
     Raises:
         UsageError: the file names neither, so a bar of it would be made up.
     """
-    meters = []
+    meter = None
     if primer is not None:
-        tick = int(primer.tempo_map.us_to_ticks(at_us))
-        meters = [meta.data for meta in primer.time_signatures if meta.tick <= tick]
-        if not meters and primer.tempo_map.is_told:
-            meters = [_FOUR_QUARTERS]
-    if primer is None or not meters or meters[-1][0] == 0:
+        named = primer.meter_at(at_us)
+        if named is not None:
+            meter = named.data
+        elif primer.tempo_map.is_told:
+            meter = _FOUR_QUARTERS
+    if primer is None or meter is None or meter[0] == 0:
         raise UsageError(
             "nothing names a meter, so a bar has no length",
             hint="Give --length in seconds, notes or events.",
         )
-    numerator, power_of_two = meters[-1][0], meters[-1][1]
+    numerator, power_of_two = meter[0], meter[1]
     quarters = numerator * 4 / 2**power_of_two
     return float(quarters * primer.tempo_map.quarter_at(at_us) / 1e6)

@@ -176,13 +176,12 @@ def _slack(per_quarter: int, lines_per_quarter: int, quarter_us: int) -> float:
 
 def _bar(file: MidiFile, at_us: int) -> tuple[int, float]:
     """A tick at which a bar begins, and how many ticks there are in one, by the meter there."""
-    tick = int(file.tempo_map.us_to_ticks(at_us))
     per_quarter = file.tempo_map.ticks_per_quarter
-    meters = [meta for meta in file.time_signatures if meta.tick <= tick and meta.data[0]]
-    if not meters:
+    meter = file.meter_at(at_us)
+    if meter is None or not meter.data[0]:
         return 0, float(_QUARTERS_OF_NO_METER * per_quarter)
-    numerator, power_of_two = meters[-1].data[0], meters[-1].data[1]
-    return meters[-1].tick, math.ldexp(numerator * 4 * per_quarter, -power_of_two)
+    numerator, power_of_two = meter.data[0], meter.data[1]
+    return meter.tick, math.ldexp(numerator * 4 * per_quarter, -power_of_two)
 
 
 def _share(lines: IntArray, lines_per_quarter: int, lines_per_bar: float) -> tuple[float, ...]:

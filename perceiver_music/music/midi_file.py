@@ -86,6 +86,11 @@ class MidiFile:
         controls["number"], controls["value"] = events["data1"], events["data2"]
         return controls
 
+    def meter_at(self, us: int) -> MetaEvent | None:
+        """The time signature that holds at a moment; None before the first."""
+        tick = int(self.tempo_map.us_to_ticks(us))
+        return next((meta for meta in reversed(self.time_signatures) if meta.tick <= tick), None)
+
     @property
     def texts(self) -> tuple[MetaEvent, ...]:
         """Text events of all kinds in order of time."""

@@ -4,17 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from perceiver_music.generation.options import LengthOption, SamplingOptions
 from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
-from perceiver_music.model.checkpoint import save_checkpoint
-from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_track import Tracks
-from perceiver_music.tokenizer import vocabulary as v
+from tests.jobs.test_infill import RECIPE, saved
 
-RECIPE = {"windows": {"infill_share": 0.1, "infill_seconds": [1.0, 30.0]}}
 PER_QUARTER = 220
 FREELY = SamplingOptions(keep_grid=False, keep_levels=False)
 
@@ -22,23 +18,7 @@ FREELY = SamplingOptions(keep_grid=False, keep_levels=False)
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """An untrained model: nothing keeps time but what makes it."""
-    torch.manual_seed(0)
-    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 256, "latents": 32}
-    model = build_from_preset(
-        "perceiver_ar", "modern", {**fields, "vocabulary_size": v.VOCABULARY_SIZE}
-    )
-    torch.nn.init.normal_(model.get_parameter("output.weight"), std=0.2)
-    folder = tmp_path_factory.mktemp("models") / "random"
-    save_checkpoint(
-        folder,
-        model,
-        name="random",
-        tokenizer_name="maestro-performance-400",
-        details={"recipe": RECIPE, "data": {}, "metrics": {}, "licence": "none"},
-        card="",
-        overwrite=False,
-    )
-    return open_session(str(folder), device="cpu")
+    return open_session(saved(tmp_path_factory.mktemp("models") / "random", RECIPE), device="cpu")
 
 
 def score(*, lines: int = 4, quarter_us: int = 612_245, offset: int = 0) -> bytes:
