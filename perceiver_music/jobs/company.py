@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from perceiver_music.model.decoding import Decoder
 
 MOST_TOGETHER: Final = 8
-"""Beyond that a processor gains nothing more, and the first piece comes later."""
+"""Beyond that one thread gains nothing more, and the first piece comes later."""
 
 
 @dataclass(frozen=True, kw_only=True)

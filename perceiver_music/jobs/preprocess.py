@@ -22,6 +22,7 @@ from perceiver_music.jobs.progress import (
 )
 from perceiver_music.jobs.source_readers import Outcomes, reader
 from perceiver_music.locks import exclusive_lock
+from perceiver_music.processors import num_processors
 from perceiver_music.tokenizer.registry import DEFAULT_TOKENIZER, get_tokenizer
 
 STORE_FOLDER = Path("data")
@@ -137,7 +138,7 @@ def run(
     path = request.store_path
     listing = list_sources(request.sources)
     collector = _Collector(listing)
-    num_workers = min(request.workers or _num_processors(), len(listing.sources))
+    num_workers = min(request.workers or num_processors(), len(listing.sources))
     with exclusive_lock(path):
         with reader(num_workers, request.tokenizer) as read:
             pieces = _with_one_to_train_on(collector.readings(read(listing.sources), on_progress))
@@ -230,10 +231,6 @@ def _with_one_to_train_on(readings: Iterator[Reading]) -> Iterator[EncodedPiece]
     for i, reading in enumerate(held):
         is_moved = i == 0 and not reading.is_official
         yield replace(reading.piece, split="train") if is_moved else reading.piece
-
-
-def _num_processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _summary(store: TokenStore) -> dict[str, SplitSummary]:

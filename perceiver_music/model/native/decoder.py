@@ -1,7 +1,7 @@
 """A Perceiver AR that decodes in the native library: the same numbers, many times as fast.
 
 It speaks as `model.base.SequenceModel` does where decoding is concerned, so that `generation` can
-use either. One thread computes; several may work on decodes of their own at the same time.
+use either. One thread computes a decode, and several decodes are shared out among threads.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from perceiver_music.model.native.library import (
     load_library,
     pointer,
 )
+from perceiver_music.model.native.side_by_side import run_all, shares
 from perceiver_music.model.native.weights import (
     Array,
     NotNative,
@@ -31,6 +32,7 @@ from perceiver_music.model.native.weights import (
     shape_of,
     window_of,
 )
+from perceiver_music.processors import num_threads
 
 Precision = Literal["int8", "fp32"]
 _LATENTS_AT_ONCE: Final = ((8192, 3), (16_384, 7))
@@ -101,6 +103,7 @@ class NativeDecoder:
         precision: `int8` weights, keys and values, or everything as exact as float32.
         kernels: one of `kernel_names()`; None for the best.
         policy: `exact` or `slide`: see `model.base`.
+        threads: the most that compute decodes side by side; None for `processors.num_threads`.
 
     Raises:
         NotNative: the library is not there, or does not compute this network.
@@ -114,6 +117,7 @@ class NativeDecoder:
         precision: Precision = "int8",
         kernels: str | None = None,
         policy: str = "exact",
+        threads: int | None = None,
     ) -> None:
         library = load_library()
         if library is None:
@@ -130,6 +134,7 @@ class NativeDecoder:
             self._prompt_ids = frozenset((int(self._shape.suffix), int(self._shape.middle)))
         self.precision: Precision = precision
         self.policy = policy
+        self.threads = num_threads() if threads is None else threads
         self.kernels = kernels or kernel_names()[0]
         self._handle = library.pm_model_new(
             self._shape, INT8 if precision == "int8" else FP32, self.kernels.encode()
@@ -260,8 +265,15 @@ class NativeDecoder:
             raise ValueError("an infilling prompt is given whole, at the start of a decode")
         handles = np.array([state.handle for state in states], dtype=np.uintp)
         logits = np.empty((len(states), self.vocabulary_size), np.float32)
-        advance = self.library.pm_advance
-        _check(advance(pointer(handles), pointer(ids), len(ids), pointer(logits)))
+
+        def advance(part: slice) -> None:
+            """Those of a part; `states` are held, as a thread goes on when a signal comes."""
+            of_part = states[part]
+            count = len(of_part)
+            at = pointer(handles[part]), pointer(ids[part]), count, pointer(logits[part])
+            _check(self.library.pm_advance(*at))
+
+        run_all(advance, shares(len(states), self.threads))
         for state, row in zip(states, logits, strict=True):
             state.logits = row
 

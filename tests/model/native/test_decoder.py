@@ -218,7 +218,8 @@ def test_no_decode_depends_on_its_company(network: str, precision: str, kernels:
         for token in tokens:
             decoder.advance(state, token)
         alone.append(state.logits)
-    for size in (3, 8, 16):
+    for size, threads in ((3, 1), (8, 2), (8, 8), (16, 5)):
+        decoder.threads = threads
         states = [decoder.begin(primer) for primer in primers[:size]]
         for tokens in zip(*steps[:size], strict=True):
             decoder.advance_many(states, tokens)

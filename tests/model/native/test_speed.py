@@ -43,7 +43,7 @@ def make(**fields: Any) -> SequenceModel:
 
 def native(model: SequenceModel, precision: Precision) -> NativeDecoder:
     tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    return NativeDecoder(config_as_dict(model), tensors, precision=precision)
+    return NativeDecoder(config_as_dict(model), tensors, precision=precision, threads=1)
 
 
 def some_tokens(count: int) -> list[int]:
