@@ -105,7 +105,7 @@ def cached(decoder: Any, tokens: list[int], num_steps: int, batch: int = 1) -> T
     """A decode with caches, of `batch` voices side by side."""
     voices = Voices(batch)
     started = time.process_time()
-    states = decoder.begin_many(tokens, batch)
+    states = decoder.begin_many([tokens] * batch)
     first, longest = time.process_time() - started, 0.0
     before = begun = time.process_time()
     for _ in range(num_steps):

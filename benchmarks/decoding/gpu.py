@@ -83,7 +83,7 @@ def timed(model: PerceiverAR, count: int, steps: int) -> dict[str, float]:
     torch.manual_seed(0)
     torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    states = model.begin_many(primer(PRIMER_EVENTS), count)
+    states = model.begin_many([primer(PRIMER_EVENTS)] * count)
     begun = seconds_since(start)
     start = time.perf_counter()
     model.advance_many(states, sampled(model, states))
@@ -123,7 +123,7 @@ def agreement(model: PerceiverAR) -> dict[str, Any]:
     logits: dict[str, list[torch.Tensor]] = {}
     for way, is_static in {**WAYS, "together": True}.items():
         model._is_static = is_static
-        states = model.begin_many(seen, 3 if way == "together" else 1)
+        states = model.begin_many([seen] * (3 if way == "together" else 1))
         logits[way] = []
         for token in added:
             model.advance_many(states, [token] * len(states))

@@ -99,7 +99,7 @@ class Ours(Contestant):
         super().__init__(f"ours, {name}", steps, batch)
         self._decoder, self._voices = decoder, Voices(batch)
         started = time.process_time()
-        self._states = decoder.begin_many(primer(PRIMER_EVENTS), batch)
+        self._states = decoder.begin_many([primer(PRIMER_EVENTS)] * batch)
         self.first_event_seconds = time.process_time() - started
 
     def take_turn(self) -> None:

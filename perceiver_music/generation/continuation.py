@@ -82,10 +82,10 @@ def continue_together(
         NonFiniteError: a prediction is not finite.
         ValueError: `context` and `latents` do not fit together.
     """
-    growing: list[tuple[Growth, Any]] = []
-    for opening, growths in openings:
-        states = model.begin_many(opening.tokens, len(growths), context=context, latents=latents)
-        growing += zip(growths, states, strict=True)
+    growths = [growth for _, group in openings for growth in group]
+    primers = [opening.tokens for opening, group in openings for _ in group]
+    states = model.begin_many(primers, context=context, latents=latents)
+    growing = list(zip(growths, states, strict=True))
     while growing:
         going_on: list[tuple[Growth, Any]] = []
         tokens = []

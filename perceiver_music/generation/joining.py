@@ -14,8 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.primer import step_after
@@ -26,6 +29,8 @@ from perceiver_music.tokenizer.performance_events import shift_ids
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
     from perceiver_music.model.decoding import Decoder
+
+Floats = npt.NDArray[np.float64]
 
 NUM_PLAYERS: Final = 8
 LAST_PART_STEPS: Final = 8 * v.STEPS_PER_SECOND
@@ -71,7 +76,7 @@ class JoiningSearch:
             yield playing[0].growth
         growths = [player.growth for player in self._players]
         self._players.clear()  # so many decodes need memory
-        self.chosen = max(growths, key=lambda growth: self._leads_on(growth) - growth.unlikeness)
+        self.chosen = growths[int(np.argmax(self._fitting(growths)))]
 
     def _play(self, players: Sequence[_Player]) -> None:
         tokens = [player.growth.choose(player.state.logits) for player in players]
@@ -79,24 +84,36 @@ class JoiningSearch:
             player.growth.take(token)
         self._decoder.advance_many([player.state for player in players], tokens)
 
-    def _leads_on(self, growth: Growth) -> float:
-        """Log-probability of what follows the gap after this music."""
-        joint = joined(growth.tokens_up_to_end, self._after)
-        state = self._begin(joint.heard)
-        first = log_probabilities(state.logits)
-        likely = float(first[joint.after[0]])
-        if joint.waited:  # in the gap, which this is not about
-            likely -= waiting(first, joint.waited)
-        for token, following in pairwise(joint.after):
-            self._decoder.advance(state, token)
-            likely += float(log_probabilities(state.logits)[following])
+    def _fitting(self, growths: Sequence[Growth]) -> Floats:
+        """Of each, how well it goes over into what follows the gap."""
+        unlikeness = [growth.unlikeness for growth in growths]
+        return self._leading_on(growths) - np.array(unlikeness)
+
+    def _leading_on(self, growths: Sequence[Growth]) -> Floats:
+        """Log-probability of what follows the gap after each, `[growths]`."""
+        joints = [joined(growth.tokens_up_to_end, self._after) for growth in growths]
+        states = self._begin([joint.heard for joint in joints])
+        likely = np.zeros(len(joints))
+        for i, (joint, state) in enumerate(zip(joints, states, strict=True)):
+            first = log_probabilities(state.logits)
+            likely[i] = first[joint.after[0]]
+            if joint.waited:  # in the gap, which this is not about
+                likely[i] -= waiting(first, joint.waited)
+        for place in range(1, max(len(joint.after) for joint in joints)):
+            going_on = [i for i, joint in enumerate(joints) if place < len(joint.after)]
+            tokens = [joints[i].after[place - 1] for i in going_on]
+            self._decoder.advance_many([states[i] for i in going_on], tokens)
+            for i in going_on:
+                likely[i] += log_probabilities(states[i].logits)[joints[i].after[place]]
         return likely
 
-    def _begin(self, heard: Sequence[int]) -> Any:
+    def _begin(self, heard: Sequence[Sequence[int]]) -> list[Any]:
         context = min(self._decoder.context, _MOST_HEARD + NUM_EVENTS_AFTER)
         latents = min(self._decoder.latents, _MOST_LATENTS, context)
-        heard = heard[-max(1, context - NUM_EVENTS_AFTER) :]
-        return self._decoder.begin(heard, context=context, latents=latents)
+        last = max(1, context - NUM_EVENTS_AFTER)
+        return self._decoder.begin_many(
+            [tokens[-last:] for tokens in heard], context=context, latents=latents
+        )
 
 
 class Joint(NamedTuple):

@@ -147,14 +147,13 @@ class SequenceModel(nn.Module, ABC):
 
     def begin_many(
         self,
-        tokens: Sequence[int],
-        count: int,
+        primers: Sequence[Sequence[int]],
         *,
         context: int | None = None,
         latents: int | None = None,
     ) -> list[DecodeState]:
-        """Start several decodes after the same tokens: see `begin`."""
-        return [self.begin(tokens, context=context, latents=latents) for _ in range(count)]
+        """Start a decode after each of several primers: see `begin`."""
+        return [self.begin(tokens, context=context, latents=latents) for tokens in primers]
 
     @torch.inference_mode()
     def branch(self, state: DecodeState) -> DecodeState:

@@ -53,13 +53,12 @@ class Decoder(Protocol):
 
     def begin_many(
         self,
-        tokens: Sequence[int],
-        count: int,
+        primers: Sequence[Sequence[int]],
         *,
         context: int | None = None,
         latents: int | None = None,
     ) -> list[Any]:
-        """Start several decodes after the same tokens."""
+        """Start a decode after each of several primers, which may be the same."""
 
     def branch(self, state: Any) -> Any:
         """A decode of its own that stands where this one does."""
@@ -81,7 +80,7 @@ class LoadedDecoder:
         device: where it computes: `cpu`, `cuda`, `mps`.
         engine: what computes: `native int8`, `native fp32` or `torch`.
         kernel: which code for this processor runs; what decides the last digits.
-        threads: how many compute one event.
+        threads: how many compute one event; several events at a time may have more.
         doubt: what the user should know of it; None if nothing.
     """
 

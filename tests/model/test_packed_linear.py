@@ -71,7 +71,7 @@ def test_a_decode_is_the_same_to_the_last_digit_in_company_and_alone() -> None:
     pack_linears(model)
     assert is_packed(model)
     primer = torch.randint(LAYOUT["suffix"], (20,)).tolist()
-    alone, *together = model.begin_many(primer, 4)
+    alone, *together = model.begin_many([primer] * 4)
     for token in torch.randint(LAYOUT["suffix"], (20,)).tolist():
         model.advance(alone, token)
         model.advance_many(together, [token, (token + 1) % 40, token])

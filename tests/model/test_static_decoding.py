@@ -131,7 +131,7 @@ def test_a_decode_that_ends_leaves_its_row_to_the_next(device: str) -> None:
     model.advance(state, 3)
     assert state.row is not None
     first, logits = state.row, state.logits
-    others = model.begin_many(random_tokens(9), NUM_ROWS)
+    others = model.begin_many([random_tokens(9)] * NUM_ROWS)
     places = [(id(other.row.rows), other.row.index) for other in others if other.row is not None]
     assert len(set(places)) == NUM_ROWS
     assert sum(place[0] == id(first.rows) for place in places) == NUM_ROWS - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,28 +29,13 @@ from perceiver_music.model.native.weights import (
     Array,
     NotNative,
     check_tensors,
+    latents_at_once,
     shape_of,
     window_of,
 )
 from perceiver_music.processors import num_threads
 
 Precision = Literal["int8", "fp32"]
-_LATENTS_AT_ONCE: Final = ((8192, 3), (16_384, 7))
-_MOST_LATENTS_AT_ONCE: Final = 23
-
-
-def latents_at_once(context: int, *, keeps_keys: bool) -> int:
-    """How many latents of the next set are computed together, in every so many steps.
-
-    With the newest position they fill rows of four, for which the kernels read each weight once.
-    Four rows cost hardly more than one; more of them read a long context's keys less often, in
-    steps that are longer, but by less than those keys take to be made. Only keys that know their
-    neighbours are kept: `source/context.h`.
-    """
-    for longest, latents in _LATENTS_AT_ONCE:
-        if context <= longest or not keeps_keys:
-            return latents
-    return _MOST_LATENTS_AT_ONCE
 
 
 class NativeDecode:
@@ -231,15 +216,25 @@ class NativeDecoder:
 
     def begin_many(
         self,
-        tokens: Sequence[int],
-        count: int,
+        primers: Sequence[Sequence[int]],
         *,
         context: int | None = None,
         latents: int | None = None,
     ) -> list[NativeDecode]:
-        """Start several decodes after the same tokens, which are read once: see `begin`."""
-        first = self.begin(tokens, context=context, latents=latents)
-        return [first, *(self.branch(first) for _ in range(count - 1))]
+        """Start a decode after each of several primers, which are read once each: see `begin`."""
+        wanted = [tuple(tokens) for tokens in primers]
+        different = list(dict.fromkeys(wanted))
+        begun: dict[tuple[int, ...], NativeDecode] = {}
+
+        def begin(part: slice) -> None:
+            for tokens in different[part]:
+                begun[tokens] = self.begin(tokens, context=context, latents=latents)
+
+        run_all(begin, shares(len(different), self.threads))
+        return [
+            begun[tokens] if wanted.index(tokens) == place else self.branch(begun[tokens])
+            for place, tokens in enumerate(wanted)
+        ]
 
     def branch(self, state: NativeDecode) -> NativeDecode:
         """A decode of its own that stands where this one does."""

@@ -16,6 +16,9 @@ LARGEST_CONTEXT: Final = 1 << 22
 
 Array = npt.NDArray[Any]
 
+_LATENTS_AT_ONCE: Final = ((8192, 3), (16_384, 7))
+_MOST_LATENTS_AT_ONCE: Final = 23
+
 _BLOCK: Final = {
     "mlp_ratio": 4,
     "norm": "rms",
@@ -107,6 +110,20 @@ def window_of(config: Mapping[str, Any]) -> tuple[int, int]:
     if not 2 <= latents <= context <= LARGEST_CONTEXT:
         raise NotNative("a context that does not fit")
     return context, latents
+
+
+def latents_at_once(context: int, *, keeps_keys: bool) -> int:
+    """How many latents of the next set are computed together, in every so many steps.
+
+    With the newest position they fill rows of four, for which the kernels read each weight once.
+    Four rows cost hardly more than one; more of them read a long context's keys less often, in
+    steps that are longer, but by less than those keys take to be made. Only keys that know their
+    neighbours are kept: `source/context.h`.
+    """
+    for longest, latents in _LATENTS_AT_ONCE:
+        if context <= longest or not keeps_keys:
+            return latents
+    return _MOST_LATENTS_AT_ONCE
 
 
 def _whole(value: object) -> int:

@@ -155,7 +155,7 @@ def test_windows_slide_as_torch_slides_them(
 ) -> None:
     tokens = some_tokens(length)
     decoder = pair.native(policy="slide")
-    states = decoder.begin_many(tokens, 2, context=context, latents=latents)
+    states = decoder.begin_many([tokens] * 2, context=context, latents=latents)
     pair.model.policy = "slide"
     oracle = pair.model.begin(tokens, context=context, latents=latents)
     pair.model.policy = "exact"
@@ -182,7 +182,7 @@ def test_a_gap_is_filled_as_torch_fills_it(latents: int, network: str) -> None:
     decoder = pair.native()
     for given in range(5):
         tokens = [*prompt, *middle[:given]]
-        states = decoder.begin_many(tokens, 2, latents=latents)
+        states = decoder.begin_many([tokens] * 2, latents=latents)
         for token in middle[given:]:
             expected = pair.expected(tokens, states[0])
             for state in states:
@@ -229,7 +229,7 @@ def test_no_decode_depends_on_its_company(network: str, precision: str, kernels:
 
 def test_copies_go_their_own_ways(pair: Pair) -> None:
     decoder = pair.native("int8")
-    first, second = decoder.begin_many(some_tokens(30), 2)
+    first, second = decoder.begin_many([some_tokens(30)] * 2)
     assert np.array_equal(first.logits, second.logits)
     for token in some_tokens(30, seed=3):
         decoder.advance(first, token)

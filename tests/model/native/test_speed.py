@@ -118,7 +118,7 @@ def test_the_latents_of_a_window_are_computed_once() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_decodes_of_one_step_share_its_weights(count: int) -> None:
     decoder = native(make(width=16, num_heads=2, num_layers=1, context=64, latents=32), "int8")
-    states = decoder.begin_many(some_tokens(100), count)
+    states = decoder.begin_many([some_tokens(100)] * count)
     before = states[0].work
     assert all(state.work == (0, 0) for state in states[1:])
     for token in some_tokens(200):
