@@ -17,7 +17,7 @@ This is sequential Monte Carlo with a lookahead (arXiv 1302.5206), made greedy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from perceiver_music.generation.last_chord import LET_GO_STEPS, LastChord, LastChords
 from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.listening import heard_side_by_side
 from perceiver_music.generation.sampling import as_numpy, branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.performance_events import shift_ids
@@ -114,21 +115,23 @@ class EndingSearch:
             for player in self._players:
                 player.nearest = player.value = -np.inf
             while playing := [p for p in self._players if p.growth.progress < min(last, 1.0)]:
-                tokens = [self._draw(p, may_end=number >= FIRST_ROUND) for p in playing]
-                self._decoder.advance_many([p.state for p in playing], tokens)
+                self._play(playing, may_end=number >= FIRST_ROUND)
                 yield playing[0].growth
             if share < 1.0:
                 self._keep_the_best()
 
-    def _draw(self, player: _Player, *, may_end: bool) -> int:
-        growth = player.growth
-        token = growth.choose(self._leant(player.state.logits))
-        is_time = v.TIME_SHIFT <= token < v.VELOCITY
-        if is_time and player.has_struck and may_end:
-            self._consider(player)
-        player.has_struck = v.NOTE_ON <= token < v.NOTE_OFF
-        growth.take(token)
-        return token
+    def _play(self, players: Sequence[_Player], *, may_end: bool) -> None:
+        tokens = [player.growth.choose(self._leant(player.state.logits)) for player in players]
+        if may_end:
+            self._consider(
+                player
+                for player, token in zip(players, tokens, strict=True)
+                if player.has_struck and v.TIME_SHIFT <= token < v.VELOCITY
+            )
+        for player, token in zip(players, tokens, strict=True):
+            player.has_struck = v.NOTE_ON <= token < v.NOTE_OFF
+            player.growth.take(token)
+        self._decoder.advance_many([player.state for player in players], tokens)
 
     def _leant(self, logits: Any) -> npt.NDArray[np.floating]:
         """The prediction with a pull towards the tonic, which grows from round to round."""
@@ -136,37 +139,47 @@ class EndingSearch:
         leant[v.NOTE_ON : v.NOTE_OFF] += self._share * self._leaning
         return leant
 
-    def _consider(self, player: _Player) -> None:
-        """Whether the piece might end with what was just struck; the likelier are tried."""
+    def _consider(self, players: Iterable[_Player]) -> None:
+        """Whether the piece might end with what each just struck; the likelier are tried."""
+        ends = [(player, chord) for player in players if (chord := self._promising_chord(player))]
+        for (player, chord), rings_out in zip(ends, self._ringing_out(ends), strict=True):
+            score = chord.suits + rings_out
+            player.value = max(player.value, score)
+            if score > self._score:
+                self._score = score
+                self.found = player.growth.branch(self._rng)
+                self.found.ring_out(chord.ends)
+
+    def _promising_chord(self, player: _Player) -> LastChord | None:
+        """What was just struck, if it is likelier at first sight than all before it."""
         growth = player.growth
         if growth.end_step is not None and growth.music.step + self._ring > growth.end_step:
-            return
+            return None
         played = growth.music.ids[self._num_before :]
         chord = self._last_chords.at(growth.music.step, played, growth.deadlines)
         if chord is None:
-            return
+            return None
         first_sight = (
             waiting(log_probabilities(player.state.logits), LET_GO_STEPS) + chord.suits / 2
         )
         if first_sight <= player.nearest:
-            return
+            return None
         player.nearest = first_sight
-        score = chord.suits + self._rings_out(player, chord)
-        player.value = max(player.value, score)
-        if score > self._score:
-            self._score = score
-            self.found = growth.branch(self._rng)
-            self.found.ring_out(chord.ends)
+        return chord
 
-    def _rings_out(self, player: _Player, chord: LastChord) -> float:
-        """Log-probability that nothing is struck while the chord rings, and of EOS afterwards."""
-        growth, state = player.growth, self._decoder.branch(player.state)
-        likely = 0.0
-        for token in closing_ids(chord.ends, growth.music.step):
+    def _ringing_out(self, ends: Sequence[tuple[_Player, LastChord]]) -> list[float]:
+        """Of each, log-probability that nothing is struck while it rings, and of EOS afterwards."""
+        states = [self._decoder.branch(player.state) for player, _ in ends]
+        closing = [closing_ids(chord.ends, player.growth.music.step) for player, chord in ends]
+        likely = [0.0] * len(ends)
+        for which, token in heard_side_by_side(self._decoder, states, closing):
             if v.TIME_SHIFT <= token < v.VELOCITY:
-                likely += waiting(log_probabilities(state.logits), token - v.TIME_SHIFT + 1)
-            self._decoder.advance(state, token)
-        return likely + _EOS_WEIGHT * float(log_probabilities(state.logits)[growth.eos])
+                steps = token - v.TIME_SHIFT + 1
+                likely[which] += waiting(log_probabilities(states[which].logits), steps)
+        return [
+            nothing + _EOS_WEIGHT * float(log_probabilities(state.logits)[player.growth.eos])
+            for nothing, state, (player, _) in zip(likely, states, ends, strict=True)
+        ]
 
     def _keep_the_best(self) -> None:
         order = sorted(range(NUM_PLAYERS), key=lambda i: -self._players[i].value)

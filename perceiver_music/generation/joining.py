@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.listening import heard_side_by_side
 from perceiver_music.generation.primer import step_after
 from perceiver_music.generation.sampling import branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
@@ -94,17 +95,13 @@ class JoiningSearch:
         joints = [joined(growth.tokens_up_to_end, self._after) for growth in growths]
         states = self._begin([joint.heard for joint in joints])
         likely = np.zeros(len(joints))
-        for i, (joint, state) in enumerate(zip(joints, states, strict=True)):
-            first = log_probabilities(state.logits)
-            likely[i] = first[joint.after[0]]
+        for which, (joint, state) in enumerate(zip(joints, states, strict=True)):
             if joint.waited:  # in the gap, which this is not about
-                likely[i] -= waiting(first, joint.waited)
-        for place in range(1, max(len(joint.after) for joint in joints)):
-            going_on = [i for i, joint in enumerate(joints) if place < len(joint.after)]
-            tokens = [joints[i].after[place - 1] for i in going_on]
-            self._decoder.advance_many([states[i] for i in going_on], tokens)
-            for i in going_on:
-                likely[i] += log_probabilities(states[i].logits)[joints[i].after[place]]
+                likely[which] -= waiting(log_probabilities(state.logits), joint.waited)
+        for which, token in heard_side_by_side(
+            self._decoder, states, [joint.after for joint in joints]
+        ):
+            likely[which] += log_probabilities(states[which].logits)[token]
         return likely
 
     def _begin(self, heard: Sequence[Sequence[int]]) -> list[Any]:
