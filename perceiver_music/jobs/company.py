@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Final
 from perceiver_music.errors import PerceiverMusicError
 from perceiver_music.jobs.continuation_plan import Plan
 from perceiver_music.jobs.continuation_request import ContinueRequest
+from perceiver_music.processors import num_threads
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Continuation, Growth
     from perceiver_music.generation.primer import Opening
     from perceiver_music.model.decoding import Decoder
 
-MOST_TOGETHER: Final = 8
-"""Beyond that one thread gains nothing more, and the first piece comes later."""
+MOST_TOGETHER: Final = max(8, num_threads())
+"""Beyond that a thread gains nothing more, and the first piece comes later."""
 
 
 @dataclass(frozen=True, kw_only=True)
