@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.intervals import as_fields, weighted_mean_interval
 from benchmarks.provenance import torch_made_with
 from perceiver_music.jobs import evaluate
-from perceiver_music.jobs.evaluate import EvaluateRequest
+from perceiver_music.jobs.evaluate_request import EvaluateRequest
 
 RESULTS = Path(__file__).with_name("results.json")
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384)

@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from perceiver_music.generation.closing import closing_ids
 from perceiver_music.generation.last_chord import LET_GO_STEPS, LastChord, LastChords
-from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.listening import heard_side_by_side
 from perceiver_music.generation.sampling import as_numpy, branched, log_probabilities, waiting
 from perceiver_music.tokenizer import vocabulary as v
-from perceiver_music.tokenizer.performance_events import shift_ids
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Growth
@@ -44,8 +43,6 @@ SHORTEST_RING_STEPS, LONGEST_RING_STEPS = 180, 320
 """How long the last chord rings, drawn evenly; half of MAESTRO's last chords do so for 1.4 to 5.4
 seconds."""
 
-_LAST_PART = {"steps": 15 * v.STEPS_PER_SECOND, "events": 600, "notes": 150}
-_LARGEST_LAST_PART = 0.6
 _LARGEST_RING = 0.4
 """Of the last part."""
 _LEAN = 2.0
@@ -53,12 +50,6 @@ _LEAN = 2.0
 bass: players that have moved to another key find back in time."""
 _EOS_WEIGHT = 0.5
 """EOS is met once in a piece, and what a model says of it is rougher than of other events."""
-
-
-def last_part_begins(limits: Limits) -> float:
-    """The progress at which the last part begins, 0 to 1; 1 where there is no limit."""
-    shares = [_LAST_PART[unit] / total for unit, total in limits.totals().items()]
-    return 1.0 - min(_LARGEST_LAST_PART, max(shares, default=0.0))
 
 
 @dataclass
@@ -190,17 +181,3 @@ class EndingSearch:
             self._branch(kept[i % NUM_KEPT].growth, kept[i % NUM_KEPT].state)
             for i in range(NUM_PLAYERS - NUM_KEPT)
         ]
-
-
-def closing_ids(ends: dict[int, int], step: int) -> list[int]:
-    """NOTE_OFFs, and the time up to them, in the order in which keys are let go.
-
-    Args:
-        ends: pitch -> step.
-        step: where the time begins.
-    """
-    ids: list[int] = []
-    for pitch, end in sorted(ends.items(), key=lambda item: (item[1], item[0])):
-        ids += [*shift_ids(max(0, end - step)).tolist(), v.NOTE_OFF + pitch]
-        step = max(step, end)
-    return ids

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.generation.ending import closing_ids, last_part_begins
+from perceiver_music.generation.closing import closing_ids
 from perceiver_music.generation.grammar import Grammar
 from perceiver_music.generation.grid_keeper import GridKeeper
-from perceiver_music.generation.joining import joint_begins
 from perceiver_music.generation.keepers import Keepers
+from perceiver_music.generation.last_part import ending_begins, joint_begins
 from perceiver_music.generation.letting_go import LettingGo
 from perceiver_music.generation.likeness import unlikeness
 from perceiver_music.generation.limits import Limits
@@ -98,7 +98,7 @@ class Growth:
         self._grammar = _grammar(opening, limits, **rules)
         self._last_part = 1.0
         if limits.is_ending_allowed:
-            self._last_part = last_part_begins(limits)
+            self._last_part = ending_begins(limits)
         elif self.after:
             self._last_part = joint_begins(limits)
         self._starts_at_once = starts_at_once

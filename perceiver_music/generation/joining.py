@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.listening import heard_side_by_side
 from perceiver_music.generation.primer import step_after
 from perceiver_music.generation.sampling import branched, log_probabilities, waiting
@@ -34,17 +33,11 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 NUM_PLAYERS: Final = 8
-LAST_PART_STEPS: Final = 8 * v.STEPS_PER_SECOND
 NUM_EVENTS_AFTER: Final = 32
 """More of them depend on what lies before the gap, not on what was made (docs/lab-book.md)."""
 _MOST_HEARD: Final = 1024
 _MOST_LATENTS: Final = 512
 """Of the predictions of what follows: they compare, and need not be as good as can be."""
-
-
-def joint_begins(limits: Limits) -> float:
-    """The progress at which the last part of a gap begins."""
-    return 1.0 - min(1.0, LAST_PART_STEPS / max(1, limits.end_step or 1))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from perceiver_music.generation.options import LARGEST_SEED
 from perceiver_music.tokenizer.vocabulary import STEPS_PER_SECOND
 
 if TYPE_CHECKING:
-    from perceiver_music.jobs.duet import DuetRequest
+    from perceiver_music.jobs.duet_request import DuetRequest
     from perceiver_music.live.duet import Turn
     from perceiver_music.model.decoding import LoadedDecoder
     from perceiver_music.tokenizer.event_reader import Event

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music.errors import PerceiverMusicError
-from perceiver_music.jobs.continuation_plan import Plan
 from perceiver_music.jobs.continuation_request import ContinueRequest
+from perceiver_music.jobs.planned import Plan
 from perceiver_music.processors import num_threads
 
 if TYPE_CHECKING:

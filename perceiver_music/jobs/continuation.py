@@ -17,8 +17,9 @@ from perceiver_music.generation.as_written import performance_of
 from perceiver_music.jobs.company import Company, Made, Planned
 from perceiver_music.jobs.context_choice import doubt_about_context
 from perceiver_music.jobs.continuation_doubts import warn_of_result
-from perceiver_music.jobs.continuation_plan import Plan, plan
+from perceiver_music.jobs.continuation_plan import plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
+from perceiver_music.jobs.planned import Plan
 from perceiver_music.jobs.progress import (
     ProgressCallback,
     WarningCallback,
@@ -26,7 +27,7 @@ from perceiver_music.jobs.progress import (
     no_warning,
     progress_of,
 )
-from perceiver_music.jobs.repetition import begins_at_seconds, circles_from_seconds
+from perceiver_music.jobs.repetition import circles_from_seconds
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 
@@ -172,8 +173,10 @@ class Session:
             events_per_second=len(music.ids) / max(made.seconds, 1e-9),
             midi=data,
             between_seconds=request.between_seconds,
-            begins_at_seconds=begins_at_seconds(planned),
-            circles_from_seconds=circles_from_seconds(planned, performance),
+            begins_at_seconds=planned.begins_at_seconds,
+            circles_from_seconds=circles_from_seconds(
+                performance, begins_at=planned.begins_at_seconds
+            ),
             seconds_for_others=made.seconds_for_others,
             lines_per_quarter=planned.opening.lines_per_quarter,
         )

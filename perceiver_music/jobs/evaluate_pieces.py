@@ -18,7 +18,7 @@ from perceiver_music.jobs.progress import WarningCallback
 from perceiver_music.tokenizer.base import Tokenizer
 
 if TYPE_CHECKING:
-    from perceiver_music.jobs.evaluate import EvaluateRequest
+    from perceiver_music.jobs.evaluate_request import EvaluateRequest
     from perceiver_music.music.midi_file import MidiFile
 
 

@@ -10,32 +10,18 @@ from perceiver_music.jobs.progress import WarningCallback
 from perceiver_music.music.moments import clock
 
 if TYPE_CHECKING:
-    from perceiver_music.jobs.continuation_plan import Plan
     from perceiver_music.music.performance import Performance
 
 _SAFE_TEMPERATURE: Final = 0.9
 """From there on the benchmarks found nothing that was stuck (`benchmarks/loops`)."""
 
 
-def circles_from_seconds(plan: Plan, new_music: Performance) -> float | None:
+def circles_from_seconds(new_music: Performance, *, begins_at: float) -> float | None:
     """When the new music begins to repeat itself to its end, in the file; None if it does not."""
     from perceiver_music.evaluation.statistics import circles_from
 
     found = circles_from(new_music.notes)
-    return None if found is None else begins_at_seconds(plan) + found
-
-
-def begins_at_seconds(plan: Plan) -> float:
-    """When the new music begins, in the file."""
-    from perceiver_music.music.performance import MICROSECONDS
-
-    if plan.midi is None:
-        return 0.0
-    if plan.request.between_seconds is not None:
-        return plan.window.from_us / MICROSECONDS
-    if not plan.request.include_primer:
-        return max(0, plan.lead_us) / MICROSECONDS
-    return (plan.window.to_us - plan.window.from_us) / MICROSECONDS
+    return None if found is None else begins_at + found
 
 
 def warn_of_circles(result: ContinueResult, warn: WarningCallback) -> None:

@@ -112,3 +112,30 @@ def test_a_number_of_music_or_tokens_is_written_in_one_place() -> None:
     others = [path for path in SOURCES if path not in (*homes, knows_no_tokenizer)]
     again = {_name(path): sorted(_numbers(path) & shared) for path in others}
     assert {name: numbers for name, numbers in again.items() if numbers} == {}
+
+
+KNOWN_CIRCLE = ["model/base.py", "model/static_decoding.py"]
+"""A decode knows its row, and a row whose it is."""
+
+
+def _imported(path: Path) -> set[Path]:
+    """Our modules that one names, for whatever reason, even if only for its types."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+            place = CHECKOUT.joinpath(*str(node.module).split("."))
+            named = [place / f"{alias.name}.py" for alias in node.names]
+            found |= {each for each in (place.with_suffix(".py"), *named) if each.is_file()}
+    return found
+
+
+def test_no_module_goes_round_in_circles() -> None:
+    """What imports of types hide, too: each file can be read before those that build on it."""
+    left = {path: _imported(path) & set(SOURCES) for path in SOURCES}
+    while ready := [path for path, needs in left.items() if not needs & left.keys()]:
+        for path in ready:
+            del left[path]
+    while unused := [path for path in left if not any(path in needs for needs in left.values())]:
+        for path in unused:
+            del left[path]
+    assert sorted(_name(path) for path in left) == KNOWN_CIRCLE

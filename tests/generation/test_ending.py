@@ -10,11 +10,10 @@ from perceiver_music.generation.ending import (
     LONGEST_RING_STEPS,
     SHORTEST_RING_STEPS,
     EndingSearch,
-    closing_ids,
-    last_part_begins,
 )
 from perceiver_music.generation.growth import Continuation, Growth
 from perceiver_music.generation.last_chord import Tonic, pitches_of
+from perceiver_music.generation.last_part import ending_begins
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.generation.primer import EMPTY_OPENING, Opening, PedalInForce
@@ -102,7 +101,7 @@ def test_the_piece_ends_inside_its_length_and_its_last_chord_rings(
     ring = (int(notes["end_us"].max()) - last) // v.MICROSECONDS_PER_STEP
     assert SHORTEST_RING_STEPS <= ring <= LONGEST_RING_STEPS
     assert notes["pitch"][np.argmax(notes["start_us"])] == 60
-    begins = last_part_begins(limits)
+    begins = ending_begins(limits)
     done = limits.progress(events=len(music.ids), notes=music.num_notes, steps=music.step)
     assert begins < done < 1.0
     if limits.end_step is not None:
@@ -112,7 +111,7 @@ def test_the_piece_ends_inside_its_length_and_its_last_chord_rings(
 def test_all_before_the_last_part_is_as_without_an_ending() -> None:
     limits = Limits(num_events=900)
     ending = piece(Limits(num_events=900, is_ending_allowed=True))
-    first = round(900 * last_part_begins(limits))
+    first = round(900 * ending_begins(limits))
     assert ending.ids[:first] == piece(limits).ids[:first]
     assert ending.ids != piece(limits).ids[: len(ending.ids)]
     again = piece(Limits(num_events=900, is_ending_allowed=True))
@@ -162,27 +161,6 @@ def test_tokens_that_keep_the_pedal_end_too() -> None:
     )
     assert music.ended == "ending"
     assert music.ids[-1] == v.NOTE_ON + 60
-
-
-def test_the_last_part_is_long_in_a_short_piece_and_short_in_a_long_one() -> None:
-    assert last_part_begins(Limits(end_step=6000)) == 0.75
-    assert last_part_begins(Limits(num_events=6000)) == 0.9
-    assert last_part_begins(Limits(num_notes=1500)) == 0.9
-    assert last_part_begins(Limits(end_step=1000)) == pytest.approx(0.4)
-    assert last_part_begins(Limits()) == 1.0
-
-
-def test_keys_are_let_go_in_the_order_of_their_ends() -> None:
-    ids = closing_ids({60: 150, 40: 10, 62: 150}, 5)
-    names = [v.describe(token) for token in ids]
-    assert names == [
-        ("TIME_SHIFT", 5),
-        ("NOTE_OFF", 40),
-        ("TIME_SHIFT", 100),
-        ("TIME_SHIFT", 40),
-        ("NOTE_OFF", 60),
-        ("NOTE_OFF", 62),
-    ]
 
 
 def test_the_players_are_drawn_towards_the_tonic(monkeypatch: pytest.MonkeyPatch) -> None:

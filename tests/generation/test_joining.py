@@ -11,11 +11,9 @@ import pytest
 from perceiver_music.generation.continuation import continue_events, continue_together
 from perceiver_music.generation.growth import Continuation, Growth
 from perceiver_music.generation.joining import (
-    LAST_PART_STEPS,
     NUM_PLAYERS,
     JoiningSearch,
     joined,
-    joint_begins,
 )
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.options import SamplingOptions
@@ -125,7 +123,7 @@ def test_keys_are_struck_up_to_the_very_end_of_a_gap_for_they_ring_on() -> None:
 
 
 def test_what_comes_before_the_last_part_is_as_without_a_search() -> None:
-    steps = LAST_PART_STEPS + 500
+    steps = 8 * v.STEPS_PER_SECOND + 500
     plain, joined = middle(5, joins=False, steps=steps), middle(5, steps=steps)
     begins, step = 0, 0
     while step < 500:
@@ -184,11 +182,6 @@ def test_company_changes_nothing() -> None:
     for _ in continue_together(Wanderer(), [(opening(), growths)]):
         pass
     assert [g.music.ids for g in growths] == [middle(seed).ids for seed in (1, 2, 3)]
-
-
-@pytest.mark.parametrize(("steps", "begins"), [(100, 0.0), (LAST_PART_STEPS * 4, 0.75)])
-def test_the_last_part_is_the_whole_of_a_short_gap(steps: int, begins: float) -> None:
-    assert joint_begins(Limits(end_step=steps)) == begins
 
 
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {"top_k": 1}])

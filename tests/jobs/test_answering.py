@@ -8,7 +8,7 @@ import torch
 
 from perceiver_music.jobs import answering
 from perceiver_music.jobs.answering import Machine
-from perceiver_music.jobs.duet import DuetRequest
+from perceiver_music.jobs.duet_request import DuetRequest
 from perceiver_music.live.duet import Turn
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset

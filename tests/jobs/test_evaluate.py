@@ -8,7 +8,7 @@ import pytest
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import StorageError, UsageError
 from perceiver_music.jobs import evaluate, models, train
-from perceiver_music.jobs.evaluate import EvaluateRequest
+from perceiver_music.jobs.evaluate_request import EvaluateRequest
 from perceiver_music.jobs.train_request import TrainRequest
 
 SMALL = (
