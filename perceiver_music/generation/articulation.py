@@ -5,7 +5,11 @@ that lasts; a model goes on as those whom it learned from mostly play, and music
 theirs becomes choppy within seconds (docs/lab-book.md has counts). How far pianists go from it in
 ten seconds follows from how far their last minute did in five; while new music goes no further,
 nothing is touched. Beyond, releases become less likely or likelier, the further it is off. Lengths
-are compared by their logarithms. Nothing is forbidden, and nothing is drawn.
+are compared by their logarithms.
+
+Besides, too many of its notes may be shorter than hardly any of the primer's, whatever the others
+are; then the releases of keys struck so lately become less likely. Nothing is forbidden, and
+nothing is drawn.
 """
 
 from __future__ import annotations
@@ -31,6 +35,14 @@ _SHARE = 1.2
 _STRENGTH = 2.0
 _LARGEST_BEND = 1.5
 
+_SHORT = 0.05
+"""So few of a primer's notes are short; of one that is the same all the time, none."""
+_MOST_SHORT = 0.1
+"""In three of four stretches of ten seconds pianists go on with no more."""
+_SHORT_STRENGTH = 3.0
+"""Nats, for each factor of e by which there are more."""
+_LARGEST_SHORT_BEND = 3.0
+
 
 class ArticulationKeeper:
     """Listens to every event; `adjusted` bends a prediction while the articulation is far off.
@@ -46,6 +58,8 @@ class ArticulationKeeper:
         if self._keeps:
             self._mean = self._lengths.ended.mean
             self._spread = _spread(self._lengths)
+            near = round(math.exp(self._mean - self._spread))
+            self._short_steps = min(near, self._lengths.quantile_steps(_SHORT))
         self._lengths.go_on(seconds=HEARD_SECONDS)
 
     def take(self, token: int) -> None:
@@ -55,14 +69,17 @@ class ArticulationKeeper:
 
     def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Logits `[vocabulary]` with releases more or less likely, if the articulation is off."""
-        bend = self._bend()
-        if not bend:
+        bend, short_bend = self._bend(), self._short_bend()
+        if not bend and not short_bend:
             return logits
-        changed = logits.copy()
+        lengths, changed = self._lengths, logits.copy()
         changed[v.NOTE_OFF : v.TIME_SHIFT] += bend
         if bend < 0.0:  # a key that is old already is no short note
-            for pitch in self._lengths.struck_before(self._lengths.step - self._long_steps):
+            for pitch in lengths.struck_before(lengths.step - self._long_steps):
                 changed[v.NOTE_OFF + pitch] -= bend
+        if short_bend:
+            for pitch in lengths.struck_after(lengths.step - self._short_steps):
+                changed[v.NOTE_OFF + pitch] -= short_bend
         return changed
 
     def _bend(self) -> float:
@@ -72,6 +89,15 @@ class ArticulationKeeper:
         off = self._lengths.ended.mean - self._mean
         beyond = max(0.0, abs(off) - self._spread)
         return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
+
+    def _short_bend(self) -> float:
+        """Nats by which keys struck lately are held on, where too many notes are short."""
+        if not self._keeps or not self._lengths.is_manner:
+            return 0.0
+        share = self._lengths.share_shorter(self._short_steps)
+        if share <= _MOST_SHORT:
+            return 0.0
+        return min(_LARGEST_SHORT_BEND, _SHORT_STRENGTH * math.log(share / _MOST_SHORT))
 
 
 def _spread(lengths: NoteLengths) -> float:

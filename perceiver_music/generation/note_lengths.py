@@ -56,8 +56,20 @@ class NoteLengths:
         """How old a key is at most that cannot have been forgotten."""
         if not self.is_manner:
             return YOUNGEST
-        long = math.exp(float(np.quantile(self.ended.since(0), _LONG)))
-        return min(max(YOUNGEST, round(long)), OLDEST)
+        return min(max(YOUNGEST, self.quantile_steps(_LONG)), OLDEST)
+
+    def quantile_steps(self, share: float) -> int:
+        """The steps that such a share of the notes that ended is not longer than."""
+        return round(math.exp(float(np.quantile(self.ended.since(0), share))))
+
+    def share_shorter(self, steps: int) -> float:
+        """How many of the notes that ended, of which there is one at least, are shorter."""
+        limit = math.log(max(1, steps)) - 1e-9
+        return sum(length < limit for length in self.ended.since(0)) / len(self.ended)
+
+    def struck_after(self, step: int) -> list[int]:
+        """The keys that sound since after a step."""
+        return [pitch for pitch, struck in self._struck.items() if struck > step]
 
     def struck_before(self, step: int) -> list[int]:
         """The keys that sound since before a step."""

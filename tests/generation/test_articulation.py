@@ -73,6 +73,24 @@ def test_a_key_that_is_old_already_is_not_held_for_short_notes_around_it() -> No
     assert too_long[v.NOTE_OFF + 20] > 0
 
 
+def with_short_notes(share: int, *, key: int | None = None) -> np.ndarray:
+    """After 40 notes, of which the last so many are short, as none of the primer's is."""
+    music = playing(*[50] * (40 - share), *[12] * share)
+    return after(playing(20, 40, 60, 80), music if key is None else [*music, v.NOTE_ON + key])
+
+
+@pytest.mark.parametrize("share", [0, 2])
+def test_a_few_short_notes_are_left_alone(share: int) -> None:
+    assert with_short_notes(share) is FLAT
+
+
+def test_where_many_notes_are_short_the_next_ones_are_held_on() -> None:
+    bends = [with_short_notes(share, key=20)[v.NOTE_OFF + 20] for share in (5, 8, 16)]
+    assert 0 > bends[0] > bends[1] > bends[2] >= -4.5
+    bent = with_short_notes(5, key=20)
+    assert np.flatnonzero(bent).tolist() == [v.NOTE_OFF + 20], "others were not struck just now"
+
+
 @pytest.mark.parametrize("primer", [[], playing(80, notes=8)])
 def test_a_short_primer_has_no_articulation(primer: list[int]) -> None:
     assert after(primer, playing(5)) is FLAT
