@@ -69,6 +69,8 @@ class ArticulationKeeper:
 
     def adjusted(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         """Logits `[vocabulary]` with releases more or less likely, if the articulation is off."""
+        if not self._keeps or not self._lengths.is_manner:
+            return logits
         bend, short_bend = self._bend(), self._short_bend()
         if not bend and not short_bend:
             return logits
@@ -84,16 +86,12 @@ class ArticulationKeeper:
 
     def _bend(self) -> float:
         """Nats; above 0 where notes have become too long."""
-        if not self._keeps or not self._lengths.is_manner:
-            return 0.0
         off = self._lengths.ended.mean - self._mean
         beyond = max(0.0, abs(off) - self._spread)
         return math.copysign(min(_LARGEST_BEND, _STRENGTH * beyond), off)
 
     def _short_bend(self) -> float:
         """Nats by which keys struck lately are held on, where too many notes are short."""
-        if not self._keeps or not self._lengths.is_manner:
-            return 0.0
         share = self._lengths.share_shorter(self._short_steps)
         if share <= _MOST_SHORT:
             return 0.0

@@ -132,7 +132,8 @@ class EndingSearch:
 
     def _consider(self, players: Iterable[_Player]) -> None:
         """Whether the piece might end with what each just struck; the likelier are tried."""
-        ends = [(player, chord) for player in players if (chord := self._promising_chord(player))]
+        chords = [(player, self._promising_chord(player)) for player in players]
+        ends = [(player, chord) for player, chord in chords if chord is not None]
         for (player, chord), rings_out in zip(ends, self._ringing_out(ends), strict=True):
             score = chord.suits + rings_out
             player.value = max(player.value, score)
