@@ -29,7 +29,7 @@ from perceiver_music.cli.commands import (
     train,
     view,
 )
-from perceiver_music.cli.console import Console, ReaderGone, abandon_stdout
+from perceiver_music.cli.console import Console
 from perceiver_music.cli.help_text import GroupedCommand, GroupedCommands, examples_text
 from perceiver_music.cli.invocation import (
     PROGRAM,
@@ -43,6 +43,7 @@ from perceiver_music.cli.invocation import (
     command_words,
 )
 from perceiver_music.cli.signals import raise_on_signals
+from perceiver_music.cli.standard_output import ReaderGone, abandon_stdout
 from perceiver_music.errors import PerceiverMusicError, StorageError
 
 app = typer.Typer(

@@ -1,8 +1,8 @@
 """The only printer: results to standard output, everything else to standard error.
 
-Nothing outside this file writes to either stream. Results are bytes written at once and flushed,
-so that a full disk or a reader that went away is noticed here, where it can be told apart from
-any other failure.
+Nothing else writes to either stream. Results are bytes written at once and to the last of them
+(`standard_output`), so that a full disk or a reader that went away is noticed here, where it can
+be told apart from any other failure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
-from perceiver_music.errors import PerceiverMusicError, StorageError
+from perceiver_music.cli.standard_output import write_to_stdout
+from perceiver_music.errors import PerceiverMusicError
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 LINES_WITHOUT_A_TERMINAL = 40
 """Height of what is drawn for a file or a pipe."""
-
-
-class ReaderGone(BaseException):
-    """The process that read our standard output closed it.
-
-    Not an `Exception`, so that a batch that survives the failure of an item does not survive this.
-    """
 
 
 def printable(text: str) -> str:
@@ -181,24 +175,7 @@ class Console:
             ReaderGone: the reader of our pipe went away.
             StorageError: there is no standard output, or it is full.
         """
-        stream = sys.stdout
-        if stream is None:
-            raise StorageError(
-                "standard output is closed", hint="Leave it open, or write to a file with -o FILE."
-            )
-        try:
-            stream.flush()
-            stream.buffer.write(data)
-            stream.buffer.flush()
-        except BrokenPipeError as error:
-            abandon_stdout()
-            raise ReaderGone from error
-        except OSError as error:
-            abandon_stdout()
-            raise StorageError(
-                f"cannot write to standard output: {error.strerror}",
-                hint="Free some space, or write somewhere else with -o.",
-            ) from error
+        write_to_stdout(data)
 
     # Standard error: everything else.
 
@@ -274,17 +251,6 @@ class Console:
         line = Text(f"{label}: " if label else "", style=style)
         line.append(printable(text), style="" if label else style)
         self.rich.print(line, soft_wrap=True)
-
-
-def abandon_stdout() -> None:
-    """Points standard output at nothing, so that the flush at exit cannot fail a second time."""
-    try:
-        descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 def _without_non_finite(value: object) -> object:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 import typer
 
-from perceiver_music.cli.console import Console, ReaderGone
+from perceiver_music.cli.console import Console
 from perceiver_music.cli.signals import Terminated
+from perceiver_music.cli.standard_output import ReaderGone
 from perceiver_music.errors import (
     PerceiverMusicError,
     StoppedBySignalError,
