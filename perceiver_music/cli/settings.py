@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ OTHER_ENVIRONMENT = frozenset({"PERCEIVER_MUSIC_OFFLINE"})
 NOT_SETTINGS = frozenset(
     {"help", "version", "install_completion", "show_completion", "output", "force"}
 )
+"""Options that are given on the command line alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,11 @@ def option_name(parameter: Any) -> str:
 
 def options_of(command: Any) -> dict[str, Any]:
     """The options of one command that are settings, by name."""
-    named = {option_name(p): p for p in command.params if p.param_type_name == "option"}
-    return {name: p for name, p in named.items() if name not in NOT_SETTINGS}
+    return {name: p for name, p in _all_options_of(command).items() if name not in NOT_SETTINGS}
+
+
+def _all_options_of(command: Any) -> dict[str, Any]:
+    return {option_name(p): p for p in command.params if p.param_type_name == "option"}
 
 
 def commands_beneath(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple, Any]]:
@@ -98,15 +102,20 @@ def check_environment(program: Any, environment: Mapping[str, str]) -> None:
     Raises:
         UsageError: naming the variable, and the one that was perhaps meant.
     """
-    known = set(OTHER_ENVIRONMENT)
-    for path, command in commands_beneath(program):
-        for name in options_of(command):
-            known.update(_variables(path, name))
+    options = {
+        variable: name
+        for path, command in commands_beneath(program)
+        for name in _all_options_of(command)
+        for variable in _variables(path, name)
+    }
+    known = OTHER_ENVIRONMENT | {each for each in options if options[each] not in NOT_SETTINGS}
     for variable in sorted(environment):
         if variable.startswith(ENVIRONMENT_PREFIX) and variable not in known:
             raise UsageError(
                 f"the environment variable {variable} is not a setting",
-                hint=_suggestion(variable, known, "Unset it, or name an option of a command."),
+                hint=_for_the_command_line("Unset it", options[variable])
+                if variable in options
+                else _suggestion(variable, known, "Unset it, or name an option of a command."),
             )
 
 
@@ -164,7 +173,8 @@ def _default_map(
     """One table of the file for `command` and everything beneath it."""
     children = getattr(command, "commands", {})
     here = list(commands_beneath(command))
-    known = {name for _, child in here for name in options_of(child)} | set(children)
+    options = {name for _, child in here for name in _all_options_of(child)}
+    known = options - NOT_SETTINGS | set(children)
     result: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
@@ -181,7 +191,9 @@ def _default_map(
             raise InvalidInputError(
                 f"'{'.'.join((*where, key))}' is not a setting",
                 path=path,
-                hint=_suggestion(key, known, "Remove it; settings are named like the options."),
+                hint=_for_the_command_line("Remove it", name)
+                if name in options
+                else _suggestion(key, known, "Remove it; settings are named like the options."),
             )
     return result
 
@@ -222,7 +234,11 @@ def _merge_stronger(weak: dict[str, Any], strong: Mapping[str, Any]) -> None:
             weak[key] = value
 
 
-def _suggestion(word: str, known: set[str], otherwise: str) -> str:
+def _for_the_command_line(what_to_do: str, name: str) -> str:
+    return f"{what_to_do}: --{name.replace('_', '-')} is for the command line alone."
+
+
+def _suggestion(word: str, known: Set[str], otherwise: str) -> str:
     close = difflib.get_close_matches(word, sorted(known), n=1)
     return f"Did you mean '{close[0]}'?" if close else otherwise
 

@@ -108,6 +108,27 @@ def test_a_wrong_file_is_refused(run: Run, text: str, named: str) -> None:
     run("render", "--help").succeeded()
 
 
+@pytest.mark.parametrize("key", ["output", "force", "install-completion"])
+def test_an_option_that_cannot_be_a_setting_is_told_as_such(
+    run: Run, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = f"it: --{key} is for the command line alone."
+    _project(f"{key} = true")
+    in_file = run("render", MISSING).failed(65)
+    assert in_file.error_lines[-1] == f"hint: Remove {reason}"
+    Path("perceiver-music.toml").unlink()
+    monkeypatch.setenv(f"PERCEIVER_MUSIC_{key.replace('-', '_').upper()}", "1")
+    in_environment = run("render", MISSING).failed(2)
+    assert in_environment.error_lines[-1] == f"hint: Unset {reason}"
+
+
+def test_so_is_one_of_a_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _project("[compose]\noutput = 'x.mid'")
+    assert "--output is for the command line" in run("render", MISSING).failed(65).error_lines[-1]
+    monkeypatch.setenv("PERCEIVER_MUSIC_COMPOSE_FORCE", "1")
+    assert "--force is for the command line" in run("render", MISSING).failed(2).error_lines[-1]
+
+
 def test_a_wrong_value_is_blamed_on_its_place(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     _project("sample-rate = 'fast'")
     assert "perceiver-music.toml" in run("render", MISSING).failed(65).stderr
