@@ -25,6 +25,7 @@ from perceiver_music.jobs.progress import (
 )
 from perceiver_music.jobs.train_plan import TrainPlan, default_recipe, plan_of
 from perceiver_music.jobs.train_request import TrainRequest
+from perceiver_music.jobs.train_settings import RUNS_FOLDER
 from perceiver_music.locks import exclusive_lock
 from perceiver_music.training.run_file import (
     check_run_folder,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from perceiver_music.training.loop import TrainingLoop
     from perceiver_music.training.metrics import TrainingReport
 
-RUNS_FOLDER: Final = Path("runs")
 DATA_FOLDER: Final = Path("data")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from perceiver_music.errors import InvalidInputError, UsageError
 from perceiver_music.jobs.train_request import TrainRequest
+from perceiver_music.jobs.train_settings import DEFAULT_GPU_RECIPE, DEFAULT_RECIPE
 from perceiver_music.training.run_file import RUN_FILE, read_run_file
 
 if TYPE_CHECKING:
@@ -208,4 +209,4 @@ def _initial(request: TrainRequest, name: str) -> LoadedCheckpoint:
 
 def default_recipe(device: torch.device) -> str:
     """The recipe for who names none."""
-    return "gpu" if device.type == "cuda" else "laptop"
+    return DEFAULT_GPU_RECIPE if device.type == "cuda" else DEFAULT_RECIPE

@@ -64,7 +64,9 @@ def train(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option("--max-steps", metavar="N", help="Steps in all.", show_default="the recipe's"),
+        typer.Option(
+            "--max-steps", metavar="N", min=1, help="Steps in all.", show_default="the recipe's"
+        ),
     ] = None,
     max_minutes: Annotated[
         float | None,
@@ -107,6 +109,7 @@ def train(
     """
     from perceiver_music.jobs import train as job
     from perceiver_music.jobs.train_request import TrainRequest
+    from perceiver_music.jobs.train_settings import check_settings
 
     request = TrainRequest(
         data=data,
@@ -123,6 +126,7 @@ def train(
     console = invocation.console
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
         console.quiet = True
+    check_settings(request)  # first: to choose a device takes seconds
     announce_device(console, device)
     with console.progress("train", plain_lines=True) as on_progress:
         result = job.run(request, on_progress, console.warning)
