@@ -212,4 +212,6 @@ def _train(
 def _in_words(report: TrainingReport) -> str:
     nats = {"train": report.train_nats_per_event, "validation": report.validation_nats_per_event}
     parts = [f"{name} {value:.3f}" for name, value in nats.items() if value is not None]
-    return " · ".join([*parts, f"{report.loss_tokens_per_second:,.0f} events/s"])
+    if report.loss_tokens_per_second:  # none before the first step
+        parts.append(f"{report.loss_tokens_per_second:,.0f} events/s")
+    return " · ".join(parts)

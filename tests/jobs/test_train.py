@@ -268,7 +268,11 @@ def test_what_is_trained_further_ends_no_worse_than_it_began(
         max_steps=3,
         device="cpu",
     )
-    second = train.run(request)
+    told: list[str] = []
+    second = train.run(request, lambda progress: told.append(progress.message))
+    assert told[0].startswith("validation ")
+    assert "events/s" not in told[0]  # nothing was trained yet
+    assert "events/s" in told[-1]
     rows = metrics_of(tmp_path / "second")
     assert [row["step"] for row in rows] == [0, 2, 3]
     assert rows[0]["train_nats_per_event"] is None

@@ -73,7 +73,7 @@ def train(
         typer.Option(
             "--max-minutes",
             metavar="M",
-            help="Save and stop after so long.",
+            help="Save and stop after so long; the last validation comes on top.",
             show_default="no limit",
         ),
     ] = None,
