@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from perceiver_music.cli.invocation import Invocation
 from perceiver_music.cli.options import OUTPUT_PANEL, Force, SkipExisting
 from perceiver_music.cli.outputs import ExistingOutputs
 from perceiver_music.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from perceiver_music.jobs.data import VerifyResult
 
 LIST_EXAMPLES = ("perceiver-music data list",)
 INFO_EXAMPLES = ("perceiver-music data info maestro-v3",)
@@ -84,7 +87,11 @@ def verify(
         ),
     ],
 ) -> int:
-    """Read every file that a data set should have, and compare it with its checksum."""
+    """Read every file that a data set should have, and compare it with its checksum.
+
+    The checksums are those of SHA256SUMS in the folder, as a download leaves it; without that list
+    a file that was changed but is music still cannot be told.
+    """
     from perceiver_music.jobs import data as job
 
     console = invocation.console
@@ -95,8 +102,7 @@ def verify(
         if console.as_json:
             invocation.emit(result.as_json(), inputs=inputs)
         else:
-            compared = f"{result.checksums:,} checksums" if result.checksums else "no checksums"
-            console.line(f"{result.folder}: whole, {result.pieces:,} pieces, {compared} compared")
+            console.line(f"{result.folder}: {_in_words(result)}")
         return 0
     for problem in result.problems:
         console.warning(f"{problem.path}: {problem.reason}")
@@ -110,6 +116,16 @@ def verify(
     )
     invocation.emit_failure(failure, inputs=inputs, **result.as_json())
     return failure.exit_code
+
+
+def _in_words(result: VerifyResult) -> str:
+    pieces = f"{result.pieces:,} pieces"
+    if result.checksums:
+        return f"whole, {pieces}, {result.checksums:,} checksums compared"
+    return (
+        f"{pieces}, all there and readable; whether they were changed is not known, "
+        "as the folder has no SHA256SUMS to compare them with"
+    )
 
 
 def download(

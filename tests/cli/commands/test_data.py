@@ -60,11 +60,26 @@ def _maestro(write_midi: WriteMidi) -> None:
 
 def test_verify_a_folder_that_is_whole(run: Run, write_midi: WriteMidi) -> None:
     _maestro(write_midi)
+    sums = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}" for p in _files("set")]
+    Path("set/SHA256SUMS").write_text("".join(f"{line}\n" for line in sums))
     [line] = run("data", "verify", "set").succeeded().lines
-    assert line.startswith("set: whole, 2 pieces")
+    assert line == "set: whole, 2 pieces, 3 checksums compared"
     fields = run("data", "verify", "set", "--json").succeeded().object
     assert fields["schema"] == "data verify/1"
     assert (fields["inputs"], fields["whole"], fields["problems"]) == (["set"], True, [])
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted(Path(folder).iterdir())
+
+
+def test_verify_without_checksums_says_what_is_not_known(run: Run, write_midi: WriteMidi) -> None:
+    _maestro(write_midi)
+    [line] = run("data", "verify", "set").succeeded().lines
+    assert line == (
+        "set: 2 pieces, all there and readable; whether they were changed is not known, "
+        "as the folder has no SHA256SUMS to compare them with"
+    )
 
 
 def test_verify_a_folder_that_is_not(run: Run, write_midi: WriteMidi) -> None:
