@@ -165,8 +165,8 @@ class Console:
         self.binary(capture.get().encode())
 
     def json(self, fields: Mapping[str, object]) -> None:
-        """Prints one JSON object on one line, in ASCII, so that any name survives any locale."""
-        self.line(json.dumps(_without_non_finite(fields), allow_nan=False))
+        """Prints one JSON object on one line, in ASCII, so that it survives any locale."""
+        self.line(json.dumps(_as_json_can_hold(fields), allow_nan=False))
 
     def binary(self, data: bytes) -> None:
         """Writes `data` to standard output.
@@ -253,14 +253,27 @@ class Console:
         self.rich.print(line, soft_wrap=True)
 
 
-def _without_non_finite(value: object) -> object:
-    """JSON has no infinity (the level of silence, in decibels): those become null."""
+def _as_json_can_hold(value: object) -> object:
+    """The same without what strict readers of JSON refuse.
+
+    It has no infinity (the level of silence, in decibels), which becomes null, and no bytes: those
+    of a name that is not UTF-8 become `\\xNN`, as on standard error.
+    """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _without_non_finite(item) for key, item in value.items()}
+        return {_unicode(str(key)): _as_json_can_hold(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_non_finite(item) for item in value]
+        return [_as_json_can_hold(item) for item in value]
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value
+        return _unicode(os.fspath(value))
+    return _unicode(value) if isinstance(value, str) else value
+
+
+def _unicode(text: str) -> str:
+    """`text` without lone surrogates."""
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # those of no file name
+        data = text.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace")

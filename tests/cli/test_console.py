@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -139,9 +141,25 @@ def test_what_the_locale_cannot_spell_is_printed_as_utf_8(
 
 
 def test_json_is_ascii_and_has_no_infinity(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    Console(as_json=True).json({"peak": float("-inf"), "list": [float("nan"), 1.5], "é": "\udce9"})
+    Console(as_json=True).json({"peak": float("-inf"), "list": [float("nan"), 1.5], "é": "é"})
     out = capfdbinary.readouterr().out
-    assert out == b'{"peak": null, "list": [null, 1.5], "\\u00e9": "\\udce9"}\n'
+    assert out == b'{"peak": null, "list": [null, 1.5], "\\u00e9": "\\u00e9"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("mix/bad\udcff.mid", r"mix/bad\xff.mid"),  # the byte, as on standard error
+        ("caf\udcc3\udca9.mid", "café.mid"),  # UTF-8 that a C locale did not take for it
+        ("lone \ud800", r"lone \ud800"),
+    ],
+)
+def test_json_has_no_lone_surrogate(
+    capfdbinary: pytest.CaptureFixture[bytes], name: str, written: str
+) -> None:
+    Console(as_json=True).json({"inputs": [Path(name)], name: {"path": name}})
+    said = json.loads(capfdbinary.readouterr().out)
+    assert said == {"inputs": [written], written: {"path": written}}
 
 
 def test_printable() -> None:
