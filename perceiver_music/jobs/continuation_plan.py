@@ -157,6 +157,11 @@ def _limits(request: ContinueRequest, midi: MidiFile | None, window: Window) -> 
     from perceiver_music.generation.length import limits_of
 
     with _naming(request) if midi is not None else nullcontext():
+        if midi is not None and midi.is_in_frames and request.length.unit == "bars":
+            raise UsageError(
+                "its times are in frames (SMPTE), so it has no bars",
+                hint="Give --length in seconds, notes or events.",
+            )
         return limits_of(
             request.length, is_ending_allowed=request.ending, primer=midi, seam_us=window.to_us
         )

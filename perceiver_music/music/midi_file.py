@@ -57,6 +57,8 @@ class MidiFile:
         drums: `DRUM_DTYPE`, the notes of channel 10.
         channel_events: `CHANNEL_EVENT_DTYPE`, all that is no note, in order of time.
         tempo_map: when each tick sounds.
+        is_in_frames: its ticks are parts of frames (SMPTE), so that it has neither quarters nor
+            bars; those of its tempo map are made up.
         time_signatures: `FF 58` events in order of time; `data` is numerator, power of two, ...
         key_signatures: `FF 59` events in order of time.
         other_metas: all but tempi and signatures, in order of time.
@@ -69,6 +71,7 @@ class MidiFile:
     drums: npt.NDArray[np.void]
     channel_events: npt.NDArray[np.void]
     tempo_map: TempoMap
+    is_in_frames: bool
     time_signatures: tuple[MetaEvent, ...]
     key_signatures: tuple[MetaEvent, ...]
     other_metas: tuple[MetaEvent, ...]
@@ -158,6 +161,7 @@ def parse_midi(data: bytes, *, name: str) -> MidiFile:
         drums=part.drums,
         channel_events=part.others,
         tempo_map=tempo_map,
+        is_in_frames=events.chunks.fixed_us_per_quarter is not None,
         time_signatures=_signatures(metas, _TIME_SIGNATURE),
         key_signatures=_signatures(metas, _KEY_SIGNATURE),
         other_metas=tuple(meta for meta in metas if meta.kind not in _OF_THE_WHOLE),

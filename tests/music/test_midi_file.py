@@ -52,7 +52,10 @@ def test_tempi_of_one_track_hold_in_all() -> None:
 )
 def test_smpte_divisions(frames: int, per_frame: int, microseconds: int) -> None:
     division = bytes((256 - frames, per_frame))
-    assert rows(midi(NOTE + END, division=division)) == [(0, microseconds, 60, 64)]
+    data = midi(NOTE + END, division=division)
+    assert rows(data) == [(0, microseconds, 60, 64)]
+    assert read(data).is_in_frames
+    assert not read(midi(NOTE + END)).is_in_frames
 
 
 def test_pieces_of_format_2_follow_one_another() -> None:

@@ -54,6 +54,20 @@ def test_notes_that_all_have_no_length_are_the_reason(run: Run, words: str) -> N
     assert outcome.error_lines[0] == f"error: {reason}"
 
 
+@pytest.mark.parametrize("frames", [24, 25, 29, 30])
+def test_a_file_in_frames_has_no_bars(run: Run, write_midi: WriteMidi, frames: int) -> None:
+    path = write_midi("p.mid", num_notes=20)
+    data = bytearray(path.read_bytes())
+    data[12:14] = (256 - frames, 40)  # the division
+    path.write_bytes(data)
+    for words in (("--length", "2bars"), ("--length", "2bars", "--last", "1")):
+        assert run("continue", "p.mid", *words).failed(2).error_lines == [
+            "error: p.mid: its times are in frames (SMPTE), so it has no bars",
+            "hint: Give --length in seconds, notes or events.",
+        ]
+    run("continue", "p.mid", *SHORT).succeeded()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "error"),
     [
