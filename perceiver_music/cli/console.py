@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
@@ -123,6 +125,25 @@ class Console:
     def lines(self, texts: Iterable[str]) -> None:
         """Prints many lines of a result at once."""
         self.binary(b"".join(_encoded(_one_line(text)) + b"\n" for text in texts))
+
+    def paragraph(self, text: str, *, indent: str = "") -> None:
+        """Prints a sentence, on several lines where a terminal or COLUMNS is too narrow for one.
+
+        The first line is indented, the others a little more.
+        """
+        if not (stream_is_terminal(sys.stdout) or "COLUMNS" in os.environ):
+            self.line(indent + text)
+            return
+        self.lines(
+            textwrap.wrap(
+                text,
+                shutil.get_terminal_size().columns,
+                initial_indent=indent,
+                subsequent_indent=indent + "  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
 
     def path(self, path: str | os.PathLike[str]) -> None:
         """Prints a path that was written, byte for byte as the file system has it.

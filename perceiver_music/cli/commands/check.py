@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,6 +42,10 @@ _LABELS = {
     "repeated_share": ("notes in passages it has twice", ".0%"),
     "longest_loop": ("longest loop, seconds", ".1f"),
 }
+_NO_FAULT = (
+    "Lower or higher is no fault: real pieces are whole ones of every kind, and slow, soft or "
+    "short music lies outside by its nature."
+)
 
 
 def check(
@@ -167,14 +172,17 @@ def _print(console: Console, result: CheckResult) -> None:
     part = "all of it" if result.part == "all" else f"the new part, {begin} to {end}"
     console.line(f"{result.input}: {part}")
     for line in _passage_lines(result):
-        console.line(f"  {line}")
+        console.paragraph(line, indent="  ")
     console.line("")
     rows = [_row(name, result) for name in _LABELS if name in result.statistics]
     key = ("key that fits best", str(result.statistics["key"]), "", "")
     if "pedal_share" not in result.statistics:
         rows.append(("pedal", "in the notes", "", ""))
-    console.table(("figure", "here", "real pieces, 5 to 95 of 100", ""), [*rows, key])
+    console.table(("figure", "here", "nine of ten real pieces", ""), [*rows, key])
     console.line("")
+    if result.unusual:
+        console.paragraph(_NO_FAULT, indent="  ")
+        console.line("")
     console.table(("sounding time", *_NOTE_NAMES), _pitch_class_rows(result))
     console.line("")
 
@@ -207,9 +215,11 @@ def _passage_lines(result: CheckResult) -> list[str]:
 
 def _row(name: str, result: CheckResult) -> tuple[str, str, str, str]:
     label, form = _LABELS[name]
-    real: Any = result.real_pieces.get(name)
-    beside = "" if real is None else f"{real[0]:{form}} to {real[-1]:{form}}"
-    return label, f"{result.statistics[name]:{form}}", beside, _mark(name in result.unusual)
+    value, real = result.statistics[name], result.real_pieces.get(name)
+    if real is None:
+        return label, f"{value:{form}}", "", ""
+    mark = _mark(value, real) if name in result.unusual else ""
+    return label, f"{value:{form}}", f"{real[0]:{form}} to {real[-1]:{form}}", mark
 
 
 def _pitch_class_rows(result: CheckResult) -> list[tuple[str, ...]]:
@@ -223,5 +233,5 @@ def _pitch_class_rows(result: CheckResult) -> list[tuple[str, ...]]:
     return [(name, *(f"{share:.0%}".rstrip("%") for share in row)) for name, row in shares]
 
 
-def _mark(is_unusual: bool) -> str:
-    return "unusual" if is_unusual else ""
+def _mark(value: float, real: Sequence[float]) -> str:
+    return "lower" if value < real[0] else "higher"

@@ -70,12 +70,31 @@ def test_a_copy_is_found(
 
 def test_for_people(run: Run, tiny_store: TokenStore, store: str) -> None:
     write_copy("copy.mid", tiny_store, shift=5, stretch=1.0)
-    text = run("check", "copy.mid", "--data", store).succeeded().stdout.decode()
+    outcome = run("check", "copy.mid", "--data", store).succeeded()
+    text = " ".join(outcome.stdout.decode().split())
     assert "30 notes" in text or "31 notes" in text
     assert "piece 3" in text
     assert "5 semitones higher" in text
-    assert "real pieces, 5 to 95 of 100" in text
+    assert "nine of ten real pieces" in text
     assert "pedal" in text
+    marks = {line.split("  ")[0]: line.split()[-1] for line in outcome.lines if line}
+    assert marks["velocity, spread"] == "lower"  # all are 64
+    assert "Lower or higher is no fault" in text
+
+
+def test_its_sentences_keep_to_a_narrow_terminal(
+    run: Run, tiny_store: TokenStore, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_copy("copy.mid", tiny_store, shift=5, stretch=1.0)
+    words = ("check", "copy.mid", "--data", store)
+    monkeypatch.delenv("COLUMNS")
+    wide = run(*words).succeeded()
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = run(*words).succeeded()
+    sentences = narrow.lines[: narrow.lines.index("")]
+    assert len(sentences) > wide.lines.index("")
+    assert all(len(line) <= 40 for line in sentences)
+    assert narrow.stdout.split() == wide.stdout.split()
 
 
 def test_only_what_is_new_counts(
