@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SECONDS_BETWEEN_LINES = 10.0
+_SLOW = 0.2
+"""Units a second, below which a rate of one decimal says little."""
 
 
 @contextmanager
@@ -80,7 +82,7 @@ class Pace:
 
 
 def count_and_rate(progress: Progress, rate: float | None) -> str:
-    """`120/2,000 steps, 3.1/s`."""
+    """`120/2,000 steps, 3.1/s`, or `1/150 steps, 47 s each`."""
     if progress.unit == "bytes":
         total = "" if progress.total is None else f"/{progress.total / 1e6:.1f}"
         count = f"{progress.done / 1e6:.1f}{total} MB"
@@ -89,6 +91,8 @@ def count_and_rate(progress: Progress, rate: float | None) -> str:
     count = f"{progress.done:,.0f}{total} {progress.unit}"
     if rate is None:
         return count
+    if rate < _SLOW:
+        return f"{count}, {1 / rate:,.0f} s each"
     return f"{count}, {rate:,.{0 if rate >= 100 else 1}f}/s"
 
 

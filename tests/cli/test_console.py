@@ -169,6 +169,8 @@ def test_printable() -> None:
 def test_rates() -> None:
     steps = Progress(done=1200, total=2000, unit="steps")
     assert progress_display.count_and_rate(steps, 3.0) == "1,200/2,000 steps, 3.0/s"
+    slow = Progress(done=1, total=150, unit="steps")
+    assert progress_display.count_and_rate(slow, 1 / 47) == "1/150 steps, 47 s each"
     unknown = Progress(done=5_000_000, total=None, unit="bytes")
     assert progress_display.count_and_rate(unknown, 2.5e6) == "5.0 MB, 2.5 MB/s"
 
