@@ -6,7 +6,7 @@ None depends on its company, so a piece is the same whether the others are there
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,6 @@ from perceiver_music.processors import num_threads
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Continuation, Growth
-    from perceiver_music.generation.primer import Opening
     from perceiver_music.model.decoding import Decoder
 
 MOST_TOGETHER: Final = max(8, num_threads())
@@ -102,10 +101,11 @@ class Company:
         from perceiver_music.generation.continuation import continue_together
 
         growths = [_growth(planned.plan) for planned in together]
-        openings = list(_by_opening([planned.plan for planned in together], growths))
+        openings = [planned.plan.opening for planned in together]
+        pieces = list(zip(openings, growths, strict=True))
         started = time.perf_counter()
         try:
-            for growth in continue_together(decoder, openings, context=context, latents=latents):
+            for growth in continue_together(decoder, pieces, context=context, latents=latents):
                 if growth is growths[0]:
                     on_music(growth.music)
         finally:
@@ -134,17 +134,3 @@ def _growth(plan: Plan) -> Growth:
         rng=variation_rng(request.seed, request.index),
         starts_at_once=plan.starts_at_once,
     )
-
-
-def _by_opening(
-    plans: Sequence[Plan], growths: Sequence[Growth]
-) -> Iterator[tuple[Opening, list[Growth]]]:
-    """Neighbours that go on from the same music, which is then read once."""
-    opening, group = plans[0].opening, [growths[0]]
-    for plan, growth in zip(plans[1:], growths[1:], strict=True):
-        if plan.opening == opening:
-            group.append(growth)
-        else:
-            yield opening, group
-            opening, group = plan.opening, [growth]
-    yield opening, group

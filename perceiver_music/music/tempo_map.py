@@ -25,7 +25,7 @@ MAX_MUSIC_US = MAX_MUSIC_SECONDS * MICROSECONDS
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TempoMap:
     """When each tick sounds.
 
