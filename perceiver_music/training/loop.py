@@ -225,20 +225,21 @@ class TrainingLoop:
         """
         if not self._validation:
             return None
-
         own = self.model.state_dict()
         if self._averaged:
             own = {name: tensor.clone() for name, tensor in own.items()}
             self.model.load_state_dict(self._averaged)
         self.model.eval()
-        latents = self.config.windows.latents
-        context = self.config.windows.context_at(self.counts.step)
+        windows = self.config.windows
+        latents, context = windows.latents, windows.context_at(self.counts.step)
         options = ScoringOptions(context=context, latents=latents, stride=latents)
         pieces = self._validation[self._ranks.rank :: self._ranks.world_size]
-        with self.autocast():
-            totals = score_pieces(self.model, pieces, options, should_stop)
-        if self._averaged:
-            self.model.load_state_dict(own)
+        try:
+            with self.autocast():
+                totals = score_pieces(self.model, pieces, options, should_stop)
+        finally:
+            if self._averaged:
+                self.model.load_state_dict(own)
         nats, num_events, stopped = self._ranks.sum(*totals, device=self._setting.device)
         if stopped:
             raise ValidationStopped
