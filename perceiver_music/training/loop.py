@@ -30,11 +30,7 @@ from perceiver_music.training.distributed import Ranks
 from perceiver_music.training.feed import window_batches
 from perceiver_music.training.optimizer import Optimizers
 from perceiver_music.training.run_state import RunCounts, SavedState, save_state
-from perceiver_music.training.validation import (
-    ValidationStopped,
-    score_pieces,
-    validation_pieces,
-)
+from perceiver_music.training.validation import ValidationStopped, score_pieces, validation_pieces
 
 
 @dataclass(frozen=True, kw_only=True)
