@@ -6,6 +6,7 @@ None depends on its company, so a piece is the same whether the others are there
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -51,12 +52,14 @@ class Company:
     """What has been announced, and what of it is made already."""
 
     def __init__(self) -> None:
-        self._announced: list[ContinueRequest] = []
+        self._announced: deque[ContinueRequest] = deque()
+        self._num_announced: Counter[ContinueRequest] = Counter()
         self._made: dict[ContinueRequest, Made] = {}
 
     def announce(self, requests: Sequence[ContinueRequest]) -> None:
         """Say what will be asked for soon, in this order."""
         self._announced += requests
+        self._num_announced.update(requests)
 
     def has(self, request: ContinueRequest) -> bool:
         """Whether that music is made, and was not taken yet."""
@@ -69,18 +72,32 @@ class Company:
     def after(
         self, request: ContinueRequest, plan: Callable[[ContinueRequest], Planned]
     ) -> list[Planned]:
-        """Plans for what comes after a request; what cannot be planned says so in its turn."""
-        if request not in self._announced:
+        """Plans for what comes after a request; what cannot be planned says so in its turn.
+
+        What was announced up to the request has had its turn.
+        """
+        if not self._num_announced[request]:
             return []
+        self._forget_up_to(request)
         found: list[Planned] = []
-        for other in self._announced[self._announced.index(request) + 1 :]:
+        known = {request, *self._made}
+        for other in self._announced:
             if len(found) == MOST_TOGETHER - 1:
                 break
+            if other in known:
+                continue
+            known.add(other)
             try:
                 found.append(plan(other))
             except PerceiverMusicError:
                 continue
         return found
+
+    def _forget_up_to(self, request: ContinueRequest) -> None:
+        passed = None
+        while passed != request:
+            passed = self._announced.popleft()
+            self._num_announced[passed] -= 1
 
     def make(
         self,
