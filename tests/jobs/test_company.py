@@ -14,6 +14,7 @@ from perceiver_music.jobs.company import MOST_TOGETHER, Company
 from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary as v
@@ -121,6 +122,32 @@ def test_many_primers_go_together_and_a_bad_one_fails_in_its_turn(
             with pytest.raises(InvalidInputError, match="not a MIDI file"):
                 session.run(request)
     assert together == alone
+
+
+def test_all_variations_of_a_primer_read_it_once(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primer = tmp_path / "primer.mid"
+    primer.write_bytes(scale_midi(5))
+    wanted = [
+        replace(request, primer=primer, primer_name="primer.mid")
+        for request in requests(MOST_TOGETHER + 2)
+    ]
+    read: list[str] = []
+
+    def parse(data: bytes, *, name: str) -> MidiFile:
+        read.append(name)
+        return parse_midi(data, name=name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("perceiver_music.jobs.continuation.parse_midi", parse)
+        session = open_session(checkpoint, device="cpu")
+    session.announce(wanted)
+    made(session, wanted)
+    assert read == ["primer.mid"]
+    primer.write_bytes(scale_midi(6))
+    made(session, wanted[:1])
+    assert len(read) == 2, "it is another one now"
 
 
 def test_a_primer_that_changes_meanwhile_is_the_one_that_was_read(
