@@ -1,4 +1,5 @@
-# Two commands set everything up; neither needs root nor anything but Python and this folder.
+# Two commands set everything up; neither needs root, nor anything but Python, this folder and a
+# network for pip.
 #
 #   make demo    installs the program, continues a bundled primer and renders it to demo/
 #   make test    installs what the tests need and runs every check

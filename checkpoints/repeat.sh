@@ -13,19 +13,32 @@ fi
 store=$1
 shift
 
-run() {
-    name=$1
-    shift
-    if [ -e "runs/$name/finished" ]; then
-        return
-    elif [ -e "runs/$name/run.json" ]; then
-        perceiver-music train --data "$store" --output "runs/$name" --resume
-    else
-        perceiver-music train --data "$store" --output "runs/$name" "$@"
-    fi
-    : > "runs/$name/finished"
+# Whether the last report of a run is that of its last step, which comes after its checkpoint.
+is_finished() {
+    [ -e "runs/$1/run.json" ] && [ -e "runs/$1/metrics.jsonl" ] || return
+    wanted=$(sed -n 's/.*"max_steps": \([0-9]*\).*/\1/p' "runs/$1/run.json")
+    done=$(sed -n '$s/.*"step": \([0-9]*\).*/\1/p' "runs/$1/metrics.jsonl")
+    [ -n "$done" ] && [ "$done" = "$wanted" ]
 }
 
-run maestro-gpu-1 --recipe maestro-gpu "$@"
-run maestro-gpu-2 --recipe maestro-gpu --set run.seed=2 "$@"
-run maestro-distil --recipe maestro-distil --init runs/maestro-gpu-1 "$@"
+# run NAME "ITS OWN OPTIONS" [options for all]
+run() {
+    name=$1
+    own=$2
+    shift 2
+    if is_finished "$name"; then
+        return
+    elif [ -e "runs/$name/run.json" ]; then
+        own=--resume
+    fi
+    # shellcheck disable=SC2086  # these are several words
+    perceiver-music train --data "$store" --output "runs/$name" $own "$@"
+    if ! is_finished "$name"; then
+        echo "runs/$name has stopped before its last step; call this again to go on" >&2
+        exit 1
+    fi
+}
+
+run maestro-gpu-1 "--recipe maestro-gpu" "$@"
+run maestro-gpu-2 "--recipe maestro-gpu --set run.seed=2" "$@"
+run maestro-distil "--recipe maestro-distil --init runs/maestro-gpu-1" "$@"

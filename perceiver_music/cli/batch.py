@@ -37,10 +37,10 @@ def run_batch(
         invocation: where results and failures are told.
         items: the work, in order.
         num_inputs: how many inputs the items come from; a single one fails with its own code.
-        writes_files: whether each writes a file, which an interruption then counts.
+        writes_files: whether each writes a file; an interruption then counts those that are there.
 
     Raises:
-        StoppedBySignalError: it was interrupted when files had been written.
+        StoppedBySignalError: it was interrupted when there were files, written now or before.
     """
     codes: list[int] = []
     told: set[str] = set()
@@ -73,7 +73,7 @@ def run_batch(
 
 def _stopped(stop: BaseException, num_there: int, num_inputs: int) -> PerceiverMusicError:
     failure = failures.as_failure(stop)
-    failure.message += f"; {num_there} of {num_inputs} files are written"
+    failure.message += f"; {num_there} of {num_inputs} files are there"
     failure.hint = "For the rest run it again with --skip-existing."
     return failure
 

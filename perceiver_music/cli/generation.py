@@ -249,7 +249,7 @@ class _Batch:
             if paths
         ]
         failure = as_failure(stop)
-        failure.message += f"; {' and '.join(counts)} are written"
+        failure.message += f"; {' and '.join(counts)} are there"
         failure.hint = f"For the rest run it again with --seed {self._seed} --skip-existing."
         return failure
 

@@ -14,13 +14,13 @@ from perceiver_music.generation.options import SamplingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationCall:
-    """What the user asked of `continue` or `compose`, before any file is opened.
+    """What the user asked of `continue`, `compose` or `infill`, before any file is opened.
 
     Attributes:
         inputs: the primers; of `compose`, one input that is no file.
         default_name: template of the outputs when `-o` gives none.
         length, ending, sampling: how much new music, and of which kind.
-        window: fields of the job's request that say which part of a primer is used.
+        window: fields of the job's request that say which part of a primer is used, or its gap.
         checkpoint, device, decoder, policy, context, latents: what makes it.
         seed: None draws one.
         variations: items per input.

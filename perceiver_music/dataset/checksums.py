@@ -49,6 +49,33 @@ def read_checksums(folder: Path) -> dict[str, str]:
     return checksums
 
 
+def all_listed(folder: Path) -> bool:
+    """Whether the list of a folder names every file in it; some that it names may be missing.
+
+    Raises:
+        StorageError: the list cannot be read.
+        OSError: the folder cannot be.
+    """
+    try:
+        listed = read_checksums(folder)
+    except InvalidInputError:
+        return False
+    return _names_in(folder) - {LIST_NAME} <= listed.keys()
+
+
+def _names_in(folder: Path) -> set[str]:
+    """All below a folder that is no folder itself, relative to it, with forward slashes."""
+    names = set()
+    left = [folder]
+    while left:
+        for path in left.pop().iterdir():
+            if path.is_dir() and not path.is_symlink():
+                left.append(path)
+            else:
+                names.add(path.relative_to(folder).as_posix())
+    return names
+
+
 def is_inside(name: str) -> bool:
     """Whether a relative name, with forward slashes, stays in the folder it is relative to."""
     path = PurePosixPath(name)

@@ -1,1 +1,1 @@
-"""How likely held-out music is under a model."""
+"""What music is worth: its likelihood, its figures, what it shares with what was learned."""

@@ -63,7 +63,7 @@ def continue_events(
 
 def continue_together(
     model: Decoder,
-    openings: Sequence[tuple[Opening, Sequence[Growth]]],
+    pieces: Sequence[tuple[Opening, Growth]],
     *,
     context: int | None = None,
     latents: int | None = None,
@@ -74,7 +74,7 @@ def continue_together(
 
     Args:
         model: what predicts.
-        openings: each with the continuations that start from it.
+        pieces: each continuation with what it starts from; many may start from the same.
         context: see `Decoder.begin`.
         latents: the same.
 
@@ -82,10 +82,9 @@ def continue_together(
         NonFiniteError: a prediction is not finite.
         ValueError: `context` and `latents` do not fit together.
     """
-    growths = [growth for _, group in openings for growth in group]
-    primers = [opening.tokens for opening, group in openings for _ in group]
+    primers = [opening.tokens for opening, _ in pieces]
     states = model.begin_many(primers, context=context, latents=latents)
-    growing = list(zip(growths, states, strict=True))
+    growing = [(growth, state) for (_, growth), state in zip(pieces, states, strict=True)]
     while growing:
         going_on: list[tuple[Growth, Any]] = []
         tokens = []

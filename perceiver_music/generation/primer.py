@@ -25,7 +25,7 @@ _LONGEST_RING_US: Final = 10 * MICROSECONDS
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """The part of a primer that is kept, in microseconds of its file."""
+    """A part of a file, in its microseconds: what is kept of a primer, or a gap to be filled."""
 
     from_us: int
     to_us: int
@@ -236,4 +236,5 @@ def time_up_to(step: int, ids: list[int]) -> tuple[list[int], int]:
 
 
 def step_after(ids: list[int]) -> int:
+    """The step at which some events end that begin at step 0."""
     return sum(t - v.TIME_SHIFT + 1 for t in ids if v.TIME_SHIFT <= t < v.VELOCITY)

@@ -216,7 +216,7 @@ def _chosen(data: bytes, midi: MidiFile, request: CheckRequest) -> _Part:
 
     performance = midi.performance
     name, begin_us, end_us = "all", 0, performance.end_us
-    made = new_part_of(data, name=request.input_name)
+    made = new_part_of(data, midi, name=request.input_name)
     new = None if request.is_whole else made
     if made is None or made.channel is None:
         notes, pedal = apply_sustain(performance).notes, performance.pedal

@@ -6,7 +6,8 @@ None depends on its company, so a piece is the same whether the others are there
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,6 @@ from perceiver_music.processors import num_threads
 
 if TYPE_CHECKING:
     from perceiver_music.generation.growth import Continuation, Growth
-    from perceiver_music.generation.primer import Opening
     from perceiver_music.model.decoding import Decoder
 
 MOST_TOGETHER: Final = max(8, num_threads())
@@ -52,12 +52,14 @@ class Company:
     """What has been announced, and what of it is made already."""
 
     def __init__(self) -> None:
-        self._announced: list[ContinueRequest] = []
+        self._announced: deque[ContinueRequest] = deque()
+        self._num_announced: Counter[ContinueRequest] = Counter()
         self._made: dict[ContinueRequest, Made] = {}
 
     def announce(self, requests: Sequence[ContinueRequest]) -> None:
         """Say what will be asked for soon, in this order."""
         self._announced += requests
+        self._num_announced.update(requests)
 
     def has(self, request: ContinueRequest) -> bool:
         """Whether that music is made, and was not taken yet."""
@@ -70,18 +72,32 @@ class Company:
     def after(
         self, request: ContinueRequest, plan: Callable[[ContinueRequest], Planned]
     ) -> list[Planned]:
-        """Plans for what comes after a request; what cannot be planned says so in its turn."""
-        if request not in self._announced:
+        """Plans for what comes after a request; what cannot be planned says so in its turn.
+
+        What was announced up to the request has had its turn.
+        """
+        if not self._num_announced[request]:
             return []
+        self._forget_up_to(request)
         found: list[Planned] = []
-        for other in self._announced[self._announced.index(request) + 1 :]:
+        known = {request, *self._made}
+        for other in self._announced:
             if len(found) == MOST_TOGETHER - 1:
                 break
+            if other in known:
+                continue
+            known.add(other)
             try:
                 found.append(plan(other))
             except PerceiverMusicError:
                 continue
         return found
+
+    def _forget_up_to(self, request: ContinueRequest) -> None:
+        passed = None
+        while passed != request:
+            passed = self._announced.popleft()
+            self._num_announced[passed] -= 1
 
     def make(
         self,
@@ -102,10 +118,11 @@ class Company:
         from perceiver_music.generation.continuation import continue_together
 
         growths = [_growth(planned.plan) for planned in together]
-        openings = list(_by_opening([planned.plan for planned in together], growths))
+        openings = [planned.plan.opening for planned in together]
+        pieces = list(zip(openings, growths, strict=True))
         started = time.perf_counter()
         try:
-            for growth in continue_together(decoder, openings, context=context, latents=latents):
+            for growth in continue_together(decoder, pieces, context=context, latents=latents):
                 if growth is growths[0]:
                     on_music(growth.music)
         finally:
@@ -134,17 +151,3 @@ def _growth(plan: Plan) -> Growth:
         rng=variation_rng(request.seed, request.index),
         starts_at_once=plan.starts_at_once,
     )
-
-
-def _by_opening(
-    plans: Sequence[Plan], growths: Sequence[Growth]
-) -> Iterator[tuple[Opening, list[Growth]]]:
-    """Neighbours that go on from the same music, which is then read once."""
-    opening, group = plans[0].opening, [growths[0]]
-    for plan, growth in zip(plans[1:], growths[1:], strict=True):
-        if plan.opening == opening:
-            group.append(growth)
-        else:
-            yield opening, group
-            opening, group = plan.opening, [growth]
-    yield opening, group

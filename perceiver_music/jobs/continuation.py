@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music import __version__
 from perceiver_music.errors import UsageError
 from perceiver_music.files import probe_output, sha256_of_bytes, write_bytes_atomically
 from perceiver_music.generation.as_written import performance_of
-from perceiver_music.jobs.company import Company, Made, Planned
+from perceiver_music.jobs.company import MOST_TOGETHER, Company, Made, Planned
 from perceiver_music.jobs.context_choice import doubt_about_context
 from perceiver_music.jobs.continuation_doubts import warn_of_result
-from perceiver_music.jobs.continuation_plan import plan
+from perceiver_music.jobs.continuation_plan import MidiParser, plan
 from perceiver_music.jobs.continuation_request import ContinueRequest, ContinueResult
 from perceiver_music.jobs.planned import Plan
 from perceiver_music.jobs.progress import (
@@ -30,6 +31,7 @@ from perceiver_music.jobs.progress import (
 from perceiver_music.jobs.repetition import circles_from_seconds
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
+from perceiver_music.music.midi_file import parse_midi
 
 __all__ = ["ContinueRequest", "ContinueResult", "Session", "open_session"]
 
@@ -57,6 +59,8 @@ class Session:
         self._company = Company()
         self.doubt = doubt
         self._said: set[str] = set()
+        # All variations of a primer come one after the other.
+        self._parse: MidiParser = lru_cache(maxsize=MOST_TOGETHER)(parse_midi)
 
     @property
     def loaded(self) -> LoadedDecoder:
@@ -144,6 +148,7 @@ class Session:
             context=self.context,
             latents=self.latents,
             warn=warnings.append,
+            parse=self._parse,
         )
         return Planned(plan=planned, warnings=tuple(warnings))
 

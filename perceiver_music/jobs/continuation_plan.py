@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from perceiver_music.errors import InvalidInputError, UnavailableError, UsageError
 from perceiver_music.files import probe_output, read_bytes
@@ -19,12 +19,18 @@ from perceiver_music.jobs.continuation_doubts import (
 from perceiver_music.jobs.continuation_request import ContinueRequest
 from perceiver_music.jobs.planned import Plan
 from perceiver_music.jobs.progress import WarningCallback, no_warning
+from perceiver_music.music.midi_file import MidiFile, lack_of_notes, parse_midi
 
 if TYPE_CHECKING:
     from perceiver_music.generation.limits import Limits
     from perceiver_music.generation.primer import Window
     from perceiver_music.model.checkpoint_description import CheckpointDescription
-    from perceiver_music.music.midi_file import MidiFile
+
+
+class MidiParser(Protocol):
+    """What reads the bytes of a MIDI file: see `parse_midi`."""
+
+    def __call__(self, data: bytes, *, name: str) -> MidiFile: ...
 
 
 def plan(
@@ -34,8 +40,11 @@ def plan(
     context: int,
     latents: int,
     warn: WarningCallback,
+    parse: MidiParser = parse_midi,
 ) -> Plan:
     """Read the primer and settle what is to be made.
+
+    `parse` may know what it has read already.
 
     Raises:
         UsageError: the window, the gap or the length makes no sense for this primer.
@@ -60,7 +69,7 @@ def plan(
         warn_of_many_events(request, opening, limits, warn)
         none = {"primer": None, "midi": None}
         return Plan(request=request, window=window, opening=opening, limits=limits, **none)
-    midi = _parse(data, request, warn)
+    midi = _parse(data, request, warn, parse)
     if request.between_seconds is not None:
         return _plan_of_gap(
             request, data, midi, description, context=context, latents=latents, warn=warn
@@ -215,10 +224,13 @@ def _primer_bytes(request: ContinueRequest) -> bytes | None:
     return read_bytes(request.primer, limit=MAX_FILE_BYTES)
 
 
-def _parse(data: bytes, request: ContinueRequest, warn: WarningCallback) -> MidiFile:
-    from perceiver_music.music.midi_file import lack_of_notes, parse_midi
-
-    midi = parse_midi(data, name=request.primer_name)
+def _parse(
+    data: bytes,
+    request: ContinueRequest,
+    warn: WarningCallback,
+    parse: MidiParser = parse_midi,
+) -> MidiFile:
+    midi = parse(data, name=request.primer_name)
     for warning in midi.warnings:
         warn(f"{request.primer_name}: {warning}")
     if not midi.performance.num_notes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from perceiver_music.dataset.archive import unpack_zip
 from perceiver_music.dataset.catalog import DATA_SETS, DataSet, get_data_set
-from perceiver_music.dataset.checksums import LIST_NAME, read_checksums, write_checksums
+from perceiver_music.dataset.checksums import LIST_NAME, all_listed, read_checksums, write_checksums
 from perceiver_music.dataset.download import Patience, Remote, download
 from perceiver_music.dataset.maestro import find_maestro_csv, read_maestro_csv
 from perceiver_music.dataset.source import Rejection
@@ -212,7 +212,7 @@ def _refuse_what_is_there(folder: Path, *, overwrite: bool) -> None:
         raise output_exists(folder)
     # Replacing a folder removes all that is in it, which must never be somebody's own files.
     with reporting_storage_errors(folder):
-        if folder.is_symlink() or (any(folder.iterdir()) and not (folder / LIST_NAME).is_file()):
+        if folder.is_symlink() or not all_listed(folder):
             raise OutputExistsError(
                 "holds other things than a data set that was downloaded",
                 path=folder,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from perceiver_music.errors import UsageError
 from perceiver_music.training.config import PRECISIONS
+from perceiver_music.training.torchrun import world_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class TrainRequest:
     @property
     def is_distributed(self) -> bool:
         """Whether `torchrun` started us among others."""
-        return int(os.environ.get("WORLD_SIZE", "1")) > 1
+        return world_size() > 1
 
     @property
     def all_settings(self) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ def _roll_of(data: bytes, request: ViewRequest, warn: WarningCallback) -> Roll:
                 hint=f"The music is {performance.seconds:.1f} s long.",
             )
     else:
-        new = new_part_of(data, name=request.input_name)
+        new = new_part_of(data, midi, name=request.input_name)
     roll = Roll.of(
         performance,
         title=request.title or _title(midi, new, request.stem),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from perceiver_music.music.midi_bytes import MetaEvent
 from perceiver_music.music.midi_file import MidiFile
 from perceiver_music.music.midi_writer import MOST_TICKS
-from perceiver_music.music.tempo_map import TempoMap
+from perceiver_music.music.tempo_map import nearest_ticks
 
 _FURTHEST_US: Final = 1_000
 """That any time may move by."""
@@ -44,14 +44,12 @@ def _on_ticks(file: MidiFile, new: int) -> MidiFile:
     def all_coarser(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         rows = rows.copy()
         for column in _columns_of(rows):
-            rows[column] = _coarser(rows[column], old, new)
+            rows[column] = nearest_ticks(rows[column], old, new)
         return rows
 
     def moved(metas: tuple[MetaEvent, ...]) -> tuple[MetaEvent, ...]:
-        return tuple(replace(meta, tick=int(_coarser(meta.tick, old, new))) for meta in metas)
+        return tuple(replace(meta, tick=int(nearest_ticks(meta.tick, old, new))) for meta in metas)
 
-    ticks = _coarser(file.tempo_map.ticks, old, new)
-    tempi = zip(ticks.tolist(), file.tempo_map.us_per_quarter.tolist(), strict=True)
     note_ticks = all_coarser(file.note_ticks)
     # A note that ended at once would be none.
     for column in ("end_tick", "off_tick"):
@@ -61,16 +59,12 @@ def _on_ticks(file: MidiFile, new: int) -> MidiFile:
         note_ticks=note_ticks,
         drums=all_coarser(file.drums),
         channel_events=all_coarser(file.channel_events),
-        tempo_map=TempoMap.from_changes(new, tempi),
+        tempo_map=file.tempo_map.on_ticks(new),
         time_signatures=moved(file.time_signatures),
         key_signatures=moved(file.key_signatures),
         other_metas=moved(file.other_metas),
-        track_ends=tuple(_coarser(file.track_ends, old, new).tolist()),
+        track_ends=tuple(nearest_ticks(file.track_ends, old, new).tolist()),
     )
-
-
-def _coarser(ticks: npt.ArrayLike, old: int, new: int) -> npt.NDArray[np.int64]:
-    return (np.asarray(ticks, dtype=np.int64) * (2 * new) + old) // (2 * old)
 
 
 def _columns_of(rows: npt.NDArray[np.void]) -> list[str]:
@@ -80,7 +74,8 @@ def _columns_of(rows: npt.NDArray[np.void]) -> list[str]:
 def _furthest_us(file: MidiFile, on_longer: MidiFile) -> int:
     """How far any tempo, note, drum or other channel event of the file moves."""
     old, new = file.tempo_map, on_longer.tempo_map
-    moments = [(old.ticks, _coarser(old.ticks, old.ticks_per_quarter, new.ticks_per_quarter))]
+    tempi = nearest_ticks(old.ticks, old.ticks_per_quarter, new.ticks_per_quarter)
+    moments = [(old.ticks, tempi)]
     for name in ("note_ticks", "drums", "channel_events"):
         rows, moved = getattr(file, name), getattr(on_longer, name)
         moments += [(rows[column], moved[column]) for column in _columns_of(rows)]

@@ -133,6 +133,20 @@ def continued_midi(
     return tracks.file(tempo_map.ticks_per_quarter)
 
 
+def seam_us(primer: TempoMap, copy: TempoMap, *, from_us: int, to_us: int) -> int:
+    """When a window of a file ends in its copy, to the copy's tick: new music begins there.
+
+    Args:
+        primer: tempi and ticks of the file.
+        copy: those of what `continued_midi` made of it, the window included.
+        from_us: where the window begins, in microseconds of the file.
+        to_us: where it ends.
+    """
+    tempo_map = primer.on_ticks(copy.ticks_per_quarter)
+    from_tick, to_tick = tempo_map.us_to_ticks([from_us, to_us]).tolist()
+    return int(copy.ticks_to_us(min(to_tick - from_tick, copy.last_tick)))
+
+
 def _ticks_of_copy(tempo_map: TempoMap, begins_us: int, to_us: int, new_us: int) -> int:
     """How long a window and new music after it are, in ticks of the file."""
     before = tempo_map.until(int(tempo_map.us_to_ticks(to_us)))

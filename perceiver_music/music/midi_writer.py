@@ -54,11 +54,7 @@ def finer_ticks(tempo_map: TempoMap, last_tick: int) -> tuple[TempoMap, int]:
     wanted = -(-slowest // (ticks_per_quarter * _WANTED_US_PER_TICK))
     most = min(_MOST_TICKS_PER_QUARTER // ticks_per_quarter, MOST_TICKS // max(1, last_tick))
     factor = max(1, min(wanted, most))
-    changes = zip(tempo_map.ticks.tolist(), tempo_map.us_per_quarter.tolist(), strict=True)
-    finer = TempoMap.from_changes(
-        ticks_per_quarter * factor, [(tick * factor, tempo) for tick, tempo in changes]
-    )
-    return finer, factor
+    return tempo_map.on_ticks(ticks_per_quarter * factor), factor
 
 
 def add_tempo(tracks: Tracks, tick: int, us_per_quarter: int) -> None:

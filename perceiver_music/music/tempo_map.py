@@ -25,7 +25,7 @@ MAX_MUSIC_US = MAX_MUSIC_SECONDS * MICROSECONDS
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TempoMap:
     """When each tick sounds.
 
@@ -71,6 +71,12 @@ class TempoMap:
         """Whether it is other than that of a file without any tempo."""
         return len(self.ticks) > 1 or int(self.us_per_quarter[0]) != DEFAULT_US_PER_QUARTER
 
+    def on_ticks(self, ticks_per_quarter: int) -> TempoMap:
+        """The same tempi over longer or shorter ticks, each from the tick nearest to its own on."""
+        ticks = nearest_ticks(self.ticks, self.ticks_per_quarter, ticks_per_quarter)
+        changes = zip(ticks.tolist(), self.us_per_quarter.tolist(), strict=True)
+        return TempoMap.from_changes(ticks_per_quarter, changes)
+
     def until(self, last_tick: int) -> TempoMap:
         """The same up to a tick, itself included; its last tempo then holds."""
         return TempoMap.from_changes(
@@ -115,3 +121,8 @@ class TempoMap:
         """The tempo, microseconds a quarter note, that holds at a moment."""
         row = int(np.searchsorted(self._start, us * self.ticks_per_quarter, side="right")) - 1
         return int(self.us_per_quarter[row])
+
+
+def nearest_ticks(ticks: npt.ArrayLike, old: int, new: int) -> IntArray:
+    """Ticks, `old` of them a quarter note, where there are `new` ones; halfway the later one."""
+    return (np.asarray(ticks, dtype=np.int64) * (2 * new) + old) // (2 * old)

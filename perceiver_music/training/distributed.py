@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from perceiver_music.errors import UnavailableError, UsageError
+from perceiver_music.training.torchrun import local_rank, world_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def own_device(device: torch.device) -> torch.device:
     Raises:
         UsageError: several processes cannot compute there.
     """
-    if device.type == "cpu" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if device.type == "cpu" or world_size() == 1:
         return device
     if device.type != "cuda":
         raise UsageError(
@@ -78,7 +78,7 @@ def own_device(device: torch.device) -> torch.device:
             f"several processes cannot train together on {device}: each takes a GPU of its own",
             hint="Give --device cuda; CUDA_VISIBLE_DEVICES says which GPUs there are to take.",
         )
-    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    own = torch.device("cuda", local_rank())
     torch.cuda.set_device(own)
     return own
 
@@ -88,18 +88,19 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
     """Join the processes that `torchrun` started, if it did; leave them at the end.
 
     Raises:
+        UsageError: the environment does not say where they meet.
         UnavailableError: another of them is gone.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if world_size() == 1:
         yield Ranks()
         return
     with _killed_by_sigterm():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        _join("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(
             rank=dist.get_rank(),
             world_size=dist.get_world_size(),
-            local_rank=int(os.environ.get("LOCAL_RANK", "0")),
+            local_rank=local_rank(),
         )
     except RuntimeError as error:
         if not _is_of_a_lost_process(error):
@@ -111,6 +112,17 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
     finally:
         _left.append(dist.group.WORLD)
         dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    try:
+        dist.init_process_group(backend)
+    except ValueError as error:  # of a variable that is missing, or is no number
+        raise UsageError(
+            f"the environment has WORLD_SIZE={world_size()}, but not all that torchrun says: "
+            f"{error}",
+            hint="Start several processes with torchrun, or one after `unset WORLD_SIZE`.",
+        ) from error
 
 
 _left: list[object] = []

@@ -30,11 +30,7 @@ from perceiver_music.training.distributed import Ranks
 from perceiver_music.training.feed import window_batches
 from perceiver_music.training.optimizer import Optimizers
 from perceiver_music.training.run_state import RunCounts, SavedState, save_state
-from perceiver_music.training.validation import (
-    ValidationStopped,
-    score_pieces,
-    validation_pieces,
-)
+from perceiver_music.training.validation import ValidationStopped, score_pieces, validation_pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,20 +221,21 @@ class TrainingLoop:
         """
         if not self._validation:
             return None
-
         own = self.model.state_dict()
         if self._averaged:
             own = {name: tensor.clone() for name, tensor in own.items()}
             self.model.load_state_dict(self._averaged)
         self.model.eval()
-        latents = self.config.windows.latents
-        context = self.config.windows.context_at(self.counts.step)
+        windows = self.config.windows
+        latents, context = windows.latents, windows.context_at(self.counts.step)
         options = ScoringOptions(context=context, latents=latents, stride=latents)
         pieces = self._validation[self._ranks.rank :: self._ranks.world_size]
-        with self.autocast():
-            totals = score_pieces(self.model, pieces, options, should_stop)
-        if self._averaged:
-            self.model.load_state_dict(own)
+        try:
+            with self.autocast():
+                totals = score_pieces(self.model, pieces, options, should_stop)
+        finally:
+            if self._averaged:
+                self.model.load_state_dict(own)
         nats, num_events, stopped = self._ranks.sum(*totals, device=self._setting.device)
         if stopped:
             raise ValidationStopped

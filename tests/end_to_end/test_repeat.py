@@ -44,15 +44,23 @@ def test_teachers_then_the_student_and_again_from_where_it_stopped(
     settings = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
     command = [shell, str(ROOT / "checkpoints" / "repeat.sh"), str(tiny_store.path), *settings]
 
-    def repeat() -> str:
+    def repeat(*options: str, ends_with: int = 0) -> str:
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            [*command, *options],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == ends_with, done.stderr
         return done.stderr
 
-    repeat()
     runs = tmp_path / "runs"
+    # Out of time after the first step: nobody learns from such a teacher.
+    assert "maestro-gpu-1 has stopped" in repeat("--max-minutes", "0.00001", ends_with=1)
+    assert [run.name for run in runs.iterdir()] == ["maestro-gpu-1"]
+    repeat()
     student = json.loads((runs / "maestro-distil/checkpoint/checkpoint.json").read_text())
     teachers = [
         json.loads((runs / name / "checkpoint/checkpoint.json").read_text())
@@ -67,3 +75,51 @@ def test_teachers_then_the_student_and_again_from_where_it_stopped(
     repeat()
     assert (runs / "maestro-distil/checkpoint/checkpoint.json").is_file()
     assert (runs / "maestro-gpu-1/run.json").stat().st_mtime_ns == kept
+
+
+STAND_IN = """
+import json, sys
+from pathlib import Path
+Path("calls").open("a").write(" ".join(sys.argv[1:]) + "\\n")
+run = Path(sys.argv[sys.argv.index("--output") + 1])
+run.mkdir(parents=True, exist_ok=True)
+(run / "run.json").write_text(json.dumps({"recipe": {"max_steps": 9, "warmup": 1}}, indent=2))
+step = 5 if "--max-minutes" in sys.argv else 9
+with (run / "metrics.jsonl").open("a") as file:
+    file.write(json.dumps({"run": str(run), "step": step, "loss_tokens": 9}) + "\\n")
+"""
+
+
+def test_options_are_for_what_goes_on_too_and_nothing_is_done_twice(tmp_path: Path) -> None:
+    shell = shutil.which("sh")
+    if shell is None:
+        pytest.skip("there is no sh")
+    program = tmp_path / "bin" / "perceiver-music"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\n{STAND_IN}")
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def calls(*options: str) -> tuple[int, list[str]]:
+        (tmp_path / "calls").write_text("")
+        command = [shell, str(ROOT / "checkpoints" / "repeat.sh"), "a b.store", *options]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=False)
+        words = (tmp_path / "calls").read_text().splitlines()
+        return done.returncode, [line.removeprefix("train --data a b.store ") for line in words]
+
+    first, second, student = (
+        f"--output runs/{name}" for name in ("maestro-gpu-1", "maestro-gpu-2", "maestro-distil")
+    )
+    in_time = ("--max-minutes", "1", "--device", "cpu")
+    code, said = calls(*in_time)
+    assert (code, said) == (1, [f"{first} --recipe maestro-gpu {' '.join(in_time)}"])
+    code, said = calls(*in_time)
+    assert (code, said) == (1, [f"{first} --resume {' '.join(in_time)}"])
+    code, said = calls("--device", "cpu")
+    assert code == 0
+    assert said == [
+        f"{first} --resume --device cpu",
+        f"{second} --recipe maestro-gpu --set run.seed=2 --device cpu",
+        f"{student} --recipe maestro-distil --init runs/maestro-gpu-1 --device cpu",
+    ]
+    assert calls("--device", "cpu") == (0, [])

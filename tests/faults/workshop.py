@@ -99,7 +99,7 @@ class Workshop:
         """A model of random weights, which says that it fills gaps, with an index of `store`."""
         import torch
 
-        from perceiver_music.jobs import passages
+        from perceiver_music.jobs.passages_building import build
         from perceiver_music.model.checkpoint import save_checkpoint
         from perceiver_music.model.registry import build_from_preset
         from perceiver_music.tokenizer.vocabulary import VOCABULARY_SIZE
@@ -117,7 +117,7 @@ class Workshop:
             card="# tiny\n",
             overwrite=False,
         )
-        passages.build(self.store, str(path))
+        build(self.store, str(path))
         return path
 
     @functools.cached_property

@@ -91,6 +91,12 @@ def test_where_many_notes_are_short_the_next_ones_are_held_on() -> None:
     assert np.flatnonzero(bent).tolist() == [v.NOTE_OFF + 20], "others were not struck just now"
 
 
+def test_notes_as_short_as_some_of_the_primers_are_not_held_on() -> None:
+    music = [*playing(*[50] * 32, *[25] * 8), v.NOTE_ON + 20]
+    assert after(playing(20, 40, 60, 80), music) is FLAT
+    assert after(playing(44), music)[v.NOTE_OFF + 20] < 0
+
+
 @pytest.mark.parametrize("primer", [[], playing(80, notes=8)])
 def test_a_short_primer_has_no_articulation(primer: list[int]) -> None:
     assert after(primer, playing(5)) is FLAT

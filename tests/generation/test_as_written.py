@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
-from perceiver_music.generation.as_written import exactly_as_written, few_levels
+from perceiver_music.generation.as_written import (
+    exactly_as_written,
+    few_levels,
+    opening_as_written,
+)
 from perceiver_music.generation.grid_keeper import StepGrid
-from perceiver_music.generation.primer import EMPTY_OPENING, Opening
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.primer import EMPTY_OPENING, Opening, Window
 from perceiver_music.music.grid import Grid
+from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import Performance, note_array
 from perceiver_music.music.tempo_map import TempoMap
 
@@ -27,6 +34,14 @@ from perceiver_music.music.tempo_map import TempoMap
 )
 def test_a_file_has_few_velocities_or_none(velocities: list[int], levels: tuple[int, ...]) -> None:
     assert few_levels(velocities) == levels
+
+
+def test_where_little_is_played_in_a_minute_all_of_it_says_how_loud() -> None:
+    starts = np.arange(60) * 6_000_000
+    slow = performance_to_midi(Performance(note_array(starts, starts + 500_000, [60], [80])))
+    file = parse_midi(slow, name="slow.mid")
+    window = Window(from_us=0, to_us=file.performance.end_us)
+    assert opening_as_written(EMPTY_OPENING, file, window, SamplingOptions()).levels == (80,)
 
 
 def opening(*, has_grid: bool = False, levels: tuple[int, ...] = ()) -> Opening:

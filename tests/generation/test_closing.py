@@ -15,3 +15,8 @@ def test_keys_are_let_go_in_the_order_of_their_ends() -> None:
         ("NOTE_OFF", 60),
         ("NOTE_OFF", 62),
     ]
+
+
+def test_what_should_have_ended_already_is_let_go_at_once_and_the_rest_in_time() -> None:
+    names = [v.describe(token) for token in closing_ids({60: 3, 62: 20}, 5)]
+    assert names == [("NOTE_OFF", 60), ("TIME_SHIFT", 15), ("NOTE_OFF", 62)]

@@ -101,6 +101,14 @@ def test_what_ends_between_lines_ends_at_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("step", [5, 7, 20])
+def test_the_longest_time_stays_for_another_follows_it(step: int) -> None:
+    only_longest = np.full(v.VOCABULARY_SIZE, -50.0, dtype=np.float32)
+    only_longest[TIMES.stop - 1] = 0.0
+    found = ends(bent(grid(), step=step, logits=only_longest), step=step)
+    assert found[step + v.MAX_SHIFT_STEPS] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("step", [5, 7, 20])
 def test_between_lines_what_would_be_struck_waits_for_the_next(step: int) -> None:
     found = bent(grid(), step=step)
     assert (found[STRIKES] <= ANY[STRIKES] + UNLIKELY).all()

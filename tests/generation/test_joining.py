@@ -179,7 +179,7 @@ def test_company_changes_nothing() -> None:
         )
 
     growths = [growth(seed) for seed in (1, 2, 3)]
-    for _ in continue_together(Wanderer(), [(opening(), growths)]):
+    for _ in continue_together(Wanderer(), [(opening(), growth) for growth in growths]):
         pass
     assert [g.music.ids for g in growths] == [middle(seed).ids for seed in (1, 2, 3)]
 

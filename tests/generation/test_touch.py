@@ -100,6 +100,13 @@ def test_at_first_it_is_the_last_seconds_that_count_and_later_the_last_minute() 
     assert after(primer, playing(30, seconds=90)) is FLAT
 
 
+def test_keys_struck_before_any_velocity_is_known_do_not_count() -> None:
+    cut_off = [v.NOTE_ON + 90, v.TIME_SHIFT + 9, *playing(98)]
+    bent = after(cut_off, playing(30))
+    assert bent is not FLAT
+    assert (bent == after(playing(98), playing(30))).all()
+
+
 def test_what_was_heard_is_forgotten_in_time() -> None:
     assert after(playing(98), playing(30) + playing(98)) is FLAT
 

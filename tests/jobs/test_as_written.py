@@ -131,6 +131,24 @@ def test_what_was_made_is_on_the_grid_again(session: Session) -> None:
     assert parse_midi(first.midi, name="first.mid").performance.num_notes == num_old + first.notes
 
 
+@pytest.mark.parametrize("fields", [{}, {"between_seconds": (9.1, 16.3)}], ids=["end", "gap"])
+def test_variations_in_a_grid_of_two_tempi_are_made_together(
+    session: Session, fields: dict[str, object]
+) -> None:
+    length = LengthOption(amount=3, unit="seconds")
+    wanted = [
+        ContinueRequest(
+            primer=score(), primer_name="score.mid", seed=3, index=index, length=length, **fields
+        )
+        for index in (1, 2)
+    ]
+    alone = [session.run(request).midi for request in wanted]
+    session.announce(wanted)
+    first = session.run(wanted[0]).midi
+    assert session.is_made(wanted[1])
+    assert [first, session.run(wanted[1]).midi] == alone
+
+
 def test_it_is_stored_and_made_again(session: Session, tmp_path: Path) -> None:
     request = ContinueRequest(primer=score(), primer_name="score.mid", seed=3)
     first, second = session.run(request), session.run(request)

@@ -1,6 +1,8 @@
 """Pieces made together are those made alone, however many there are and whoever fails."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +10,11 @@ import torch
 
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.generation.options import LengthOption
-from perceiver_music.jobs.company import MOST_TOGETHER
+from perceiver_music.jobs.company import MOST_TOGETHER, Company
 from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
 from perceiver_music.model.checkpoint import save_checkpoint
 from perceiver_music.model.registry import build_from_preset
+from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
 from perceiver_music.tokenizer import vocabulary as v
@@ -52,6 +55,11 @@ def scale_midi(num_notes: int) -> bytes:
     return performance_to_midi(Performance(notes=notes))
 
 
+def as_it_is(request: ContinueRequest) -> Any:
+    """In the place of a plan."""
+    return request
+
+
 def made(session: Session, wanted: list[ContinueRequest]) -> list[bytes]:
     return [session.run(request).midi for request in wanted]
 
@@ -70,6 +78,19 @@ def test_together_they_are_what_they_are_alone(checkpoint: str, decoder: str) ->
     few = open_session(checkpoint, device="cpu", decoder=decoder)
     few.announce(wanted[4:7])
     assert made(few, wanted[4:7]) == alone[4:7]
+
+
+def test_each_turn_goes_on_from_its_own_place() -> None:
+    company = Company()
+    first, *others = requests(MOST_TOGETHER + 3)
+    # Twice the same, at the beginning and near the end.
+    announced = [first, *others[:-2], first, *others[-2:]]
+    company.announce(announced)
+    assert company.after(first, as_it_is) == others[: MOST_TOGETHER - 1]
+    assert company.after(first, as_it_is) == others[-2:]
+    assert company.after(others[-2], as_it_is) == others[-1:]
+    assert company.after(first, as_it_is) == [], "its turns are over"
+    assert company.after(replace(first, seed=4), as_it_is) == [], "nobody has announced it"
 
 
 def test_many_primers_go_together_and_a_bad_one_fails_in_its_turn(
@@ -101,6 +122,32 @@ def test_many_primers_go_together_and_a_bad_one_fails_in_its_turn(
             with pytest.raises(InvalidInputError, match="not a MIDI file"):
                 session.run(request)
     assert together == alone
+
+
+def test_all_variations_of_a_primer_read_it_once(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primer = tmp_path / "primer.mid"
+    primer.write_bytes(scale_midi(5))
+    wanted = [
+        replace(request, primer=primer, primer_name="primer.mid")
+        for request in requests(MOST_TOGETHER + 2)
+    ]
+    read: list[str] = []
+
+    def parse(data: bytes, *, name: str) -> MidiFile:
+        read.append(name)
+        return parse_midi(data, name=name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("perceiver_music.jobs.continuation.parse_midi", parse)
+        session = open_session(checkpoint, device="cpu")
+    session.announce(wanted)
+    made(session, wanted)
+    assert read == ["primer.mid"]
+    primer.write_bytes(scale_midi(6))
+    made(session, wanted[:1])
+    assert len(read) == 2, "it is another one now"
 
 
 def test_a_primer_that_changes_meanwhile_is_the_one_that_was_read(

@@ -215,6 +215,27 @@ def test_a_folder_of_other_things_is_never_removed(served: Path, overwrite: bool
     assert names(Path("data")) == ["tiny", "tiny/mine"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mine", b"mine"),
+        ("2004/mine.mid", b"mine"),
+        (LIST_NAME, b"these are my own sums\n"),
+        (LIST_NAME, b"0" * 64 + b"  something that is not here\n"),
+    ],
+)
+def test_a_list_of_checksums_makes_no_data_set_of_other_files(
+    served: Path, name: str, content: bytes
+) -> None:
+    folder = fetch().folder
+    (folder / name).write_bytes(content)
+    before = names(folder)
+    with pytest.raises(OutputExistsError, match="other things"):
+        fetch(overwrite=True)
+    assert names(folder) == before
+    assert (folder / name).read_bytes() == content
+
+
 def test_what_is_no_folder_is_never_removed(served: Path) -> None:
     Path("data").mkdir()
     Path("data/mine").mkdir()

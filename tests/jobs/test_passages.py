@@ -1,6 +1,5 @@
 """The training set of a checkpoint: made from a store, kept, carried, refused."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +9,10 @@ import pytest
 from perceiver_music.dataset.token_store import TokenStore, write_token_store
 from perceiver_music.errors import (
     InvalidInputError,
-    OutputExistsError,
-    StorageError,
-    UnavailableError,
 )
-from perceiver_music.evaluation import passage_index_file
 from perceiver_music.evaluation.passage_index_file import read_passages, write_passages
-from perceiver_music.files import write_bytes_atomically
 from perceiver_music.jobs import passages
-from perceiver_music.model.checkpoint_catalog import resolve_checkpoint
-from perceiver_music.model.checkpoint_description import read_description, verify_checkpoint
 from perceiver_music.music.performance import NOTE_DTYPE, PEDAL_DTYPE, Performance
-from perceiver_music.tokenizer import vocabulary
 from perceiver_music.tokenizer.registry import get_tokenizer
 from tests.conftest import made_up_piece
 
@@ -30,15 +21,6 @@ from tests.conftest import made_up_piece
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path) -> Path:
-    """The bundled one, without an index."""
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(resolve_checkpoint(), folder)
-    (folder / passages.INDEX_FILE).unlink(missing_ok=True)
-    return folder
 
 
 def test_a_store_is_indexed_once(
@@ -119,68 +101,6 @@ def test_a_cache_that_cannot_be_written_is_told_and_no_matter(
     told: list[str] = []
     assert passages.find(None, tiny_store.path, warn=told.append).pieces
     assert len(told) == 1
-
-
-def test_a_checkpoint_carries_it(tiny_store: TokenStore, checkpoint: Path) -> None:
-    with pytest.raises(UnavailableError) as refused:
-        passages.find(str(checkpoint), None)
-    assert "--data" in (refused.value.hint or "")
-    before = read_description(checkpoint).fields
-    told: list[str] = []
-    result = passages.build(tiny_store.path, str(checkpoint), warn=told.append)
-    assert "was trained on this store" in told[0]
-    assert (result.pieces, result.size) == (3, Path(result.output).stat().st_size)
-    carried = passages.find(str(checkpoint), None)
-    assert len(carried.pieces) == 3
-    assert carried.about["licence"] == before["licence"]
-    description = verify_checkpoint(checkpoint)
-    assert passages.INDEX_FILE in description.fields["files"]
-    after = dict(description.fields)
-    assert {**after, "files": None} == {**before, "files": None}
-    with pytest.raises(OutputExistsError):
-        passages.build(tiny_store.path, str(checkpoint))
-    passages.build(tiny_store.path, str(checkpoint), overwrite=True)
-    (checkpoint / passages.INDEX_FILE).write_bytes(b"junk")
-    with pytest.raises(InvalidInputError):
-        passages.find(str(checkpoint), None)
-
-
-def other_store(folder: Path) -> Path:
-    path = folder / "other.store"
-    write_token_store(
-        path,
-        [made_up_piece("train", seed, 40) for seed in (7, 8, 9)],
-        tokenizer_name="maestro-performance-400",
-        fingerprint=vocabulary.FINGERPRINT,
-        overwrite=False,
-    )
-    return path
-
-
-@pytest.mark.parametrize("fails_at", [0, 1, 2])
-def test_a_build_that_fails_leaves_a_checkpoint_that_can_be_used(
-    tiny_store: TokenStore,
-    checkpoint: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    fails_at: int,
-) -> None:
-    """Another index takes the place of the old one, and the disk is full in the middle of that."""
-    passages.build(tiny_store.path, str(checkpoint))
-    written = []
-
-    def write(path: Path, data: bytes, *, overwrite: bool) -> None:
-        if len(written) == fails_at:
-            raise StorageError("no space left on device", path=path)
-        written.append(path)
-        write_bytes_atomically(path, data, overwrite=overwrite)
-
-    monkeypatch.setattr(passages, "write_bytes_atomically", write)
-    monkeypatch.setattr(passage_index_file, "write_bytes_atomically", write)
-    with pytest.raises(StorageError):
-        passages.build(other_store(tmp_path), str(checkpoint), overwrite=True)
-    verify_checkpoint(checkpoint)
-    assert len(passages.find(str(checkpoint), None).pieces) == 3
 
 
 def test_the_pedal_is_that_of_the_midi_files(tiny_store: TokenStore, tmp_path: Path) -> None:

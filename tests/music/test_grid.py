@@ -91,6 +91,12 @@ def test_a_grid_may_begin_anywhere() -> None:
     assert late.offset == 0
 
 
+def test_a_line_before_the_beginning_is_no_line_at_it() -> None:
+    grid = found(file_of([i * 120 + 80 for i in range(40)]))
+    # 40 ticks early; microseconds are rounded down.
+    assert grid.nearest_us([0, 50_000]).tolist() == [-41_667, 83_333]
+
+
 def test_a_finer_resolution_of_the_same_is_on_the_same_grid() -> None:
     coarse = [round(i * 220 / 3) for i in range(30)]
     assert found(file_of([30 * tick for tick in coarse], per_quarter=6600)).lines_per_quarter == 3

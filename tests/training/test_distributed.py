@@ -11,7 +11,7 @@ import torch
 
 from perceiver_music.dataset.token_store import TokenStore
 from perceiver_music.errors import UsageError
-from perceiver_music.training.distributed import own_device
+from perceiver_music.training.distributed import own_device, process_group
 
 PROGRAM = """
 import json, sys
@@ -90,3 +90,10 @@ def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     assert own_device(torch.device("cuda")) == torch.device("cuda:3")
     assert taken == [torch.device("cuda:3")]
     assert own_device(torch.device("cpu")) == torch.device("cpu")
+
+
+def test_several_processes_that_nobody_told_where_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageError, match="RANK"), process_group(torch.device("cpu")):
+        pytest.fail("it is alone")

@@ -100,6 +100,22 @@ def test_validation_uses_the_averaged_weights_and_leaves_the_own(
     assert averaged != loop.validate()
 
 
+def test_a_validation_that_fails_leaves_the_own_weights(
+    tiny_store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    loop = loop_for(tiny_store, tmp_path, "run.ema_decay=0.5")
+    take_steps(loop, 3)
+    before = {name: tensor.clone() for name, tensor in loop.model.state_dict().items()}
+    assert any(not torch.equal(before[name], t) for name, t in loop.weights.items())
+    monkeypatch.setattr("perceiver_music.training.loop.score_pieces", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.validate()
+    assert all(torch.equal(before[name], t) for name, t in loop.model.state_dict().items())
+
+
 def test_the_average_follows_its_rule(tiny_store: TokenStore, tmp_path: Path) -> None:
     loop = loop_for(tiny_store, tmp_path)
     expected = {name: tensor.clone() for name, tensor in loop.model.state_dict().items()}

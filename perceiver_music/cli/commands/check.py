@@ -132,7 +132,7 @@ def _build(
     midi_folder: Path | None,
     force: bool,
 ) -> int:
-    from perceiver_music.jobs.passages import build
+    from perceiver_music.jobs.passages_building import build
 
     if midi or data is None:
         raise UsageError(

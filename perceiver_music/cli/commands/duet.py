@@ -32,7 +32,7 @@ from perceiver_music.cli.options import (
 )
 from perceiver_music.cli.outputs import STDOUT, check_midi_name, check_stdout
 from perceiver_music.cli.signals import Terminated
-from perceiver_music.errors import OutputExistsError, PerceiverMusicError
+from perceiver_music.errors import PerceiverMusicError
 from perceiver_music.generation.options import SamplingOptions
 
 EXAMPLES = (
@@ -159,8 +159,6 @@ def duet(
         check_stdout(num_items=1, as_json=console.as_json)
     elif output is not None:
         check_midi_name(str(output))
-        if output.exists() and not force:
-            raise OutputExistsError("exists already", path=output)
     from perceiver_music.jobs import duet as job
 
     name = "" if midi_file is None else str(midi_file)

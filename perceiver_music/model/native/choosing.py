@@ -26,7 +26,14 @@ def choose(
     Returns:
         the id; None where the library is not there or does not draw from such logits, and where
         these are not finite.
+
+    Raises:
+        ValueError: `allowed`, or the times that `how` names, are not those of the logits.
     """
+    if len(allowed) != len(logits):
+        raise ValueError(f"{len(allowed)} ids are allowed or not, of {len(logits)}")
+    if how.past_times > len(logits):
+        raise ValueError(f"times up to id {how.past_times}, of {len(logits)} ids")
     library = load_library()
     if library is None or logits.dtype != np.float32 or len(logits) > MOST_IDS:
         return None

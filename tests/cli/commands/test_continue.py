@@ -318,14 +318,14 @@ def test_interrupted_it_keeps_what_is_finished(run: Run, monkeypatch: pytest.Mon
         outcome = run(*words).failed(130)
     [kept] = outcome.lines
     assert outcome.error_lines[-2:] == [
-        "error: interrupted; 1 of 3 MIDI files are written",
+        "error: interrupted; 1 of 3 MIDI files are there",
         "hint: For the rest run it again with --seed 5 --skip-existing.",
     ]
     with monkeypatch.context() as patch:
         patch.setattr(continuation, "continue_together", interrupted)
         outcome = run(*words[:-1], "sounding/", "--render").failed(130)
     assert outcome.error_lines[-2] == (
-        "error: interrupted; 1 of 3 MIDI files and 0 of 3 sound files are written"
+        "error: interrupted; 1 of 3 MIDI files and 0 of 3 sound files are there"
     )
     data = Path(kept).read_bytes()
     rest = run(*words, "--skip-existing").succeeded().lines

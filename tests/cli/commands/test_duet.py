@@ -115,6 +115,8 @@ def test_wrong_words_of_a_duet(run: Run, write_midi: WriteMidi, backend: ModuleT
     run("duet", "--midi-file", "p.mid", "--pause", "0").failed(2)
     run("duet", "--midi-file", "p.mid", "--cue", "elbow").failed(2)
     run("duet", "--midi-file", "gone.mid").failed(74)
+    outcome = run("duet", "--midi-file", "p.mid", "-o", "p.mid").failed(73)
+    assert "--force" in outcome.error_lines[-1]
     run("duet", "--in", "organ").failed(69)
     Path("bad.mid").write_bytes(b"<html>")
     run("duet", "--midi-file", "bad.mid").failed(65)

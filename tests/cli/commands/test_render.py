@@ -167,7 +167,7 @@ def test_interrupted_it_says_what_is_written(
         patch.setattr(job, "run", interrupted)
         outcome = run("render", *names).failed(130)
         assert outcome.error_lines[-2:] == [
-            "error: interrupted; 2 of 3 files are written",
+            "error: interrupted; 2 of 3 files are there",
             "hint: For the rest run it again with --skip-existing.",
         ]
         assert "start over" in run("render", "c.mid").failed(130).error_lines[-1]

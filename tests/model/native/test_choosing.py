@@ -68,3 +68,10 @@ def test_logits_that_are_no_numbers_are_refused() -> None:
     logits[3] = np.inf
     with pytest.raises(NonFiniteError):
         choose(logits, np.ones(SIZE, bool), SamplingOptions(), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("num_ids", "num_allowed"), [(SIZE, SIZE - 1), (20, 20)])
+def test_nothing_is_read_beyond_the_logits(num_ids: int, num_allowed: int) -> None:
+    logits, allowed = np.zeros(num_ids, dtype=np.float32), np.ones(num_allowed, dtype=np.bool_)
+    with pytest.raises(ValueError, match="ids"):
+        native_choose(logits, allowed, _native_options(SamplingOptions()), 0.5)

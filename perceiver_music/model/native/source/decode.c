@@ -252,14 +252,12 @@ pm_decode *pm_decode_copy(const pm_decode *from) {
     return NULL;
 }
 
-static int append(pm_decode *d, int32_t token) {
-    if (d->num_tokens == d->room) {
-        int32_t *more = realloc(d->tokens, sizeof(int32_t) * d->room * 2);
-        if (!more) return -1;
-        d->tokens = more;
-        d->room *= 2;
-    }
-    d->tokens[d->num_tokens++] = token;
+static int reserve_token(pm_decode *d) {
+    if (d->num_tokens < d->room) return 0;
+    int32_t *more = realloc(d->tokens, sizeof(int32_t) * d->room * 2);
+    if (!more) return -1;
+    d->tokens = more;
+    d->room *= 2;
     return 0;
 }
 
@@ -298,10 +296,12 @@ int32_t pm_advance(
     uint8_t *took_over = pm_get(count);
     pm_decode *host = decodes[widest];
     int32_t failed = !rows || !took_over || ensure_scratch(host, PM_MAX_ROWS);
-    for (int32_t i = 0; i < count && !failed; i++) failed = append(decodes[i], tokens[i]);
+    /* All or none: a token that is never computed would be one of the context. */
+    for (int32_t i = 0; i < count && !failed; i++) failed = reserve_token(decodes[i]);
     if (!failed) {
         int32_t n = 0;
         for (int32_t i = 0; i < count; i++) {
+            decodes[i]->tokens[decodes[i]->num_tokens++] = tokens[i];
             const pm_window *before = decodes[i]->active;
             n += rows_of_step(
                 decodes[i], tokens[i], rows + n, logits + (size_t)i * host->model->shape.vocabulary
