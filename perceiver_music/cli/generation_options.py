@@ -102,6 +102,14 @@ OnGrid = Annotated[
         rich_help_panel=SAMPLING_PANEL,
     ),
 ]
+ComesBack = Annotated[
+    bool,
+    typer.Option(
+        "--returns/--no-returns",
+        help="Now and then play a phrase again that was played 40 s ago or longer, as pianists do.",
+        rich_help_panel=SAMPLING_PANEL,
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

@@ -59,6 +59,12 @@ class StepGrid:
         lines, share = self.grid.nearest_and_share(self.from_us + steps * per_step)
         return (lines - self.from_us + per_step // 2) // per_step, share
 
+    def again(self, was: int, end: int, now: int) -> int | None:
+        """The first step from `now` on at which bars lie as at an earlier one; see `again_us`."""
+        per_step = v.MICROSECONDS_PER_STEP
+        found = self.grid.again_us(*(self.from_us + step * per_step for step in (was, end, now)))
+        return None if found is None else -((self.from_us - found) // per_step)
+
     def nearest_us(self, us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The line nearest to each moment of the new music, none of which lies before it."""
         lines = self.grid.nearest_us(self.from_us + us) - self.from_us

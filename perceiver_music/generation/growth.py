@@ -20,8 +20,9 @@ from perceiver_music.generation.likeness import unlikeness
 from perceiver_music.generation.limits import Limits
 from perceiver_music.generation.loops import LoopGuard
 from perceiver_music.generation.options import SamplingOptions
-from perceiver_music.generation.pedal_grammar import PedalGrammar
+from perceiver_music.generation.pedal_grammar import PedalGrammar, grammar_after
 from perceiver_music.generation.primer import Opening
+from perceiver_music.generation.returning import LATEST_RETURN, Return, Returns
 from perceiver_music.generation.sampling import as_numpy, choose
 from perceiver_music.generation.winding_down import WindingDown
 from perceiver_music.tokenizer import vocabulary as v
@@ -54,6 +55,7 @@ class Continuation:
     """Events drawn while the guard against loops was acting."""
     closing: list[int] = field(default_factory=list)
     """NOTE_OFFs, and the time up to them, that close what still sounds; not drawn."""
+    returns: list[Return] = field(default_factory=list)
     tried: Continuation | None = None
     """While an end is looked for: how the music might go on."""
 
@@ -95,7 +97,9 @@ class Growth:
             rules["last_onset_steps"] = LAST_ONSET_IN_GAP_STEPS
         if sampling.keep_moving and not opening.is_of_gap:
             rules["longest_wait"] = self._keepers.longest_wait
-        self._grammar = _grammar(opening, limits, **rules)
+        self._grammar = grammar_after(opening, limits, **rules)
+        self._returns = Returns.after(opening, sampling, rng)
+        self.music.returns = self._returns.made
         self._last_part = 1.0
         if limits.is_ending_allowed:
             self._last_part = ending_begins(limits)
@@ -116,12 +120,13 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        other._keepers = deepcopy(self._keepers)
+        other._keepers, other._returns = deepcopy(self._keepers), deepcopy(self._returns)
+        other.music.returns = other._returns.made
         return other
 
     def set_free(self) -> Growth:
         """This one; nothing leads it back to its primer any longer."""
-        self._keepers = Keepers.of_nothing()
+        self._keepers, self._returns = Keepers.of_nothing(), Returns(())
         self._grammar.longest_wait = None
         return self
 
@@ -131,8 +136,10 @@ class Growth:
         Raises:
             NonFiniteError: the prediction is not finite.
         """
-        allowed = self._grammar.allowed()
-        adjusted = self._adjusted(as_numpy(logits), allowed)
+        prediction, allowed = as_numpy(logits), self._grammar.allowed()
+        has_room = self.progress < LATEST_RETURN * self._last_part
+        allowed = self._returns.narrowed(allowed, prediction, has_room=has_room)
+        adjusted = self._adjusted(prediction, allowed)
         return choose(adjusted, allowed, self._sampling, self.rng)
 
     def take(self, token: int) -> None:
@@ -148,6 +155,7 @@ class Growth:
             return
         token -= waited
         self._keepers.take(token)
+        self._returns.take(token)
         if token < v.VELOCITY:
             self._guard.take(token)
         music.ids.append(token)
@@ -263,19 +271,6 @@ class Growth:
             _close(self.music, self._grammar, self._still_held, self._opening, self._limits)
         if isinstance(self._grammar, PedalGrammar):
             self.music.closing += self._grammar.lift()
-
-
-def _grammar(opening: Opening, limits: Limits, **rules: Any) -> Grammar:
-    rules |= {
-        "end_step": limits.end_step,
-        "velocity_bin": opening.velocity_bin,
-        "locked": opening.locked,
-        "waited": opening.waited,
-        "reserved": opening.reserved,
-    }
-    if opening.pedal is None:
-        return Grammar(opening.sounding, **rules)
-    return PedalGrammar(opening.sounding, pedal=opening.pedal, **rules)
 
 
 def _close(

@@ -34,6 +34,7 @@ class SamplingOptions:
             (`generation.grid_keeper`).
         keep_levels: whether it stays with velocities of which the primer has few
             (`generation.as_written`).
+        come_back: whether phrases come back now and then (`generation.returning`).
         let_go: whether keys held for long are let go sooner (`generation.letting_go`).
     """
 
@@ -50,6 +51,7 @@ class SamplingOptions:
     keep_moving: bool = True
     keep_grid: bool = True
     keep_levels: bool = True
+    come_back: bool = True
     let_go: bool = True
 
     def __post_init__(self) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perceiver_music.generation.grammar import Grammar
-from perceiver_music.generation.primer import PedalInForce
+from perceiver_music.generation.limits import Limits
+from perceiver_music.generation.primer import Opening, PedalInForce
 from perceiver_music.music.sustain import PEDAL_DOWN_VALUE
 from perceiver_music.tokenizer import vocabulary as v
 from perceiver_music.tokenizer.pedal_events import NUM_PEDAL_VALUES, PEDAL
@@ -100,3 +101,17 @@ class PedalGrammar(Grammar):
     def lift(self) -> list[int]:
         """What brings the pedal up, where it is not."""
         return [PEDAL] if self._pedal else []
+
+
+def grammar_after(opening: Opening, limits: Limits, **rules: Any) -> Grammar:
+    """The grammar of new music after an opening; `rules` are further ones of `Grammar`."""
+    rules |= {
+        "end_step": limits.end_step,
+        "velocity_bin": opening.velocity_bin,
+        "locked": opening.locked,
+        "waited": opening.waited,
+        "reserved": opening.reserved,
+    }
+    if opening.pedal is None:
+        return Grammar(opening.sounding, **rules)
+    return PedalGrammar(opening.sounding, pedal=opening.pedal, **rules)

@@ -164,6 +164,12 @@ def branched(rng: np.random.Generator) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key))
 
 
+def beside(rng: np.random.Generator) -> np.random.Generator:
+    """Other random numbers, which leave these where they stand."""
+    bits: Any = rng.bit_generator
+    return np.random.Generator(bits.jumped())
+
+
 def variation_rng(seed: int, index: int) -> np.random.Generator:
     """The random numbers of variation `index`; no other variation shares or moves them."""
     return np.random.Generator(np.random.Philox(key=[seed, index]))

@@ -28,7 +28,7 @@ from perceiver_music.jobs.progress import (
     no_warning,
     progress_of,
 )
-from perceiver_music.jobs.repetition import circles_from_seconds
+from perceiver_music.jobs.repetition import circles_from_seconds, returns_in_file
 from perceiver_music.jobs.stored_settings import ComputeSettings, StoredSettings, request_fields
 from perceiver_music.jobs.streaming import EventSink, streamed
 from perceiver_music.music.midi_file import parse_midi
@@ -184,6 +184,7 @@ class Session:
             ),
             seconds_for_others=made.seconds_for_others,
             lines_per_quarter=planned.opening.lines_per_quarter,
+            returns=returns_in_file(music.returns, begins_at=planned.begins_at_seconds),
         )
 
     def _decode(

@@ -113,6 +113,8 @@ class ContinueResult:
         circles_from_seconds: when in the file the new music begins to repeat itself to its end;
             None if it does not.
         lines_per_quarter: of the grid that it was kept to; None without one.
+        returns: when in the file a passage comes back, and when it was played before, in seconds;
+            below 0 where that is in a part of the primer that the file leaves out.
     """
 
     primer: str | None
@@ -136,6 +138,7 @@ class ContinueResult:
     circles_from_seconds: float | None = None
     seconds_for_others: float = 0.0
     lines_per_quarter: int | None = None
+    returns: tuple[tuple[float, float], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The fields of `continue --json`, `compose --json` and `infill --json`."""
@@ -154,6 +157,7 @@ class ContinueResult:
             "ended": self.ended,
             "circles_from": self.circles_from_seconds,
             "grid_lines_per_quarter": self.lines_per_quarter,
+            "returns": [{"at": at, "from": since} for at, since in self.returns],
             "checkpoint": self.checkpoint,
             "checkpoint_sha256": self.checkpoint_sha256,
             "sampling": self.sampling.as_json(),

@@ -1,15 +1,18 @@
-"""Whether new music goes round in circles, and what to do about it."""
+"""Whether new music comes back, or goes round in circles, and what to do about that."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from perceiver_music.generation.options import SamplingOptions
 from perceiver_music.jobs.continuation_request import ContinueResult
 from perceiver_music.jobs.progress import WarningCallback
 from perceiver_music.music.moments import clock
+from perceiver_music.tokenizer import vocabulary as v
 
 if TYPE_CHECKING:
+    from perceiver_music.generation.returning import Return
     from perceiver_music.music.performance import Performance
 
 _SAFE_TEMPERATURE: Final = 0.9
@@ -22,6 +25,19 @@ def circles_from_seconds(new_music: Performance, *, begins_at: float) -> float |
 
     found = circles_from(new_music.notes)
     return None if found is None else begins_at + found
+
+
+def returns_in_file(
+    returns: Sequence[Return], *, begins_at: float
+) -> tuple[tuple[float, float], ...]:
+    """When passages come back, and when they were played before, in seconds of the file."""
+    return tuple(
+        (
+            begins_at + back.step / v.STEPS_PER_SECOND,
+            begins_at + back.from_step / v.STEPS_PER_SECOND,
+        )
+        for back in returns
+    )
 
 
 def warn_of_circles(result: ContinueResult, warn: WarningCallback) -> None:

@@ -36,6 +36,7 @@ _LATER_SAMPLING: Final = dict.fromkeys(
         "keep_grid",
         "keep_levels",
         "let_go",
+        "come_back",
     ),
     False,
 )

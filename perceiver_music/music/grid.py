@@ -31,6 +31,8 @@ _SMALLEST_SLACK: Final = 12
 """Of the distance between lines that is off by chance; more would be too many."""
 _FEWEST_TICKS: Final = 3
 _ROUNDING: Final = 1e-6
+_SAME_TEMPO: Final = 0.002
+"""A share of a passage by which its length may be off."""
 
 _QUARTERS_OF_NO_METER: Final = 4
 _COUNTS_OF_A_QUARTER: Final = 16.0
@@ -84,6 +86,19 @@ class Grid:
         bars = math.floor((first - self.bar_tick) / self.ticks_per_bar + _ROUNDING)
         begins = round(self.bar_tick + bars * self.ticks_per_bar)
         return int(self.tempo_map.ticks_to_us(max(0, begins)))
+
+    def again_us(self, was_us: int, end_us: int, now_us: int) -> int | None:
+        """When, from now on, bars first lie as they did when something earlier began.
+
+        None where its tempo, from then to its end, was not that of now: it would be another rhythm.
+        """
+        was, end, now = (int(self.tempo_map.us_to_ticks(us)) for us in (was_us, end_us, now_us))
+        quarter_us = self.tempo_map.quarter_at(now_us)
+        lasts_now = (end - was) * quarter_us / self.tempo_map.ticks_per_quarter
+        if abs(lasts_now - (end_us - was_us)) > _SAME_TEMPO * (end_us - was_us):
+            return None
+        bars = math.ceil((now - was) / self.ticks_per_bar - _ROUNDING)
+        return int(self.tempo_map.ticks_to_us(round(was + bars * self.ticks_per_bar)))
 
     @property
     def _ticks(self) -> float:

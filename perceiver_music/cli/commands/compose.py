@@ -7,6 +7,7 @@ from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
+    ComesBack,
     Decoder,
     Ending,
     LengthWithoutBars,
@@ -45,6 +46,7 @@ def compose(
     top_p: TopP = DEFAULT_SAMPLING.top_p,
     min_p: MinP = DEFAULT_SAMPLING.min_p,
     top_k: TopK = DEFAULT_SAMPLING.top_k,
+    returns: ComesBack = True,
     seed: Seed = None,
     checkpoint: Checkpoint = None,
     context: Context = None,
@@ -68,7 +70,9 @@ def compose(
         default_name="{stem}_{seed}.mid",
         length=length,
         ending=ending,
-        sampling=SamplingOptions(temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k),
+        sampling=SamplingOptions(
+            temperature=temperature, top_p=top_p, min_p=min_p, top_k=top_k, come_back=returns
+        ),
         checkpoint=checkpoint,
         device=device,
         decoder=decoder,

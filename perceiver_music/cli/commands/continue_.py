@@ -11,6 +11,7 @@ from perceiver_music.cli.generation_call import GenerationCall
 from perceiver_music.cli.generation_options import (
     DEFAULT_LENGTH,
     DEFAULT_SAMPLING,
+    ComesBack,
     Decoder,
     Ending,
     LengthOption,
@@ -85,6 +86,7 @@ def continue_(
     min_p: MinP = DEFAULT_SAMPLING.min_p,
     top_k: TopK = DEFAULT_SAMPLING.top_k,
     grid: OnGrid = True,
+    returns: ComesBack = True,
     seed: Seed = None,
     checkpoint: Checkpoint = None,
     context: Context = None,
@@ -126,6 +128,7 @@ def continue_(
             top_k=top_k,
             keep_grid=grid,
             keep_levels=grid,
+            come_back=returns,
         ),
         checkpoint=checkpoint,
         device=device,
