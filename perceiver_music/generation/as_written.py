@@ -26,6 +26,8 @@ FEWEST_OF_EACH: Final = 6
 MOST_LEVELS: Final = 8
 _ABOUT_US: Final = 30_000
 _SHORTEST_US: Final = 10_000
+_MIDDLE = 0.5
+"""Of four velocities that one event stands for, the middle lies behind the one that it is given."""
 
 
 def opening_as_written(
@@ -99,7 +101,7 @@ def exactly_as_written(performance: Performance, opening: Opening) -> Performanc
         notes = _move_to_lines(notes, opening.grid)
     if opening.levels:
         levels = np.array(opening.levels)
-        off = np.abs(np.arange(128)[:, None] - levels)
+        off = np.abs(np.arange(128)[:, None] + _MIDDLE - levels)
         notes["velocity"] = levels[off.argmin(axis=1)][notes["velocity"]]
     return replace(performance, notes=notes)
 

@@ -31,13 +31,11 @@ def returns_in_file(
     returns: Sequence[Return], *, begins_at: float
 ) -> tuple[tuple[float, float], ...]:
     """When passages come back, and when they were played before, in seconds of the file."""
-    return tuple(
-        (
-            begins_at + back.step / v.STEPS_PER_SECOND,
-            begins_at + back.from_step / v.STEPS_PER_SECOND,
-        )
-        for back in returns
-    )
+    return tuple((_at(begins_at, back.step), _at(begins_at, back.from_step)) for back in returns)
+
+
+def _at(begins_at: float, step: int) -> float:
+    return round(begins_at + step / v.STEPS_PER_SECOND, 3)
 
 
 def warn_of_circles(result: ContinueResult, warn: WarningCallback) -> None:

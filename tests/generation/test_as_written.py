@@ -16,6 +16,7 @@ from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import Performance, note_array
 from perceiver_music.music.tempo_map import TempoMap
+from perceiver_music.tokenizer.vocabulary import MAESTRO
 
 
 @pytest.mark.parametrize(
@@ -97,3 +98,11 @@ def test_velocities_are_the_nearest_of_the_levels() -> None:
     notes["velocity"] = [2, 59, 61, 126]
     found = exactly_as_written(Performance(notes), opening(levels=(40, 80)))
     assert found.notes["velocity"].tolist() == [40, 40, 80, 80]
+
+
+def test_two_levels_that_lie_four_apart_are_told_from_each_other() -> None:
+    loud = [MAESTRO.midi_velocity((velocity - 1) // 4 + 1) for velocity in (60, 64, 68)]
+    starts = np.arange(3) * 500_000
+    music = Performance(note_array(starts, starts + 400_000, [60] * 3, loud))
+    found = exactly_as_written(music, opening(levels=(60, 64, 68)))
+    assert found.notes["velocity"].tolist() == [60, 64, 68]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from perceiver_music.errors import NonFiniteError, UsageError
 from perceiver_music.generation.options import LengthOption, SamplingOptions
-from perceiver_music.generation.sampling import choose, probabilities, variation_rng
+from perceiver_music.generation.sampling import beside, choose, probabilities, variation_rng
 from perceiver_music.tokenizer import vocabulary as v
 
 LOGITS = np.log([0.5, 0.25, 0.15, 0.1])
@@ -176,3 +176,11 @@ def test_next_to_no_temperature_is_none() -> None:
     options = SamplingOptions(temperature=1e-320, top_p=None)
     found = probabilities(logits, np.ones(3, dtype=np.bool_), options)
     assert found.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_random_numbers_beside_others_leave_them_where_they_stand() -> None:
+    rng = variation_rng(5, 1)
+    others = beside(rng).random(3).tolist()
+    assert beside(rng).random(3).tolist() == others
+    assert rng.random(3).tolist() == variation_rng(5, 1).random(3).tolist()
+    assert others != variation_rng(5, 1).random(3).tolist()

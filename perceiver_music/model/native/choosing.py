@@ -28,14 +28,14 @@ def choose(
         these are not finite.
 
     Raises:
-        ValueError: `allowed`, or the times that `how` names, are not those of the logits.
+        ValueError: `allowed` is not of the logits.
     """
     if len(allowed) != len(logits):
         raise ValueError(f"{len(allowed)} ids are allowed or not, of {len(logits)}")
-    if how.past_times > len(logits):
-        raise ValueError(f"times up to id {how.past_times}, of {len(logits)} ids")
     library = load_library()
-    if library is None or logits.dtype != np.float32 or len(logits) > MOST_IDS:
+    if library is None or logits.dtype != np.float32:
+        return None
+    if not how.past_times <= len(logits) <= MOST_IDS:
         return None
     if logits.strides != (4,) or allowed.strides != (1,):
         return None
