@@ -3,8 +3,8 @@
 Pianists return: a phrase, a theme, a whole part comes again after a minute or two. A network of
 some thousand events' reach could do so, too, but ours hardly ever does (docs/lab-book.md has
 counts). So a phrase is brought back now and then: where the music takes a breath, and its first
-key is one that the network might strike there. Then its keys are due as they were, one after the
-other, as long and as loud apart; the network lets them go as it would, and goes on from there.
+key is one that the network might strike there. Then it is played as it was, and the network goes on
+from there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from perceiver_music.generation.grid_keeper import StepGrid
 from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.generation.phrases import Heard
 from perceiver_music.generation.primer import Opening
 from perceiver_music.generation.sampling import beside
 from perceiver_music.tokenizer import vocabulary as v
@@ -38,18 +39,11 @@ MEAN_SECONDS: Final = 60
 LATEST_RETURN: Final = 0.8
 """Of the way to where the music is to end, up to which it may."""
 
-_CHORD_STEPS = 4
-"""Keys that are struck within so short a time are struck together."""
-_BREATH = 1.5
-"""So many times the median of the waits before it, a wait begins a phrase."""
-_NUM_WAITS = 12
-_SHORTEST_BREATH_STEPS = 15
 _OPENING_SHARE = 0.5
 """How often it is the very beginning that comes back: a theme, most of the time."""
 _LEAST_FIT = 0.01
 
 _STRIKES = slice(v.NOTE_ON, v.NOTE_OFF)
-_RELEASES = slice(v.NOTE_OFF, v.TIME_SHIFT)
 _TIMES = slice(v.TIME_SHIFT, v.TIME_SHIFT + v.MAX_SHIFT_STEPS)
 
 
@@ -65,11 +59,17 @@ class Return(NamedTuple):
     from_step: int
 
 
-class _Note(NamedTuple):
+class _Due(NamedTuple):
+    """A key that is struck or, without a velocity, let go; sorted, releases come first."""
+
     step: int
-    pitch: int
     velocity: int
-    """The event that says it."""
+    pitch: int
+
+    @property
+    def event(self) -> int:
+        """The event that it is."""
+        return (v.NOTE_ON if self.velocity else v.NOTE_OFF) + self.pitch
 
 
 class Returns:
@@ -92,26 +92,17 @@ class Returns:
         rng: np.random.Generator | None = None,
         grid: StepGrid | None = None,
     ) -> None:
-        first = vocabulary.first_id["VELOCITY"]
-        self._velocities = range(first, first + vocabulary.num_velocities)
-        self._specials = vocabulary.num_event_ids
         self._rng, self._grid = rng, grid
         self.made: list[Return] = []
-        self._step, self._velocity = 0, first
-        self._notes: list[_Note] = []
-        self._waits: deque[int] = deque(maxlen=_NUM_WAITS)
-        self._breath = math.inf
-        """A wait of so many steps begins a phrase."""
-        self._begins: list[int] = []
-        """Numbers of the notes that begin phrases."""
-        self._due: deque[_Note] = deque()
+        self._heard = Heard(tokens if rng is not None else (), vocabulary)
+        self._due: deque[_Due] = deque()
+        self._first_back = 0
+        """The number of the first note that is played again."""
         self._later = self._starts = 0
         """Steps from when a passage was played to when it is played again, and that step."""
         self._coming: Return | None = None
+        self._begun = self._heard.step
         self._may_since = 0
-        for token in tokens if rng is not None else ():
-            self.take(token)
-        self._begun = self._step
         self._stay_away()
 
     @classmethod
@@ -119,44 +110,29 @@ class Returns:
         cls, opening: Opening, sampling: SamplingOptions, rng: np.random.Generator
     ) -> Returns:
         """Those of new music after an opening."""
-        is_wanted = sampling.come_back and not sampling.is_greedy and not opening.is_of_gap
-        own_rng = beside(rng) if is_wanted else None
+        is_wanted = sampling.come_back and not sampling.is_greedy
+        is_possible = not opening.is_of_gap and opening.pedal is None  # pedal moves are not kept
+        own_rng = beside(rng) if is_wanted and is_possible else None
         return cls(opening.before, opening.vocabulary, own_rng, opening.grid)
 
     def take(self, token: int) -> None:
         """Go on by one event."""
         if self._rng is None:
             return
-        if v.TIME_SHIFT <= token < v.VELOCITY:
-            self._step += token - v.TIME_SHIFT + 1
-        elif token in self._velocities:
-            self._velocity = token
-        elif v.NOTE_ON <= token < v.NOTE_OFF:
-            self._strike(token - v.NOTE_ON)
+        self._heard.take(token)
+        is_back = self._heard.step >= self._starts
+        if self._due and is_back and token == self._due[0].event:
+            self._go_on()
 
-    def _strike(self, pitch: int) -> None:
-        wait = self._wait
-        if not self._notes or wait >= self._breath:
-            self._begins.append(len(self._notes))
-        if self._notes and wait > _CHORD_STEPS:
-            self._waits.append(wait)
-            if len(self._waits) == _NUM_WAITS:
-                typical = sorted(self._waits)[_NUM_WAITS // 2]
-                self._breath = max(_SHORTEST_BREATH_STEPS, _BREATH * typical)
-        self._notes.append(_Note(self._step, pitch, self._velocity))
-        if self._due and pitch == self._due[0].pitch:
-            self._due.popleft()
-            self._stay_away()
-            if self._coming is not None:
-                self.made.append(self._coming)
-                self._coming = None
-
-    @property
-    def _wait(self) -> int:
-        return self._step - self._notes[-1].step if self._notes else 0
+    def _go_on(self) -> None:
+        self._due.popleft()
+        self._stay_away()
+        if self._coming is not None:
+            self.made.append(self._coming)
+            self._coming = None
 
     def _stay_away(self) -> None:
-        self._may_since = self._step + OWN_SECONDS * v.STEPS_PER_SECOND
+        self._may_since = self._heard.step + OWN_SECONDS * v.STEPS_PER_SECOND
 
     def narrowed(self, allowed: Mask, logits: npt.NDArray[np.floating], *, has_room: bool) -> Mask:
         """Of the ids that may come next, `[vocabulary]`, those that may while a passage is back.
@@ -177,38 +153,50 @@ class Returns:
 
     def _is_time(self) -> bool:
         """Whether to return now: at a breath, the likelier, the longer ago it was asked before."""
-        if self._rng is None or self._step <= self._may_since or self._wait < self._breath:
+        if self._rng is None or self._heard.step <= self._may_since or not self._heard.is_breath:
             return False
-        seconds = (self._step - self._may_since) / v.STEPS_PER_SECOND
-        self._may_since = self._step
+        seconds = (self._heard.step - self._may_since) / v.STEPS_PER_SECOND
+        self._may_since = self._heard.step
         return self._rng.random() >= math.exp(-seconds / MEAN_SECONDS)
 
     def _return(self, logits: npt.NDArray[np.floating]) -> None:
-        """Choose a phrase, and make its notes due from now on."""
+        """Choose a phrase, and make its events due."""
         assert self._rng is not None
-        over = self._step - AGO_SECONDS * v.STEPS_PER_SECOND
-        begins = [begin for begin in self._begins if self._notes[begin].step < over]
+        over = self._heard.step - AGO_SECONDS * v.STEPS_PER_SECOND
+        begins = [begin for begin in self._heard.begins if self._heard.notes[begin].step < over]
         if not begins:
             return
         fits = self._fits(begins, logits)
         begin = begins[int(self._rng.choice(len(begins), p=fits / fits.sum()))]
-        passage = self._notes[begin : self._end_of(begin)]
-        was, end = (note.step - self._begun for note in (passage[0], passage[-1]))
-        starts: int | None = self._step - self._begun
-        if self._grid is not None:
-            starts = self._grid.again(was, end, self._step - self._begun)
-        if starts is not None:
-            self._due, self._later, self._starts = (
-                deque(passage),
-                starts - was,
-                starts + self._begun,
-            )
-            self._coming = Return(step=starts, from_step=was)
+        end = self._end_of(begin)
+        was, until = (self._heard.notes[number].step for number in (begin, end - 1))
+        starts = self._start_of(was - self._begun, until - self._begun)
+        if starts is None:
+            return
+        self._due = deque(self._events(begin, end))
+        self._starts = starts + self._begun
+        self._later = self._starts - was
+        self._coming = Return(step=starts, from_step=was - self._begun)
+
+    def _start_of(self, was: int, until: int) -> int | None:
+        """The step of the new music from which to play again what was played then."""
+        now = self._heard.step - self._begun
+        return now if self._grid is None else self._grid.again(was, until, now)
+
+    def _events(self, begin: int, end: int) -> list[_Due]:
+        """What is to be played of some notes, up to where the last of them begins."""
+        events = [_Due(n.step, n.velocity, n.pitch) for n in self._heard.notes[begin:end]]
+        until = events[-1].step
+        for number in range(begin, end):
+            step = self._heard.ends.get(number, until + 1)
+            if step <= until:
+                events.append(_Due(step, 0, self._heard.notes[number].pitch))
+        return sorted(events)
 
     def _fits(self, begins: Sequence[int], logits: npt.NDArray[np.floating]) -> Floats:
         """How likely the network finds the first key of each phrase now, the opening apart."""
         struck = logits[v.NOTE_ON : v.NOTE_OFF].astype(np.float64)
-        keys = [self._notes[begin].pitch for begin in begins]
+        keys = [self._heard.notes[begin].pitch for begin in begins]
         fits = np.exp(struck[keys] - np.logaddexp.reduce(struck)) + _LEAST_FIT
         if len(begins) > 1:
             fits[0] *= _OPENING_SHARE / (1.0 - _OPENING_SHARE) * (len(begins) - 1)
@@ -217,47 +205,62 @@ class Returns:
     def _end_of(self, begin: int) -> int:
         """The number of the note that comes back no more."""
         assert self._rng is not None
-        start = self._notes[begin].step
+        notes = self._heard.notes
+        start = notes[begin].step
         soonest = start + SHORTEST_SECONDS * v.STEPS_PER_SECOND
         latest = start + LONGEST_SECONDS * v.STEPS_PER_SECOND
-        ends = [end for end in self._begins if soonest <= self._notes[end].step <= latest]
+        ends = [
+            end for end in self._heard.begins if soonest <= self._heard.notes[end].step <= latest
+        ]
         if ends:
             return int(self._rng.choice(ends))
         middle = (soonest + latest) // 2
-        return bisect_left(self._notes, middle, key=lambda note: note.step)
+        return bisect_left(notes, middle, key=lambda note: note.step)
 
-    def _left(self, note: _Note, allowed: Mask) -> Mask:
-        wait = note.step + self._later - self._step
-        if self._step < self._starts:
+    def _left(self, due: _Due, allowed: Mask) -> Mask:
+        wait = due.step + self._later - self._heard.step
+        if self._heard.step < self._starts:
             return _before(wait, allowed)
-        if wait > 0:
-            left = self._waiting(wait, allowed)
-            if left.any():
-                return left
-            self._later -= wait  # so long nothing may wait now
-        return self._striking(note, allowed)
+        if self._coming is not None and not wait:
+            self._first_back = len(self._heard.notes)
+        left = self._letting_others_go(allowed)
+        if not left.any() and wait > 0:
+            left = _waiting(wait, allowed)
+            if not left.any():
+                self._later -= wait  # so long nothing may wait now
+        if left.any():
+            return left
+        return self._striking(due, allowed) if due.velocity else _only(due.event, allowed)
 
-    def _waiting(self, wait: int, allowed: Mask) -> Mask:
-        """What may come so many steps before the next key is due: releases, and time up to then."""
-        left = _before(wait, allowed)
-        left[_STRIKES] = False
-        left[self._velocities.start : self._velocities.stop] = False
-        left[self._specials :] = False
-        times = left[_TIMES]
-        if times.any() and not left[_RELEASES].any():
-            # After a time that is not the longest comes an event, and there would be none.
-            times[: int(np.flatnonzero(times)[-1])] = False
-        return left
-
-    def _striking(self, note: _Note, allowed: Mask) -> Mask:
-        """The one event that comes next on the way to a note; none if its key is not to be had."""
+    def _letting_others_go(self, allowed: Mask) -> Mask:
+        """What still sounds from before ends where the passage begins, as soon as it may."""
         left = np.zeros_like(allowed)
-        if allowed[v.NOTE_OFF + note.pitch]:
-            left[v.NOTE_OFF + note.pitch] = True
-        elif allowed[v.NOTE_ON + note.pitch]:
-            is_to_be_said = note.velocity != self._velocity and allowed[note.velocity]
-            left[note.velocity if is_to_be_said else v.NOTE_ON + note.pitch] = True
+        for pitch, number in self._heard.sounding.items():
+            if number < self._first_back:
+                left[v.NOTE_OFF + pitch] = allowed[v.NOTE_OFF + pitch]
         return left
+
+    def _striking(self, due: _Due, allowed: Mask) -> Mask:
+        """The one event that comes next on the way to a note; none if its key is not to be had."""
+        release = _only(v.NOTE_OFF + due.pitch, allowed)
+        if release.any():
+            return release
+        strike = _only(due.event, allowed)
+        is_to_be_said = due.velocity != self._heard.velocity and allowed[due.velocity]
+        return _only(due.velocity, allowed) if strike.any() and is_to_be_said else strike
+
+
+def _only(event: int, allowed: Mask) -> Mask:
+    """The event, if it is allowed; else none."""
+    left = np.zeros_like(allowed)
+    left[event] = allowed[event]
+    return left
+
+
+def _waiting(steps: int, allowed: Mask) -> Mask:
+    """The longest time up to so many steps; none if time may not pass."""
+    times = np.flatnonzero(_before(steps, allowed)[_TIMES])
+    return _only(v.TIME_SHIFT + int(times[-1]), allowed) if len(times) else np.zeros_like(allowed)
 
 
 def _before(steps: int, allowed: Mask) -> Mask:

@@ -81,11 +81,16 @@ def listening(
     return returns
 
 
-def played(returns: Returns, *, longest: int = LONGEST_SECONDS) -> list[tuple[int, int, int]]:
-    """What comes while it narrows, taking the longest time there is: step, velocity, pitch."""
+def played(returns: Returns) -> list[tuple[int, int, int]]:
+    """What comes while it narrows: step, velocity bin and pitch of each note."""
+    return [(step, velocity, token) for step, velocity, token in events(returns) if token < 128]
+
+
+def events(returns: Returns) -> list[tuple[int, int, int]]:
+    """What comes while it narrows: step, velocity bin in force, NOTE_ON or NOTE_OFF."""
     step, velocity, found = 0, -1, []
     sounding: set[int] = set()
-    while step <= longest * SECOND:
+    while step <= LONGEST_SECONDS * SECOND:
         allowed = ALL.copy()
         allowed[v.NOTE_OFF : v.TIME_SHIFT] = False
         for pitch in sounding:
@@ -98,6 +103,7 @@ def played(returns: Returns, *, longest: int = LONGEST_SECONDS) -> list[tuple[in
         if len(releases):
             token = v.NOTE_OFF + int(releases[0])
             sounding.discard(int(releases[0]))
+            found.append((step, velocity, token))
         elif len(times):
             token = v.TIME_SHIFT + int(times[-1])
             step += int(times[-1]) + 1
@@ -121,6 +127,23 @@ def test_a_phrase_comes_back_as_it_was() -> None:
     (made,) = returns.made
     assert made.from_step == -SECOND * PHRASE_SECONDS * (1 + AGO_SECONDS // PHRASE_SECONDS)
     assert made.step == SECOND * PHRASE_SECONDS * 3
+
+
+def test_its_keys_are_let_go_as_they_were() -> None:
+    found = [(step, token) for step, _, token in events(listening())]
+    struck = [(45 * i, v.NOTE_ON + pitch) for i, pitch in enumerate((*THEME, *THEME))]
+    # The last note of a phrase is let go after it, by the network.
+    let_go = [(45 * i + 22, v.NOTE_OFF + pitch) for i, pitch in enumerate((*THEME, *THEME[:-1]))]
+    assert found == sorted(struck + let_go)
+
+
+def test_what_sounds_is_let_go_where_it_comes_back() -> None:
+    returns = listening()
+    returns.take(v.NOTE_ON + 40)
+    for _ in range(3):
+        returns.take(v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1)
+    left = returns.narrowed(ALL, FLAT, has_room=True)
+    assert np.flatnonzero(left).tolist() == [v.NOTE_OFF + 40]
 
 
 def test_it_is_as_loud_as_it_was() -> None:
@@ -176,9 +199,10 @@ def test_a_key_that_is_not_to_be_had_is_left_out() -> None:
     allowed[v.NOTE_OFF : v.TIME_SHIFT] = False
     allowed[v.NOTE_ON + THEME[0]] = False
     left = returns.narrowed(allowed, FLAT, has_room=True)
-    assert left[v.TIME_SHIFT + 44]
-    assert not left[v.TIME_SHIFT + 45]
-    assert not left[v.NOTE_ON : v.NOTE_OFF].any()
+    assert np.flatnonzero(left).tolist() == [v.TIME_SHIFT + 21]  # when it would be let go
+    returns.take(v.TIME_SHIFT + 21)
+    left = returns.narrowed(allowed, FLAT, has_room=True)
+    assert np.flatnonzero(left).tolist() == [v.TIME_SHIFT + 22]  # when the next key is due
 
 
 def test_where_no_time_may_pass_the_key_is_struck_sooner() -> None:

@@ -68,18 +68,16 @@ def request(seed: int, **sampling: object) -> ContinueRequest:
     )
 
 
-def heard(notes: NoteArray, seconds: float) -> list[tuple[int, int, int]]:
-    """What begins in the four seconds from a moment on: tens of milliseconds, pitch, velocity."""
+def heard(notes: NoteArray, seconds: float) -> list[list[int]]:
+    """What begins in the four seconds from a moment on: begin and end in 10 ms, pitch, velocity."""
     from_us = round(seconds * MICROSECONDS)
     is_there = (notes["start_us"] >= from_us) & (notes["start_us"] < from_us + HEARD_US)
-    return [
-        (
-            round((int(n["start_us"]) - from_us) / 10_000),
-            int(n["pitch"]),
-            (int(n["velocity"]) - 1) // 4,
-        )
-        for n in notes[is_there]
-    ]
+    part = notes[is_there]
+    begins, ends = (
+        np.rint((part[column] - from_us) / 10_000).astype(int) for column in ("start_us", "end_us")
+    )
+    bins = (part["velocity"].astype(int) - 1) // 4
+    return np.stack((begins, ends, part["pitch"], bins), axis=1).tolist()
 
 
 @pytest.fixture(scope="module")
