@@ -34,6 +34,8 @@ AGO_SECONDS: Final = 40
 """What was played since then is not over yet."""
 SHORTEST_SECONDS, LONGEST_SECONDS = 5, 20
 """Of what comes back."""
+FEWEST_KEYS: Final = 4
+"""A key struck in a silence is no phrase."""
 MEAN_SECONDS: Final = 60
 """From when it may return on, until it does, on average (docs/lab-book.md)."""
 LATEST_RETURN: Final = 0.8
@@ -171,7 +173,7 @@ class Returns:
         end = self._end_of(begin)
         was, until = (self._heard.notes[number].step for number in (begin, end - 1))
         starts = self._start_of(was - self._begun, until - self._begun)
-        if starts is None:
+        if starts is None or end - begin < FEWEST_KEYS:
             return
         self._due = deque(self._events(begin, end))
         self._starts = starts + self._begun

@@ -46,8 +46,8 @@ class Certain(np.random.Generator):
 
 
 def note(pitch: int, wait: int, velocity_bin: int = 16) -> list[int]:
-    """A note of half its time, and the time to the next."""
-    half = wait // 2
+    """A note of half its time, a second at most, and the time to the next."""
+    half = min(wait // 2, v.MAX_SHIFT_STEPS)
     rest = [v.TIME_SHIFT + v.MAX_SHIFT_STEPS - 1] * ((wait - half - 1) // v.MAX_SHIFT_STEPS)
     last = wait - half - v.MAX_SHIFT_STEPS * len(rest)
     return [
@@ -153,6 +153,14 @@ def test_it_is_as_loud_as_it_was() -> None:
     for token in other_phrases(3):
         returns.take(token)
     assert {velocity for _, velocity, _ in played(returns)} == {25}
+
+
+def test_a_few_keys_are_no_phrase() -> None:
+    sparse = [token for pitch in (60, 64) for token in note(pitch, 7 * SECOND)]
+    returns = Returns([*sparse, *other_phrases(1)], rng=Certain())
+    for token in other_phrases(5):
+        returns.take(token)
+    assert returns.narrowed(ALL, FLAT, has_room=True) is ALL
 
 
 def test_what_has_just_been_played_does_not_come_back() -> None:
