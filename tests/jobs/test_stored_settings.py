@@ -125,6 +125,7 @@ def test_what_an_older_file_does_not_say_is_as_it_was_then() -> None:
         keep_grid=False,
         keep_levels=False,
         let_go=False,
+        come_back=False,
     )
     assert (request.seed, request.index, request.to_seconds) == (7, 2, 9.5)
 
