@@ -120,7 +120,7 @@ class Growth:
         )
         other._still_held = self._still_held.copy()
         other._grammar, other._guard = deepcopy(self._grammar), deepcopy(self._guard)
-        other._keepers, other._returns = deepcopy(self._keepers), deepcopy(self._returns)
+        other._keepers, other._returns = deepcopy(self._keepers), self._returns.branch()
         other.music.returns = other._returns.made
         return other
 

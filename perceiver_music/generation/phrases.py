@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from copy import copy
+from typing import Final, NamedTuple, Self
 
 from perceiver_music.tokenizer import vocabulary as v
 
@@ -59,6 +60,14 @@ class Heard:
         self._breath = math.inf
         for token in tokens:
             self.take(token)
+
+    def branch(self) -> Self:
+        """The same, to go on by itself. Notes, of which there may be thousands, are not copied."""
+        other = copy(self)
+        other.notes, other.begins = self.notes.copy(), self.begins.copy()
+        other.ends, other.sounding = self.ends.copy(), self.sounding.copy()
+        other._waits = self._waits.copy()
+        return other
 
     def take(self, token: int) -> None:
         """Go on by one event."""

@@ -13,7 +13,8 @@ import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from copy import copy, deepcopy
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -117,6 +118,13 @@ class Returns:
         own_rng = beside(rng) if is_wanted and is_possible else None
         return cls(opening.before, opening.vocabulary, own_rng, opening.grid)
 
+    def branch(self) -> Self:
+        """The same, to go on by itself."""
+        other = copy(self)
+        other._rng, other._heard = deepcopy(self._rng), self._heard.branch()
+        other.made, other._due = self.made.copy(), self._due.copy()
+        return other
+
     def take(self, token: int) -> None:
         """Go on by one event."""
         if self._rng is None:
@@ -211,9 +219,7 @@ class Returns:
         start = notes[begin].step
         soonest = start + SHORTEST_SECONDS * v.STEPS_PER_SECOND
         latest = start + LONGEST_SECONDS * v.STEPS_PER_SECOND
-        ends = [
-            end for end in self._heard.begins if soonest <= self._heard.notes[end].step <= latest
-        ]
+        ends = [end for end in self._heard.begins if soonest <= notes[end].step <= latest]
         if ends:
             return int(self._rng.choice(ends))
         middle = (soonest + latest) // 2
