@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.going_on import goes_on
 from benchmarks.openings import spread
 from benchmarks.provenance import made_with
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.generation.options import LengthOption, SamplingOptions
-from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
-from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.jobs.continuation import Session, open_session
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import MICROSECONDS, NoteArray
 from perceiver_music.music.sustain import apply_sustain
@@ -48,17 +48,17 @@ def lengths(notes: NoteArray) -> npt.NDArray[np.float64]:
     return (notes["end_us"] - notes["start_us"])[is_new] / MICROSECONDS
 
 
-def goes_on(session: Session, midi: bytes, name: str, *, is_led: bool) -> NoteArray:
+def continued(session: Session, midi: bytes, name: str, *, is_led: bool) -> NoteArray:
     """All notes of the primer and what was made of it, as they sound."""
-    request = ContinueRequest(
-        primer=midi,
-        primer_name=name,
-        seed=1,
-        to_seconds=PRIMER_SECONDS,
-        length=LengthOption(amount=NEW_SECONDS, unit="seconds"),
-        sampling=SamplingOptions(let_go=is_led, keep_moving=is_led, keep_articulation=is_led),
+    made = goes_on(
+        session,
+        midi,
+        name,
+        SamplingOptions(let_go=is_led, keep_moving=is_led, keep_articulation=is_led),
+        primer_seconds=PRIMER_SECONDS,
+        new_seconds=NEW_SECONDS,
     )
-    return apply_sustain(parse_midi(session.run(request).midi, name=name).performance).notes
+    return apply_sustain(made.performance).notes
 
 
 def summary(performances: list[NoteArray]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def main() -> None:
         midi = performance_to_midi(performance)
         found["pianist"].append(performance.notes)
         for kind, is_led in KINDS.items():
-            found[kind].append(goes_on(session, midi, piece.path, is_led=is_led))
+            found[kind].append(continued(session, midi, piece.path, is_led=is_led))
         waits = [f"{longest_wait(performances[-1]):.2f}" for performances in found.values()]
         sys.stderr.write(f"{piece.path}: {' '.join(waits)}\n")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

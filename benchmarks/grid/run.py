@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.going_on import goes_on
 from benchmarks.intervals import as_fields, weighted_mean_interval
 from benchmarks.openings import spread
 from benchmarks.provenance import made_with
-from perceiver_music.generation.options import LengthOption, SamplingOptions
-from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.jobs.continuation import Session, open_session
 from perceiver_music.music.grid import Grid, grid_of
-from perceiver_music.music.midi_file import MidiFile, parse_midi, read_midi
+from perceiver_music.music.midi_file import MidiFile, read_midi
 from perceiver_music.music.performance import MICROSECONDS
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -81,17 +82,16 @@ def count_grids(folder: Path) -> dict[str, int]:
     return {"files": len(files), "taken for quantized": sum(taken)}
 
 
-def goes_on(session: Session, path: Path, *, is_kept: bool) -> MidiFile:
+def continued(session: Session, path: Path, *, is_kept: bool) -> MidiFile:
     """The file as far as the primer, and new music."""
-    request = ContinueRequest(
-        primer=path,
-        primer_name=path.name,
-        seed=1,
-        to_seconds=PRIMER_SECONDS,
-        length=LengthOption(amount=NEW_SECONDS, unit="seconds"),
-        sampling=SamplingOptions(keep_grid=is_kept, keep_levels=is_kept),
+    return goes_on(
+        session,
+        path,
+        path.name,
+        SamplingOptions(keep_grid=is_kept, keep_levels=is_kept),
+        primer_seconds=PRIMER_SECONDS,
+        new_seconds=NEW_SECONDS,
     )
-    return parse_midi(session.run(request).midi, name=path.name)
 
 
 def figures(part: Part, primer: Part, grid: Grid) -> dict[str, float]:
@@ -122,7 +122,7 @@ def main() -> None:
     for path, file, grid in spread(list(quantized(arguments.folder)), arguments.pieces):
         primer = Part.of(file, 0.0, PRIMER_SECONDS)
         made = {"the file itself": file}
-        made |= {kind: goes_on(session, path, is_kept=is_kept) for kind, is_kept in KINDS.items()}
+        made |= {kind: continued(session, path, is_kept=is_kept) for kind, is_kept in KINDS.items()}
         for kind, whole in made.items():
             rows[kind].append(figures(Part.of(whole, PRIMER_SECONDS, end), primer, grid))
         overlaps = [list(rows[kind][-1].values())[1] for kind in made]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.going_on import goes_on
 from benchmarks.intervals import as_fields, weighted_mean_interval
 from benchmarks.openings import spread
 from benchmarks.provenance import made_with
 from benchmarks.returns.following import places
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.generation.options import LengthOption, SamplingOptions
-from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
-from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.jobs.continuation import Session, open_session
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import MICROSECONDS, NoteArray
 from perceiver_music.tokenizer.performance_events import decode
@@ -29,17 +29,17 @@ FEWEST_NOTES = 16
 KINDS = {"left alone": False, "with returns": True}
 
 
-def goes_on(session: Session, midi: bytes, name: str, *, comes_back: bool) -> NoteArray:
+def continued(session: Session, midi: bytes, name: str, *, comes_back: bool) -> NoteArray:
     """All notes of the primer and what was made of it."""
-    request = ContinueRequest(
-        primer=midi,
-        primer_name=name,
-        seed=1,
-        to_seconds=PRIMER_SECONDS,
-        length=LengthOption(amount=NEW_SECONDS, unit="seconds"),
-        sampling=SamplingOptions(come_back=comes_back),
+    made = goes_on(
+        session,
+        midi,
+        name,
+        SamplingOptions(come_back=comes_back),
+        primer_seconds=PRIMER_SECONDS,
+        new_seconds=NEW_SECONDS,
     )
-    return parse_midi(session.run(request).midi, name=name).performance.notes
+    return made.performance.notes
 
 
 def figures(notes: NoteArray) -> dict[str, float]:
@@ -73,7 +73,7 @@ def main() -> None:
         midi = performance_to_midi(performance)
         music = {"the piece itself": performance.notes}
         for kind, comes_back in KINDS.items():
-            music[kind] = goes_on(session, midi, piece.path, comes_back=comes_back)
+            music[kind] = continued(session, midi, piece.path, comes_back=comes_back)
         for kind, notes in music.items():
             rows[kind].append(figures(notes))
         shares = [rows[kind][-1]["share of notes"] for kind in music]

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.going_on import goes_on
 from benchmarks.openings import spread
 from benchmarks.provenance import made_with
 from perceiver_music.dataset.token_store import TokenStore
-from perceiver_music.generation.options import LengthOption, SamplingOptions
-from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
-from perceiver_music.music.midi_file import parse_midi
+from perceiver_music.generation.options import SamplingOptions
+from perceiver_music.jobs.continuation import Session, open_session
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import MICROSECONDS, NoteArray
 from perceiver_music.tokenizer.performance_events import decode
@@ -40,17 +40,17 @@ def _loudness(notes: NoteArray, begins: float, ends: float) -> float:
     return float(velocities.mean()) if len(velocities) >= FEWEST_NOTES else float("nan")
 
 
-def goes_on(session: Session, midi: bytes, name: str, *, keeps: bool) -> NoteArray:
+def continued(session: Session, midi: bytes, name: str, *, keeps: bool) -> NoteArray:
     """All notes of the primer and what was made of it."""
-    request = ContinueRequest(
-        primer=midi,
-        primer_name=name,
-        seed=1,
-        to_seconds=PRIMER_SECONDS,
-        length=LengthOption(amount=NEW_SECONDS, unit="seconds"),
-        sampling=SamplingOptions(keep_touch=keeps),
+    made = goes_on(
+        session,
+        midi,
+        name,
+        SamplingOptions(keep_touch=keeps),
+        primer_seconds=PRIMER_SECONDS,
+        new_seconds=NEW_SECONDS,
     )
-    return parse_midi(session.run(request).midi, name=name).performance.notes
+    return made.performance.notes
 
 
 def summary(rows: list[list[float]]) -> dict[str, list[float]]:
@@ -81,7 +81,7 @@ def main() -> None:
         midi = performance_to_midi(performance)
         found["pianist"].append(louder(performance.notes))
         for kind, keeps in KINDS.items():
-            found[kind].append(louder(goes_on(session, midi, piece.path, keeps=keeps)))
+            found[kind].append(louder(continued(session, midi, piece.path, keeps=keeps)))
         sys.stderr.write(f"{piece.path}: {[rows[-1] for rows in found.values()]}\n")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[f"{arguments.store.stem}, {arguments.split}"] = {
