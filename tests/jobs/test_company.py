@@ -6,39 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from perceiver_music.errors import InvalidInputError
 from perceiver_music.generation.options import LengthOption
 from perceiver_music.jobs.company import MOST_TOGETHER, Company
 from perceiver_music.jobs.continuation import ContinueRequest, Session, open_session
-from perceiver_music.model.checkpoint import save_checkpoint
-from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.midi_file import MidiFile, parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import NOTE_DTYPE, Performance
-from perceiver_music.tokenizer import vocabulary as v
+from tests.jobs.untrained import untrained_checkpoint
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 64, "latents": 16}
-    torch.manual_seed(0)
-    model = build_from_preset(
-        "perceiver_ar", "modern", {**fields, "vocabulary_size": v.VOCABULARY_SIZE}
-    )
-    torch.nn.init.normal_(model.get_parameter("output.weight"), std=0.2)
-    folder: Path = tmp_path_factory.mktemp("checkpoints") / "random"
-    save_checkpoint(
-        folder,
-        model,
-        name="random",
-        tokenizer_name="maestro-performance-400",
-        details={"recipe": {}, "data": {}, "metrics": {}, "licence": "none"},
-        card="",
-        overwrite=False,
-    )
-    return str(folder)
+    folder = tmp_path_factory.mktemp("checkpoints") / "random"
+    return untrained_checkpoint(folder, std=0.2)
 
 
 def requests(count: int, unit: str = "seconds") -> list[ContinueRequest]:

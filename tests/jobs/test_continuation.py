@@ -9,7 +9,6 @@ import mido
 import numpy as np
 import pretty_midi
 import pytest
-import torch
 
 from perceiver_music.errors import (
     InvalidInputError,
@@ -27,36 +26,18 @@ from perceiver_music.jobs.continuation import (
 )
 from perceiver_music.jobs.continuation_doubts import warn_of_result
 from perceiver_music.jobs.progress import Progress
-from perceiver_music.model.checkpoint import save_checkpoint
-from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.embedded import SETTINGS_MARK
 from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.midi_track import Tracks
 from perceiver_music.tokenizer import vocabulary as v
-
-CONTEXT, LATENTS = 64, 16
+from tests.jobs.untrained import CONTEXT, LATENTS, untrained_checkpoint
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An untrained model: its taste is random, everything else must hold."""
-    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": CONTEXT, "latents": LATENTS}
-    torch.manual_seed(0)
-    model = build_from_preset(
-        "perceiver_ar", "modern", {**fields, "vocabulary_size": v.VOCABULARY_SIZE}
-    )
-    torch.nn.init.normal_(model.get_parameter("output.weight"), std=0.2)
     folder = tmp_path_factory.mktemp("checkpoints") / "random"
-    save_checkpoint(
-        folder,
-        model,
-        name="random",
-        tokenizer_name="maestro-performance-400",
-        details={"recipe": {}, "data": {}, "metrics": {}, "licence": "none"},
-        card="",
-        overwrite=False,
-    )
-    return str(folder)
+    return untrained_checkpoint(folder, std=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 
 from perceiver_music.generation import returning
 from perceiver_music.generation.options import LengthOption, SamplingOptions
@@ -14,12 +13,10 @@ from perceiver_music.jobs.continuation import (
     Session,
     open_session,
 )
-from perceiver_music.model.checkpoint import save_checkpoint
-from perceiver_music.model.registry import build_from_preset
 from perceiver_music.music.midi_file import parse_midi
 from perceiver_music.music.midi_writer import performance_to_midi
 from perceiver_music.music.performance import MICROSECONDS, NoteArray, Performance, note_array
-from perceiver_music.tokenizer import vocabulary as v
+from tests.jobs.untrained import untrained_checkpoint
 
 PRIMER_SECONDS = 64
 HEARD_US = 4 * MICROSECONDS
@@ -40,22 +37,8 @@ def primer_midi() -> bytes:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """An untrained model: its taste is random, everything else must hold."""
-    fields = {"width": 16, "num_heads": 2, "num_layers": 1, "context": 64, "latents": 16}
-    torch.manual_seed(0)
-    model = build_from_preset(
-        "perceiver_ar", "modern", {**fields, "vocabulary_size": v.VOCABULARY_SIZE}
-    )
     folder = tmp_path_factory.mktemp("checkpoints") / "random"
-    save_checkpoint(
-        folder,
-        model,
-        name="random",
-        tokenizer_name="maestro-performance-400",
-        details={"recipe": {}, "data": {}, "metrics": {}, "licence": "none"},
-        card="",
-        overwrite=False,
-    )
-    return open_session(str(folder), device="cpu", decoder="torch")
+    return open_session(untrained_checkpoint(folder, std=0.0), device="cpu", decoder="torch")
 
 
 def request(seed: int, **sampling: object) -> ContinueRequest:
